@@ -1,0 +1,22 @@
+package env
+
+// An Event is one thing a part noted: fixed size, so that noting it costs
+// nothing and the simulator can hash it. Kind names what; A to D are its
+// numbers (LSNs, terms, node ids).
+type Event struct {
+	Kind       string
+	A, B, C, D uint64
+}
+
+// A Trace takes events. The zero trace and a nil one drop them; a world that
+// wants them sets Sink.
+type Trace struct {
+	Sink func(Event)
+}
+
+// Note records an event.
+func (t *Trace) Note(kind string, a, b, c, d uint64) {
+	if t != nil && t.Sink != nil {
+		t.Sink(Event{kind, a, b, c, d})
+	}
+}
