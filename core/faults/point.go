@@ -16,8 +16,8 @@ const (
 	none Point = iota
 
 	// consensus and safekeeper
-	AckBeforeFsync      // M30: an append is acknowledged before its fsync
-	VoteNotDurable      // M01: a vote is answered before it is durable
+	AckBeforeFsync // M30: an append is acknowledged before its fsync
+	VoteNotDurable // M01: a vote is answered before it is durable
 
 	pointCount
 )

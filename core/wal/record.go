@@ -1,0 +1,63 @@
+// Package wal reads and writes PostgreSQL's write-ahead log: segments, pages,
+// records, page images, the control file, the checkpoint that boots a server
+// at an LSN. What differs between major versions stands in tables keyed by
+// the page magic.
+//
+// Start at [Record] and the Decoder that makes it.
+package wal
+
+import "xenon/core"
+
+// A RmgrID names the resource manager of a record
+// (src/include/access/rmgrlist.h). 128 to 255 belong to extensions.
+type RmgrID uint8
+
+// A Record is one decoded WAL record. Its slices point into the decoder's
+// buffer and are valid until the next record is decoded; Clone keeps one.
+type Record struct {
+	Start core.LSN // where its header begins
+	End   core.LSN // where the next record may begin: aligned to 8; a page changed by it gets this LSN
+	Prev  core.LSN // xl_prev
+	Len   uint32   // xl_tot_len
+	XID   uint32
+	Rmgr  RmgrID
+	Info  uint8 // xl_info; the high four bits are the manager's opcode and flags
+
+	Origin    uint16 // replication origin, 0 if none
+	HasOrigin bool
+	TopXID    uint32 // top-level xid logged with a subtransaction, 0 if none
+
+	Blocks []Block // in the order of the record, ascending ID
+	Main   []byte  // main data
+	Raw    []byte  // the whole record, xl_tot_len bytes, page headers taken out
+}
+
+// Op is the opcode: the high bits of Info that belong to the manager.
+func (r *Record) Op() uint8 { return r.Info & 0xF0 }
+
+// Block finds the block reference with an id.
+func (r *Record) Block(id uint8) *Block {
+	for i := range r.Blocks {
+		if r.Blocks[i].ID == id {
+			return &r.Blocks[i]
+		}
+	}
+	return nil
+}
+
+// A Block is one block reference of a record
+// (src/include/access/xlogrecord.h, XLogRecordBlockHeader).
+type Block struct {
+	ID    uint8
+	Rel   core.Rel
+	Block uint32
+	// WillInit tells that redo makes the page from nothing (BKPBLOCK_WILL_INIT).
+	WillInit bool
+	// HasImage tells that there is an image, ApplyImage that redo must restore
+	// it (BKPIMAGE_APPLY); an image without it is there for checking only.
+	HasImage, ApplyImage bool
+	HoleOffset, HoleLen  uint16
+	ImageInfo            uint8  // bimg_info: the flags of the version
+	Image                []byte // as stored: maybe compressed, hole taken out
+	Data                 []byte // data belonging to the block
+}
