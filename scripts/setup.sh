@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Installs what xenon needs and the machine lacks. Says first what it will do.
+#   scripts/setup.sh run     what ./demo needs
+#   scripts/setup.sh check   what ./check needs
+# Source of every rule here: README.md, "What it needs".
+set -euo pipefail
+
+want_go=1.26
+pg_major=15
+pg_bin=${XENON_PG_BIN:-/usr/lib/postgresql/$pg_major/bin}
+
+die() { printf '%s\n' "$*" >&2; exit 1; }
+
+# at_least A B: version A is B or newer.
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+check_go() {
+	command -v go >/dev/null 2>&1 ||
+		die "xenon needs Go $want_go or newer: none found in PATH (https://go.dev/doc/install)"
+	local have
+	have=$(go env GOVERSION 2>/dev/null) || die "xenon needs Go $want_go or newer: 'go env GOVERSION' fails"
+	have=${have#go}
+	at_least "${have%%[!0-9.]*}" "$want_go" ||
+		die "xenon needs Go $want_go or newer: this is go$have (https://go.dev/doc/install)"
+}
+
+# missing prints the Debian packages that are not there yet.
+missing() {
+	[ -x "$pg_bin/postgres" ] || echo "postgresql-$pg_major"
+	command -v fusermount3 >/dev/null 2>&1 || echo fuse3
+	if [ "$1" = check ]; then
+		command -v gcc >/dev/null 2>&1 || echo gcc libc6-dev
+	fi
+}
+
+other_major() {
+	local found
+	found=$(ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | tr '\n' ' ' || true)
+	[ -n "$found" ] && printf ' (found only %s)' "${found% }"
+	return 0
+}
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"
+	elif command -v sudo >/dev/null 2>&1; then sudo "$@"
+	else die "need root to run: $* (run as root, or install sudo)"
+	fi
+}
+
+install() {
+	local packages=("$@")
+	command -v apt-get >/dev/null 2>&1 ||
+		die "xenon needs ${packages[*]}$(other_major): no apt-get here, install them by hand, or point XENON_PG_BIN at the binaries of PostgreSQL $pg_major"
+	printf 'Will install with apt-get: %s%s\n' "${packages[*]}" "$(other_major)"
+	case " ${packages[*]} " in *" postgresql-$pg_major "*)
+		# Debian's package makes and starts a cluster of its own; xenon does
+		# not need it, so none is made where none exists.
+		if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+			as_root mkdir -p /etc/postgresql-common
+			printf 'create_main_cluster = false\nstart_conf = manual\n' |
+				as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+		fi ;;
+	esac
+	as_root apt-get update -q
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}"
+}
+
+what=${1:-run}
+case $what in run | check) ;; *) die "usage: scripts/setup.sh run|check" ;; esac
+check_go
+mapfile -t need < <(missing "$what" | tr ' ' '\n')
+[ "${#need[@]}" = 0 ] || install "${need[@]}"
+[ -x "$pg_bin/postgres" ] || die "xenon needs PostgreSQL $pg_major: no $pg_bin/postgres$(other_major)"
+[ -e /dev/fuse ] || die "xenon needs /dev/fuse: run 'modprobe fuse', or start the container with --device /dev/fuse --cap-add SYS_ADMIN"
