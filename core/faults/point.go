@@ -16,16 +16,56 @@ const (
 	none Point = iota
 
 	// consensus and safekeeper
-	AckBeforeFsync // M30: an append is acknowledged before its fsync
-	VoteNotDurable // M01: a vote is answered before it is durable
+	AckBeforeFsync    // M30: an append is acknowledged before its fsync
+	VoteNotDurable    // M01: a vote is answered before it is durable
+	VoteTwice         // M02: a vote is granted when the term is equal
+	HalfElects        // M03: half of the members elect
+	OldVotesCount     // M04: the term of a vote response is not looked at
+	DonorByLength     // M05: the donor is the longest log, its last term ignored
+	DonorAny          // M06: the donor is any voter
+	VoteBeforeFlush   // M08: a vote does not flush written WAL first
+	StrictUpTo        // M09: an entry exactly at the flush LSN does not count
+	KeepTail          // M13: a divergent tail is not cut off
+	IgnoreProposerEnd // M14: the common point ignores where the proposer's term ended
+	TrustStart        // M16: a late elected message is believed without computing the common point
+	AppendUnelected   // M17: an append is taken on a connection without elected
+	AppendOldTerm     // M18: an append of a lower term is taken
+	AppendGap         // M19: a gap between appends is taken
+	NoPrefixKeepsLog  // M25: without a common prefix the acceptor keeps its log
+	OldConnCounts     // M27: a reply of an old connection counts
+	CommitOldTerm     // M28: WAL of older terms is committed by counting copies
+	HalfCommits       // M29: half of the members commit
+	CommitUncapped    // M33: an acceptor's commit LSN passes its flush LSN
+	CommitFalls       // M34: the commit LSN of a proposer may fall
+	StaleFlush        // M27b: a flush that began before a truncation counts after it
 
 	pointCount
 )
 
 // names has the word by which `xenon sim --mutant` asks for a point.
 var names = map[Point]string{
-	AckBeforeFsync: "M30",
-	VoteNotDurable: "M01",
+	AckBeforeFsync:    "M30",
+	VoteNotDurable:    "M01",
+	VoteTwice:         "M02",
+	HalfElects:        "M03",
+	OldVotesCount:     "M04",
+	DonorByLength:     "M05",
+	DonorAny:          "M06",
+	VoteBeforeFlush:   "M08",
+	StrictUpTo:        "M09",
+	KeepTail:          "M13",
+	IgnoreProposerEnd: "M14",
+	TrustStart:        "M16",
+	AppendUnelected:   "M17",
+	AppendOldTerm:     "M18",
+	AppendGap:         "M19",
+	NoPrefixKeepsLog:  "M25",
+	OldConnCounts:     "M27",
+	CommitOldTerm:     "M28",
+	HalfCommits:       "M29",
+	CommitUncapped:    "M33",
+	CommitFalls:       "M34",
+	StaleFlush:        "M27b",
 }
 
 // ByName finds the point that `--mutant name` means.
