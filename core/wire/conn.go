@@ -12,11 +12,8 @@ import (
 
 const (
 	// DefaultLimit is the longest message body a connection takes unless told
-	// otherwise: a WAL message of MaxSendSize and its header fit well.
+	// otherwise: a message with consensus.MaxAppend bytes of WAL fits well.
 	DefaultLimit = 256 << 10
-	// MaxSendSize is the most WAL in one message, 16 pages
-	// (src/backend/replication/walsender.c, MAX_SEND_SIZE).
-	MaxSendSize = 16 * 8192
 
 	firstBuffer  = 8 << 10 // grows with what the peer really sends
 	frameHeader  = 5       // type byte and length, which counts itself

@@ -51,6 +51,12 @@ func (d *decoder) u64() uint64 {
 
 func (d *decoder) lsn() core.LSN { return core.LSN(d.u64()) }
 
+// xid reads a full transaction id: the xid, then its epoch.
+func (d *decoder) xid() uint64 {
+	low := d.u32()
+	return uint64(low) | uint64(d.u32())<<32
+}
+
 func (d *decoder) str() string {
 	if d.fail {
 		return ""

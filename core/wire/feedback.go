@@ -1,21 +1,6 @@
 package wire
 
-import (
-	"xenon/core"
-)
-
-// Feedback is what a pageserver says of a timeline. It travels to the
-// safekeeper ('z' on a replication stream) and from there to the proposer
-// (at the end of an AppendResponse).
-type Feedback struct {
-	TimelineSize     uint64   // logical bytes; only shard 0 knows
-	LastReceived     core.LSN // ingested
-	DiskConsistent   core.LSN // durable on the pageserver's disk
-	RemoteConsistent core.LSN // durable in the object store
-	ReplyTime        int64    // microseconds since 2000-01-01
-	Shard            uint32
-	Corruption       bool // the pageserver found WAL it cannot read
-}
+import "xenon/consensus"
 
 // Keys of the block (neondatabase/neon:libs/utils/src/pageserver_feedback.rs),
 // with the aliases that its C parser knows.
@@ -29,12 +14,13 @@ const (
 	keyCorruption = "corruption_detected"
 )
 
-// Append encodes f as a block of keys and values.
-func (f *Feedback) Append(dst []byte) []byte {
+// AppendFeedback encodes f as the block of keys and values that travels at the
+// end of an AppendResponse and in a feedback message.
+func AppendFeedback(dst []byte, f *consensus.PageserverFeedback) []byte {
 	pairs := len(dst)
 	dst = append(dst, 5)
 	dst = appendPair(dst, keySize, f.TimelineSize)
-	dst = appendPair(dst, keyReceived, uint64(f.LastReceived))
+	dst = appendPair(dst, keyReceived, uint64(f.Received))
 	dst = appendPair(dst, keyDisk, uint64(f.DiskConsistent))
 	dst = appendPair(dst, keyRemote, uint64(f.RemoteConsistent))
 	dst = appendPair(dst, keyTime, uint64(f.ReplyTime))
@@ -43,7 +29,7 @@ func (f *Feedback) Append(dst []byte) []byte {
 		dst = append(appendKey(dst, keyShard), 0, 0, 0, 4)
 		dst = be.AppendUint32(dst, f.Shard)
 	}
-	if f.Corruption {
+	if f.Corrupt {
 		dst[pairs]++
 		dst = append(appendKey(dst, keyCorruption), 0, 0, 0, 1, 1)
 	}
@@ -58,7 +44,7 @@ func appendPair(dst []byte, key string, v uint64) []byte {
 }
 
 // DecodeFeedback reads a whole block; keys it does not know are skipped.
-func DecodeFeedback(b []byte) (f Feedback, err error) {
+func DecodeFeedback(b []byte) (f consensus.PageserverFeedback, err error) {
 	d := decoder{b: b}
 	for n := d.u8(); n > 0 && !d.fail; n-- {
 		key := d.str()
@@ -67,7 +53,7 @@ func DecodeFeedback(b []byte) (f Feedback, err error) {
 		case keySize:
 			f.TimelineSize = v.u64()
 		case keyReceived, "last_received_lsn":
-			f.LastReceived = v.lsn()
+			f.Received = v.lsn()
 		case keyDisk, "disk_consistent_lsn":
 			f.DiskConsistent = v.lsn()
 		case keyRemote, "remote_consistent_lsn":
@@ -77,7 +63,7 @@ func DecodeFeedback(b []byte) (f Feedback, err error) {
 		case keyShard:
 			f.Shard = v.u32()
 		case keyCorruption:
-			f.Corruption = v.u8() != 0
+			f.Corrupt = v.u8() != 0
 		default:
 			v = decoder{}
 		}

@@ -1,17 +1,18 @@
 package wire
 
 import (
+	"xenon/consensus"
 	"xenon/core"
 )
 
 // Messages of physical replication, each one CopyData
 // (src/backend/replication/walsender.c, "Streaming Replication Protocol").
 const (
-	MsgXLogData   = 'w' // server: WAL
-	MsgKeepalive  = 'k' // server: nothing new
-	MsgStatus     = 'r' // client: how far it is
-	MsgHSFeedback = 'h' // client: what its queries still need
-	MsgFeedback   = 'z' // client: a pageserver's Feedback (Neon)
+	MsgXLogData           = 'w' // server: WAL
+	MsgKeepalive          = 'k' // server: nothing new
+	MsgStatus             = 'r' // client: how far it is
+	MsgStandbyFeedback    = 'h' // client: what its queries still need
+	MsgPageserverFeedback = 'z' // client: a pageserver's Feedback (Neon)
 )
 
 // XLogDataHead is the bytes before the WAL in an XLogData message.
@@ -95,39 +96,35 @@ func (m *Status) Append(dst []byte) []byte {
 	return appendBool(dst, m.Reply)
 }
 
-// HSFeedback is a standby's oldest transactions: epoch in the high half, 0 is
-// none.
-type HSFeedback struct {
-	Time              int64
-	Xmin, CatalogXmin uint64
+// AppendStandbyFeedback encodes what a standby still needs as a message.
+func AppendStandbyFeedback(dst []byte, f consensus.StandbyFeedback) []byte {
+	dst = append(dst, MsgStandbyFeedback)
+	dst = be.AppendUint64(dst, uint64(f.Time))
+	dst = appendXID(dst, f.Xmin)
+	return appendXID(dst, f.CatalogXmin)
 }
 
-// Append encodes m.
-func (m *HSFeedback) Append(dst []byte) []byte {
-	dst = append(dst, MsgHSFeedback)
-	dst = be.AppendUint64(dst, uint64(m.Time))
-	for _, x := range []uint64{m.Xmin, m.CatalogXmin} {
-		dst = be.AppendUint32(dst, uint32(x))
-		dst = be.AppendUint32(dst, uint32(x>>32))
-	}
+// appendXID writes a full transaction id as the protocol has it: xid, epoch.
+func appendXID(dst []byte, x uint64) []byte {
+	return be.AppendUint32(be.AppendUint32(dst, uint32(x)), uint32(x>>32))
+}
+
+// AppendFeedbackMessage encodes a pageserver's feedback as a message.
+func AppendFeedbackMessage(dst []byte, f *consensus.PageserverFeedback) []byte {
+	dst = append(dst, MsgPageserverFeedback)
+	size := len(dst)
+	dst = AppendFeedback(be.AppendUint64(dst, 0), f)
+	be.PutUint64(dst[size:], uint64(len(dst)-size-8))
 	return dst
-}
-
-// AppendFeedback encodes a pageserver's feedback as a message of its own.
-func AppendFeedback(dst []byte, f *Feedback) []byte {
-	block := f.Append(nil)
-	dst = append(dst, MsgFeedback)
-	dst = be.AppendUint64(dst, uint64(len(block)))
-	return append(dst, block...)
 }
 
 // A ReaderMessage is one CopyData body from the client of a replication
 // stream; Kind says which part is set.
 type ReaderMessage struct {
-	Kind       byte
-	Status     Status
-	HSFeedback HSFeedback
-	Feedback   Feedback
+	Kind     byte
+	Status   Status
+	Standby  consensus.StandbyFeedback
+	Feedback consensus.PageserverFeedback
 }
 
 // DecodeReader reads a CopyData body of a client.
@@ -138,12 +135,12 @@ func DecodeReader(b []byte) (m ReaderMessage, err error) {
 	case MsgStatus:
 		m.Status = Status{Write: d.lsn(), Flush: d.lsn(), Apply: d.lsn(), Time: int64(d.u64()), Reply: d.u8() != 0}
 		return m, d.done("standby status message")
-	case MsgHSFeedback:
-		m.HSFeedback.Time = int64(d.u64())
-		m.HSFeedback.Xmin = uint64(d.u32()) | uint64(d.u32())<<32
-		m.HSFeedback.CatalogXmin = uint64(d.u32()) | uint64(d.u32())<<32
+	case MsgStandbyFeedback:
+		m.Standby.Time = int64(d.u64())
+		m.Standby.Xmin = d.xid()
+		m.Standby.CatalogXmin = d.xid()
 		return m, d.done("hot standby feedback message")
-	case MsgFeedback:
+	case MsgPageserverFeedback:
 		if n := d.u64(); n != uint64(len(d.b)) {
 			return m, Errorf(CodeProtocol, "pageserver feedback says %d bytes and has %d", n, len(d.b))
 		}
