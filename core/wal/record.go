@@ -6,7 +6,11 @@
 // Start at [Record] and the Decoder that makes it.
 package wal
 
-import "xenon/core"
+import (
+	"encoding/binary"
+
+	"xenon/core"
+)
 
 // A RmgrID names the resource manager of a record
 // (src/include/access/rmgrlist.h). 128 to 255 belong to extensions.
@@ -57,7 +61,35 @@ type Block struct {
 	// it (BKPIMAGE_APPLY); an image without it is there for checking only.
 	HasImage, ApplyImage bool
 	HoleOffset, HoleLen  uint16
-	ImageInfo            uint8  // bimg_info: the flags of the version
-	Image                []byte // as stored: maybe compressed, hole taken out
-	Data                 []byte // data belonging to the block
+	Compression          Compression // of Image
+	ImageInfo            uint8       // bimg_info: the flags of the version
+	Image                []byte      // as stored: maybe compressed, hole taken out
+	Data                 []byte      // data belonging to the block
+}
+
+// Clone copies a record with everything it points to.
+func (r *Record) Clone() *Record {
+	c := *r
+	c.Raw = append([]byte(nil), r.Raw...)
+	c.Main = append([]byte(nil), r.Main...)
+	c.Blocks = append([]Block(nil), r.Blocks...)
+	for i := range c.Blocks {
+		b := &c.Blocks[i]
+		b.Image = append([]byte(nil), b.Image...)
+		b.Data = append([]byte(nil), b.Data...)
+	}
+	return &c
+}
+
+// isSwitch tells whether the rest of the segment is unused.
+func (r *Record) isSwitch() bool { return r.Rmgr == RmgrXLOG && r.Op() == XLOGSwitch }
+
+// overwritten is the start of the record whose missing rest r stands for, 0 if
+// r is no XLOG_OVERWRITE_CONTRECORD (src/include/access/xlog_internal.h,
+// xl_overwrite_contrecord).
+func (r *Record) overwritten() core.LSN {
+	if r.Rmgr != RmgrXLOG || r.Op() != XLOGOverwriteContrecord || len(r.Main) < 8 {
+		return 0
+	}
+	return core.LSN(binary.LittleEndian.Uint64(r.Main))
 }
