@@ -1,0 +1,27 @@
+package cli
+
+import (
+	"runtime"
+	"runtime/debug"
+)
+
+// commands is the grammar of the command line, in the order of its help.
+type commands struct {
+	Globals
+
+	Version versionCommand `cmd:"" help:"Print what this is."`
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(g *Globals) error {
+	version := "(devel)"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	v := struct {
+		Version string `json:"version"`
+		Go      string `json:"go"`
+	}{version, runtime.Version()}
+	return g.Result(v, "xenon "+v.Version+" "+v.Go+"\n")
+}
