@@ -39,6 +39,30 @@ const (
 	CommitFalls       // M34: the commit LSN of a proposer may fall
 	StaleFlush        // M27b: a flush that began before a truncation counts after it
 
+	// compute
+	FlushBeforeQuorum   // C01: a flush of WAL returns before the quorum has it
+	WALRewriteUnseen    // C02: a WAL page written again is not compared with what was offered
+	DsyncForgotten      // C03: a write with O_DSYNC does not wait for the quorum
+	TruncateForgotten   // C04: pages cut off by a truncation come back from the base
+	PartialWriteForgets // C05: a write of part of a page loses the rest of it
+	ReuseSeesBase       // C06: a relation made anew shows the pages of the dropped one
+	RenameNotKept       // C07: a settings file renamed into place is not kept for the branch
+	UnloggedFromBase    // C08: an unlogged relation does not start as its init fork
+	DropForgotten       // C09: a dropped relation is still listed
+	ReplyUnmatched      // C10: a page client takes the next answer for its own
+
+	// pageserver
+	ForgetTruncate // P01: a read follows a chain past a truncate, drop or create
+	NewerPage      // P02: a read serves a version above its LSN
+	SkipVMClear    // P03: ingest drops patches of visibility maps
+	ChainOffByOne  // P04: a read leaves the newest version of its chain out
+	ShortFork      // P05: a fork grows up to the block a record names, without it
+	DropMainOnly   // P06: a dropped relation keeps its visibility map
+	CopyLater      // P07: a copied database is read as of now, not as of its copy
+	SkipWait       // P08: a read does not wait for its LSN
+	IngestTwice    // P09: the receiver ingests records again after a reconnect
+	EarlyLSN       // P10: the last record LSN is told before the record's effects are there
+
 	pointCount
 )
 
@@ -66,6 +90,17 @@ var names = map[Point]string{
 	CommitUncapped:    "M33",
 	CommitFalls:       "M34",
 	StaleFlush:        "M27b",
+
+	FlushBeforeQuorum:   "C01",
+	WALRewriteUnseen:    "C02",
+	DsyncForgotten:      "C03",
+	TruncateForgotten:   "C04",
+	PartialWriteForgets: "C05",
+	ReuseSeesBase:       "C06",
+	RenameNotKept:       "C07",
+	UnloggedFromBase:    "C08",
+	DropForgotten:       "C09",
+	ReplyUnmatched:      "C10",
 }
 
 // ByName finds the point that `--mutant name` means.
