@@ -94,10 +94,10 @@ type StandbyFeedback struct {
 // the last record it speaks of.
 type PageserverFeedback struct {
 	TimelineSize     uint64   // logical bytes; only shard 0 tells it
-	Received         core.LSN // ps_writelsn: received and ingested
+	LastReceived     core.LSN // ps_writelsn: received and ingested
 	DiskConsistent   core.LSN // ps_flushlsn: on its disk
 	RemoteConsistent core.LSN // ps_applylsn: in the object store
 	ReplyTime        int64    // microseconds since 2000-01-01
 	Shard            uint32
-	Corrupt          bool // the pageserver found corrupt data
+	Corruption       bool // the pageserver found corrupt data
 }
