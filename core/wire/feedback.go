@@ -20,7 +20,7 @@ func AppendFeedback(dst []byte, f *consensus.PageserverFeedback) []byte {
 	pairs := len(dst)
 	dst = append(dst, 5)
 	dst = appendPair(dst, keySize, f.TimelineSize)
-	dst = appendPair(dst, keyReceived, uint64(f.Received))
+	dst = appendPair(dst, keyReceived, uint64(f.LastReceived))
 	dst = appendPair(dst, keyDisk, uint64(f.DiskConsistent))
 	dst = appendPair(dst, keyRemote, uint64(f.RemoteConsistent))
 	dst = appendPair(dst, keyTime, uint64(f.ReplyTime))
@@ -29,7 +29,7 @@ func AppendFeedback(dst []byte, f *consensus.PageserverFeedback) []byte {
 		dst = append(appendKey(dst, keyShard), 0, 0, 0, 4)
 		dst = be.AppendUint32(dst, f.Shard)
 	}
-	if f.Corrupt {
+	if f.Corruption {
 		dst[pairs]++
 		dst = append(appendKey(dst, keyCorruption), 0, 0, 0, 1, 1)
 	}
@@ -53,7 +53,7 @@ func DecodeFeedback(b []byte) (f consensus.PageserverFeedback, err error) {
 		case keySize:
 			f.TimelineSize = v.u64()
 		case keyReceived, "last_received_lsn":
-			f.Received = v.lsn()
+			f.LastReceived = v.lsn()
 		case keyDisk, "disk_consistent_lsn":
 			f.DiskConsistent = v.lsn()
 		case keyRemote, "remote_consistent_lsn":
@@ -63,7 +63,7 @@ func DecodeFeedback(b []byte) (f consensus.PageserverFeedback, err error) {
 		case keyShard:
 			f.Shard = v.u32()
 		case keyCorruption:
-			f.Corrupt = v.u8() != 0
+			f.Corruption = v.u8() != 0
 		default:
 			v = decoder{}
 		}
