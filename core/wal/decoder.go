@@ -31,11 +31,13 @@ type Decoder struct {
 	rec Record
 	err error // what ended the log; sticky
 
-	origin core.LSN // where it was started
+	origin core.LSN             // where it was started
+	header [LongHeaderSize]byte // a page header, which may come in pieces
 
-	// mark is the place that Retreat goes back to, with the buffer of then.
-	mark    cursor
-	markBuf []byte
+	// mark is the place that Retreat goes back to, with the buffers of then.
+	mark       cursor
+	markBuf    []byte
+	markHeader [LongHeaderSize]byte
 }
 
 // A cursor is the decoder's place in the WAL, without the bytes gathered.
@@ -54,8 +56,7 @@ type cursor struct {
 	orphan  uint32   // bytes left of a record that began before the start
 	partial core.LSN // start of the record that the next one must call overwritten
 
-	header  [LongHeaderSize]byte // a page header that came in pieces
-	headerN int
+	headerN int // how many bytes of a page header are in Decoder.header
 }
 
 // NewDecoder makes a decoder that starts at start: any record boundary, a page
@@ -107,7 +108,9 @@ func (d *Decoder) Prev() core.LSN { return d.cur.prev }
 // until then b must not change. Feed is called only when Next has asked for
 // more.
 func (d *Decoder) Feed(lsn core.LSN, b []byte) error {
-	core.Must(len(d.in) == 0, "WAL fed at %s while %d bytes before it were not decoded", lsn, len(d.in))
+	if len(d.in) > 0 {
+		core.Must(false, "WAL fed at %s while %d bytes before it were not decoded", lsn, len(d.in))
+	}
 	if lsn != d.cur.pos {
 		return fmt.Errorf("WAL fed at %s, want %s: there is a gap or an overlap", lsn, d.cur.pos)
 	}
@@ -138,8 +141,10 @@ func (d *Decoder) Next() (*Record, bool, error) {
 // Mark says that all bytes fed so far are final. It is called when Next has
 // asked for more.
 func (d *Decoder) Mark() {
-	core.Must(len(d.in) == 0, "decoder marked at %s before %d bytes were decoded", d.cur.pos, len(d.in))
-	d.mark, d.markBuf = d.cur, d.buf
+	if len(d.in) > 0 {
+		core.Must(false, "decoder marked at %s before %d bytes were decoded", d.cur.pos, len(d.in))
+	}
+	d.mark, d.markBuf, d.markHeader = d.cur, d.buf, d.header
 }
 
 // Retreat goes back to the later of the last Mark and the end of the last
@@ -148,7 +153,7 @@ func (d *Decoder) Mark() {
 // the LSN at which to feed them again.
 func (d *Decoder) Retreat() core.LSN {
 	d.in, d.err = nil, nil
-	d.cur, d.buf = d.mark, d.markBuf
+	d.cur, d.buf, d.header = d.mark, d.markBuf, d.markHeader
 	return d.cur.pos
 }
 
@@ -185,13 +190,13 @@ func (d *Decoder) readPageHeader() error {
 	c := &d.cur
 	page := pageOf(c.pos)
 	size := d.f.HeaderSize(page)
-	n := copy(c.header[c.headerN:size], d.in)
+	n := copy(d.header[c.headerN:size], d.in)
 	d.advance(n)
 	if c.headerN += n; c.headerN < size {
 		return nil
 	}
 	c.headerN = 0
-	h, err := d.f.ParsePageHeader(c.header[:size], page)
+	h, err := d.f.ParsePageHeader(d.header[:size], page)
 	if err != nil {
 		return d.inRecord(err)
 	}
@@ -337,7 +342,7 @@ func (d *Decoder) finish(raw []byte, start core.LSN) error {
 		c.partial = 0
 	}
 	c.skipTo, c.prev = d.rec.End, start
-	// A record that is complete is final.
+	// A record that is complete is final. No page header is open here.
 	d.mark, d.markBuf = *c, d.buf
 	return nil
 }
