@@ -8,6 +8,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/xsync"
 )
 
 // wallClock is the machine's clock. Its timers are tasks of the Env, so that
@@ -27,7 +28,7 @@ func (c *wallClock) Mono() env.Instant {
 
 func (c *wallClock) Sleep(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return xsync.Cause(ctx)
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -35,7 +36,7 @@ func (c *wallClock) Sleep(ctx context.Context, d time.Duration) error {
 	case <-t.C:
 		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return xsync.Cause(ctx)
 	}
 }
 

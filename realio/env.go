@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"xenon/core/env"
+	"xenon/core/xsync"
 )
 
 // ErrClosed is the cause that ends the context of an [Env] that was closed.
@@ -77,7 +78,7 @@ func New(o Options) *Env {
 		names: make(map[string]int),
 	}
 	e.clock.env = e
-	e.ctx, e.cancel = context.WithCancelCause(context.Background())
+	e.ctx, e.cancel = xsync.Root(e)
 	return e
 }
 
@@ -154,25 +155,14 @@ func (e *Env) Compute(ctx context.Context, name string, f func() error) error {
 	select {
 	case e.cpu <- struct{}{}:
 	case <-ctx.Done():
-		return fmt.Errorf("wait for a core for %s: %w", name, context.Cause(ctx))
+		return fmt.Errorf("wait for a core for %s: %w", name, xsync.Cause(ctx))
 	}
 	defer func() { <-e.cpu }()
 	return f()
 }
 
-// NewWaiter makes a waiter of a channel with room for one wake-up.
-func (e *Env) NewWaiter() env.Waiter { return make(waiter, 1) }
-
-type waiter chan struct{}
-
-func (w waiter) Wait(env.Reason) { <-w }
-
-func (w waiter) Wake() {
-	select {
-	case w <- struct{}{}:
-	default: // a wake-up is already waiting to be seen
-	}
-}
+// NewWaiter makes a waiter for goroutines.
+func (e *Env) NewWaiter() env.Waiter { return xsync.NewWaiter() }
 
 // Stop ends the context of all tasks with cause, and returns at once.
 func (e *Env) Stop(cause error) { e.cancel(cause) }

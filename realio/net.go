@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"xenon/core/env"
+	"xenon/core/xsync"
 )
 
 // maxUnixPath is what fits in sockaddr_un.sun_path (linux/un.h), less its
@@ -53,7 +54,7 @@ func (n *network) Listen(ctx context.Context, addr string) (net.Listener, error)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
-			err = context.Cause(ctx)
+			err = xsync.Cause(ctx)
 		}
 		return nil, netError(err)
 	}
@@ -78,13 +79,13 @@ func (n *network) Dial(ctx context.Context, addr string) (net.Conn, error) {
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, xsync.Cause(ctx)
 	}
 	var d net.Dialer
 	c, err := d.DialContext(ctx, kind, rest)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, xsync.Cause(ctx)
 		}
 		if kind == "unix" && errors.Is(err, syscall.ENOENT) {
 			// No socket file is the same to a caller as nobody behind it.
