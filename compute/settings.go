@@ -1,0 +1,30 @@
+package compute
+
+// fixedSettings are what the commit path rests on. They stand on the server's
+// command line because that wins over every file: with fsync=off in
+// postgresql.auto.conf and a reload, commits would no longer wait for the
+// quorum, and nothing would tell.
+func fixedSettings() []Setting {
+	return []Setting{
+		// A commit waits in fdatasync of the WAL mount.
+		{"fsync", "on"},
+		{"wal_sync_method", "fdatasync"},
+		// Torn pages cannot happen: every page is rebuilt from the log.
+		{"full_page_writes", "off"},
+		{"wal_log_hints", "off"},
+		// Segments are only ever written forward, and nobody reads them back
+		// but the quorum.
+		{"wal_init_zero", "off"},
+		{"wal_recycle", "off"},
+		{"wal_level", "replica"},
+		{"archive_mode", "off"},
+		// Crash recovery in place could show what no quorum has.
+		{"restart_after_crash", "off"},
+		// Shared memory by names that can be found and removed.
+		{"dynamic_shared_memory_type", "posix"},
+		{"shared_memory_type", "mmap"},
+		{"logging_collector", "off"},
+		{"log_destination", "stderr"},
+		{"data_sync_retry", "off"},
+	}
+}
