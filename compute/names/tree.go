@@ -10,6 +10,7 @@ import (
 	"xenon/compute/vfs"
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/faults"
 )
 
 // MaxName is the longest file name, as on most of Linux's file systems.
@@ -152,7 +153,7 @@ func (t *Tree) link(n, dir *Node, name string) {
 // that kept it.
 func (t *Tree) unlink(dir *Node, name string) *overlay.File {
 	n := dir.children[name]
-	if dir.Known {
+	if dir.Known || faults.On && faults.Hit(faults.ReuseSeesBase) {
 		delete(dir.children, name)
 	} else {
 		dir.children[name] = nil
