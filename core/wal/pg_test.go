@@ -1,0 +1,158 @@
+package wal_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A cluster is a throwaway PostgreSQL of 1 MiB segments that keeps all its WAL.
+type cluster struct {
+	t    *testing.T
+	bin  string
+	dir  string // holds data/ and the socket
+	cred *syscall.Credential
+}
+
+// needPostgres skips the test where there is no PostgreSQL 15, or fails it if
+// nothing may be skipped.
+func needPostgres(t *testing.T) string {
+	bin := os.Getenv("XENON_PG_BIN")
+	if bin == "" {
+		bin = "/usr/lib/postgresql/15/bin"
+	}
+	if _, err := os.Stat(filepath.Join(bin, "initdb")); err != nil {
+		if os.Getenv("XENON_NO_SKIP") == "1" {
+			t.Fatalf("needs PostgreSQL 15: %v", err)
+		}
+		t.Skipf("skipped: needs PostgreSQL 15 (install postgresql-15 or set XENON_PG_BIN): %v", err)
+	}
+	return bin
+}
+
+// newCluster makes a cluster and starts it.
+func newCluster(t *testing.T) *cluster {
+	c := &cluster{t: t, bin: needPostgres(t)}
+	// Not below t.TempDir, which the server's user could not enter.
+	dir, err := os.MkdirTemp("/var/tmp", "xenon-wal-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	c.dir = dir
+	if os.Getuid() == 0 {
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			t.Fatal(err)
+		}
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		c.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		if err := os.Chown(dir, uid, gid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.run("initdb", "-D", c.data(), "-U", "postgres", "-N", "-E", "UTF8", "--locale=C", "-A", "trust", "--wal-segsize=1")
+	c.start()
+	t.Cleanup(c.stop)
+	return c
+}
+
+func (c *cluster) data() string { return filepath.Join(c.dir, "data") }
+
+func (c *cluster) start() {
+	c.t.Helper()
+	opts := []string{"listen_addresses=", "unix_socket_directories=" + c.dir, "fsync=off", "shared_buffers=16MB",
+		"wal_keep_size=1GB", "max_wal_size=4GB", "autovacuum=off", "max_prepared_transactions=10",
+		"wal_level=replica", "checkpoint_timeout=1h", "bgwriter_lru_maxpages=0"}
+	c.run("pg_ctl", "-D", c.data(), "-s", "-w", "-t", "300", "-l", filepath.Join(c.dir, "log"), "-o", "-c "+strings.Join(opts, " -c "), "start")
+}
+
+// stop is a fast shutdown; a server that was stopped stays so.
+func (c *cluster) stop() {
+	if _, err := os.Stat(filepath.Join(c.data(), "postmaster.pid")); err != nil {
+		return
+	}
+	c.t.Helper()
+	c.run("pg_ctl", "-D", c.data(), "-s", "-w", "-t", "300", "-m", "fast", "stop")
+}
+
+// sql runs a script and returns what it printed, unaligned.
+func (c *cluster) sql(script string) string {
+	c.t.Helper()
+	return strings.TrimSpace(c.run("psql", "-h", c.dir, "-U", "postgres", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", script))
+}
+
+// script runs statements one by one, as psql reads them from a file.
+func (c *cluster) script(script string) string {
+	c.t.Helper()
+	cmd := c.command("psql", "-h", c.dir, "-U", "postgres", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
+	cmd.Stdin = strings.NewReader(script)
+	return c.finish(cmd)
+}
+
+func (c *cluster) run(name string, args ...string) string {
+	c.t.Helper()
+	return c.finish(c.command(name, args...))
+}
+
+func (c *cluster) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(c.bin, name), args...)
+	cmd.Dir = c.dir
+	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=/usr/bin:/bin"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.cred}
+	return cmd
+}
+
+func (c *cluster) finish(cmd *exec.Cmd) string {
+	c.t.Helper()
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		log, _ := os.ReadFile(filepath.Join(c.dir, "log"))
+		c.t.Fatalf("%s: %v\n%s\n%s", cmd, err, errs.Bytes(), log)
+	}
+	return out.String()
+}
+
+// waldump is the lines of pg_waldump from start on; it ends, with an error that
+// is not one here, where the log does.
+func (c *cluster) waldump(args ...string) []string {
+	c.t.Helper()
+	cmd := c.command("pg_waldump", args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil && !strings.Contains(errs.String(), "error in WAL record at") {
+		c.t.Fatalf("pg_waldump: %v: %s", err, errs.Bytes())
+	}
+	return strings.Split(strings.TrimSpace(out.String()), "\n")
+}
+
+func (c *cluster) read(name string) []byte {
+	c.t.Helper()
+	b, err := os.ReadFile(filepath.Join(c.data(), name))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return b
+}
+
+// write makes a file that the server may read and write.
+func (c *cluster) write(name string, b []byte) {
+	c.t.Helper()
+	path := filepath.Join(c.data(), name)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	if c.cred != nil {
+		if err := os.Chown(path, int(c.cred.Uid), int(c.cred.Gid)); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
