@@ -1,0 +1,98 @@
+// Package ctl is how commands reach a running installation: HTTP with JSON
+// over a Unix socket in its run directory.
+//
+// Start at [Status] for what is said.
+package ctl
+
+import "xenon/core"
+
+// A Status is what `xenon status --json` prints. LSNs are X/Y strings.
+type Status struct {
+	Dir         string       `json:"dir"`
+	PID         int          `json:"pid"` // of xenon up
+	Endpoints   []Endpoint   `json:"endpoints"`
+	Branches    []Branch     `json:"branches"`
+	Safekeepers []Safekeeper `json:"safekeepers"`
+	Pageservers []Pageserver `json:"pageservers"`
+	// Notes say what waits, for what, and what to do about it.
+	Notes []string `json:"notes"`
+}
+
+// An Endpoint is where clients connect to a branch.
+type Endpoint struct {
+	Name   string `json:"name"`
+	Branch string `json:"branch"`
+	// State is starting, ready, stopping, stopped, superseded or failed; Note
+	// says more.
+	State string `json:"state"`
+	Note  string `json:"note,omitempty"`
+	// URL has no password: that is in DIR/pgpass.
+	URL  string `json:"url"`
+	Host string `json:"host"`
+	Port int    `json:"port"`
+	// SocketDir is the private directory of the server's socket, which trusts
+	// whoever may enter it.
+	SocketDir string `json:"socket_dir"`
+	// PID is the sidecar's process, Warden and Postmaster those of the server
+	// that runs now, 0 if none does.
+	PID        int `json:"pid"`
+	Warden     int `json:"warden"`
+	Postmaster int `json:"postmaster"`
+
+	Epoch     uint64    `json:"epoch"` // of the endpoint's register
+	Term      core.Term `json:"term"`
+	StartLSN  core.LSN  `json:"start_lsn"` // X of the server that runs now
+	CommitLSN core.LSN  `json:"commit_lsn"`
+	Starts    int       `json:"starts"` // servers started so far
+}
+
+// A Branch is a timeline with a name.
+type Branch struct {
+	Name      string          `json:"name"`
+	Tenant    core.TenantID   `json:"tenant"`
+	Timeline  core.TimelineID `json:"timeline"`
+	Postgres  int             `json:"postgres"` // major version
+	StartLSN  core.LSN        `json:"start_lsn"`
+	CommitLSN core.LSN        `json:"commit_lsn"`
+}
+
+// A Safekeeper is one node of the quorum.
+type Safekeeper struct {
+	ID     core.NodeID `json:"id"`
+	Listen string      `json:"listen"`
+	PID    int         `json:"pid"`
+	// State is running, or says why not.
+	State     string         `json:"state"`
+	FreeBytes uint64         `json:"free_bytes"`
+	Timelines []SafekeeperTL `json:"timelines"`
+}
+
+// A SafekeeperTL is one timeline on a safekeeper.
+type SafekeeperTL struct {
+	Tenant    core.TenantID   `json:"tenant"`
+	Timeline  core.TimelineID `json:"timeline"`
+	State     string          `json:"state"` // active, or why it takes no part
+	Term      core.Term       `json:"term"`
+	FlushLSN  core.LSN        `json:"flush_lsn"`
+	CommitLSN core.LSN        `json:"commit_lsn"`
+	WALBytes  uint64          `json:"wal_bytes"` // on its disk
+	Syncs     uint64          `json:"syncs"`     // of WAL, since the node started
+	Receive   string          `json:"receive"`   // a pg_receivewal line that follows it
+}
+
+// A Pageserver is one node that serves pages.
+type Pageserver struct {
+	ID        core.NodeID    `json:"id"`
+	Listen    string         `json:"listen"`
+	PID       int            `json:"pid"`
+	State     string         `json:"state"`
+	Timelines []PageserverTL `json:"timelines"`
+}
+
+// A PageserverTL is one timeline on a pageserver.
+type PageserverTL struct {
+	Tenant        core.TenantID   `json:"tenant"`
+	Timeline      core.TimelineID `json:"timeline"`
+	State         string          `json:"state"` // active, or why ingest stopped
+	LastRecordLSN core.LSN        `json:"last_record_lsn"`
+}
