@@ -51,6 +51,19 @@ const (
 	DropForgotten       // C09: a dropped relation is still listed
 	ReplyUnmatched      // C10: a page client takes the next answer for its own
 
+	// safekeeper's disk
+	ControlNotSynced // M35: a control file is renamed into place before it is synced
+	RenameNotSynced  // M35b: the rename of a control file is not followed by a sync of its directory
+	SegmentNotSynced // M38: a new segment's name is not made durable before WAL is written to it
+	SyncRetried      // M31: a failed fsync of WAL is tried again
+	ScanSkipped      // M23: after a restart the log ends at the durable commit LSN
+	TailKept         // M20: a truncation leaves the bytes beyond it on the disk
+	BlankOnMissing   // M40: a timeline whose control file is gone starts empty
+	LinkUnchecked    // K01: the link of an appended record to the one before is not checked
+	ServeUncommitted // M57: readers get WAL beyond the commit LSN
+	RecoverAnyTerm   // M24: recovery is not bound to a term
+	TailNotRewritten // K02: WAL found at start-up is believed to be durable
+
 	// pageserver
 	ForgetTruncate // P01: a read follows a chain past a truncate, drop or create
 	NewerPage      // P02: a read serves a version above its LSN
@@ -90,6 +103,17 @@ var names = map[Point]string{
 	CommitUncapped:    "M33",
 	CommitFalls:       "M34",
 	StaleFlush:        "M27b",
+	ControlNotSynced:  "M35",
+	RenameNotSynced:   "M35b",
+	SegmentNotSynced:  "M38",
+	SyncRetried:       "M31",
+	ScanSkipped:       "M23",
+	TailKept:          "M20",
+	BlankOnMissing:    "M40",
+	LinkUnchecked:     "K01",
+	ServeUncommitted:  "M57",
+	RecoverAnyTerm:    "M24",
+	TailNotRewritten:  "K02",
 
 	FlushBeforeQuorum:   "C01",
 	WALRewriteUnseen:    "C02",
