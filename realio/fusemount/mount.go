@@ -1,0 +1,206 @@
+// Package fusemount mounts a file tree where a server can use it, through
+// FUSE.
+//
+// A request is carried out on the goroutine that read it from the kernel, the
+// wait of a flush for the quorum included: a hand-over between goroutines
+// costs more than the request. Requests are never interrupted, whatever
+// signals the asking process gets: a server that reads EINTR from a flush
+// panics.
+//
+// The process that serves a mount must never touch it, by any path: a thread
+// that waits for itself in the kernel cannot even be killed. Start at [New].
+package fusemount
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"xenon/compute/vfs"
+	"xenon/core/xsync"
+)
+
+// SourcePrefix begins the source name of every mount made here, as
+// /proc/self/mountinfo shows it.
+const SourcePrefix = "xenon:"
+
+// maxWrite is the longest READ or WRITE, the most that Linux allows by
+// default.
+const maxWrite = 1 << 20
+
+// maxBackground is how many asynchronous requests the kernel sends at once:
+// reads ahead, and those of io_uring.
+const maxBackground = 64
+
+// Options say where and how a tree is mounted.
+type Options struct {
+	// Path is an existing empty directory; its parents can be reached by the
+	// server's user.
+	Path string
+	// ID is in the mount's source name, SourcePrefix and ID, so that what a
+	// killed process leaves can be found. It has no commas or blanks.
+	ID string
+	// UID and GID own every file.
+	UID, GID uint32
+	// Sync passes flushes on to the tree. Without, the kernel answers them
+	// itself after it asked once.
+	Sync bool
+	Log  *slog.Logger
+}
+
+// A Mount is a mounted tree.
+type Mount struct {
+	opt    Options
+	server *fuse.Server
+	fs     *rawFS
+	cancel context.CancelCauseFunc
+	conn   string // number of the connection below /sys/fs/fuse/connections
+	served chan struct{}
+	once   sync.Once
+	err    error // of the unmount
+}
+
+// New mounts tree at opt.Path and serves it until Unmount. ctx is what the
+// tree's waits end with.
+func New(ctx context.Context, tree vfs.Tree, opt Options) (*Mount, error) {
+	if opt.ID == "" || strings.ContainsAny(opt.ID, ", \t\n\\") {
+		return nil, fmt.Errorf("mount %s: the name %q cannot be part of a mount's source", opt.Path, opt.ID)
+	}
+	if opt.Log == nil {
+		opt.Log = slog.Default()
+	}
+	ctx, cancel := xsync.WithCancel(ctx)
+	m := &Mount{opt: opt, cancel: cancel, served: make(chan struct{})}
+	m.fs = &rawFS{RawFileSystem: fuse.NewDefaultRawFileSystem(), tree: tree, ctx: ctx, opt: opt, dirs: map[uint64]*openDir{}}
+	if err := m.start(); err != nil {
+		cancel(err)
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *Mount) start() error {
+	target, err := m.attach()
+	if err != nil {
+		return err
+	}
+	m.server, err = fuse.NewServer(m.fs, target, m.options())
+	if err != nil {
+		_ = detach(m.opt.Path)
+		return fmt.Errorf("mount %s: %w", m.opt.Path, err)
+	}
+	go func() {
+		defer close(m.served)
+		m.server.Serve()
+	}()
+	mounts, err := List()
+	if err != nil {
+		return errors.Join(err, m.Unmount())
+	}
+	for _, left := range mounts {
+		if left.Path == m.opt.Path {
+			m.conn = left.Connection
+		}
+	}
+	return nil
+}
+
+// options are what both ways of mounting share.
+func (m *Mount) options() *fuse.MountOptions {
+	o := &fuse.MountOptions{
+		FsName: SourcePrefix + m.opt.ID, Name: "xenon",
+		MaxWrite: maxWrite, MaxBackground: maxBackground,
+		// A listing would look up every file.
+		DisableReadDirPlus: true,
+		DisableXAttrs:      true,
+		// A broken invariant ends the process, as everywhere.
+		PanicHandler: func(v any) fuse.Status { panic(v) },
+	}
+	if m.others() {
+		o.AllowOther = true
+		o.Options = []string{"default_permissions"}
+	}
+	return o
+}
+
+// others tells whether the server runs as another user than we do. Then the
+// kernel lets anybody in, and checks owner and mode.
+func (m *Mount) others() bool { return int(m.opt.UID) != os.Geteuid() }
+
+// attach mounts with mount(2) if we may, and returns what go-fuse is to open:
+// the descriptor made here, or the path, for which it asks fusermount3. The
+// descriptor is opened here because one that a server inherits keeps a dead
+// mount alive.
+func (m *Mount) attach() (string, error) {
+	if os.Geteuid() != 0 {
+		if _, err := exec.LookPath("fusermount3"); err != nil {
+			return "", fmt.Errorf("mount %s: needs root with CAP_SYS_ADMIN, or fusermount3 (install the package fuse3)", m.opt.Path)
+		}
+		return m.opt.Path, nil
+	}
+	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", fmt.Errorf("mount %s: open /dev/fuse: %w (in a container: --device /dev/fuse)", m.opt.Path, err)
+	}
+	data := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,max_read=%d", fd, os.Geteuid(), os.Getegid(), maxWrite)
+	if m.others() {
+		data += ",allow_other,default_permissions"
+	}
+	err = unix.Mount(SourcePrefix+m.opt.ID, m.opt.Path, "fuse.xenon", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOATIME, data)
+	if err != nil {
+		unix.Close(fd)
+		return "", fmt.Errorf("mount %s: %w (needs CAP_SYS_ADMIN; in a container: --cap-add SYS_ADMIN)", m.opt.Path, err)
+	}
+	return fmt.Sprintf("/dev/fd/%d", fd), nil
+}
+
+// Fence makes every waiting and later request fail with EIO, for ever. The
+// mount stays, so that whoever uses it can be killed in peace.
+func (m *Mount) Fence(cause error) {
+	m.fs.fenced.Store(true)
+	m.cancel(cause)
+}
+
+// Unmount fences the mount and takes it away, by force if something still uses
+// it. It returns when nothing is served any more.
+func (m *Mount) Unmount() error {
+	m.once.Do(func() {
+		m.Fence(errors.New("unmounted"))
+		if m.err = detach(m.opt.Path); m.err != nil {
+			m.opt.Log.Warn("mount is busy and is taken away by force", "path", m.opt.Path, "error", m.err)
+			m.err = Remove(Left{Path: m.opt.Path, Connection: m.conn})
+		}
+		if m.err == nil {
+			<-m.served
+		}
+	})
+	return m.err
+}
+
+// detach is umount(2), or fusermount3 -u without root.
+func detach(path string) error {
+	if os.Geteuid() == 0 {
+		return unix.Unmount(path, 0)
+	}
+	return fusermount("-u", path)
+}
+
+func fusermount(args ...string) error {
+	out, err := exec.Command("fusermount3", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("fusermount3 %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// fence is whether a mount answers EIO to everything.
+type fence struct{ fenced atomic.Bool }
