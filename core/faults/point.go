@@ -76,6 +76,25 @@ const (
 	IngestTwice    // P09: the receiver ingests records again after a reconnect
 	EarlyLSN       // P10: the last record LSN is told before the record's effects are there
 
+	// redo
+	RedoFlipByte         // R01: the last byte of an inserted tuple is wrong
+	RedoDeleteXmax       // R02: a deleted tuple's xmax is off by one
+	RedoDeleteCtid       // R03: a deleted tuple keeps its ctid
+	RedoSuffixOff        // R04: an update takes one byte less from the old tuple's end
+	RedoLockHot          // R05: a lock after an undone update leaves hot-updated and ctid
+	RedoNoCompaction     // R06: pruning does not compact the page
+	RedoKeepLinePointers // R07: vacuum leaves unused line pointers at the end
+	RedoFreezeMask       // R08: a frozen tuple is not marked so
+	RedoSkipVMClear      // R09: the visibility map keeps the bits of changed pages
+	RedoNoShift          // R10: an index tuple goes to the end, not into its place
+	RedoSplitLink        // R11: the left half of a split links to the wrong page
+	RedoKeepIncomplete   // R12: a split stays incomplete when its parent has the downlink
+	RedoDeleteLess       // R13: a deletion of several index tuples leaves the first
+	RedoUnlinkRight      // R14: the page right of an unlinked one still links to it
+	RedoClogStatus       // R15: an aborted transaction is marked committed
+	RedoMemberShift      // R16: a multixact's members lie one place too far
+	RedoKeepTail         // R17: a truncated visibility map keeps its tail
+
 	pointCount
 )
 
@@ -125,6 +144,10 @@ var names = map[Point]string{
 	UnloggedFromBase:    "C08",
 	DropForgotten:       "C09",
 	ReplyUnmatched:      "C10",
+	RedoFlipByte:        "R01", RedoDeleteXmax: "R02", RedoDeleteCtid: "R03", RedoSuffixOff: "R04", RedoLockHot: "R05",
+	RedoNoCompaction: "R06", RedoKeepLinePointers: "R07", RedoFreezeMask: "R08", RedoSkipVMClear: "R09",
+	RedoNoShift: "R10", RedoSplitLink: "R11", RedoKeepIncomplete: "R12", RedoDeleteLess: "R13",
+	RedoUnlinkRight: "R14", RedoClogStatus: "R15", RedoMemberShift: "R16", RedoKeepTail: "R17",
 }
 
 // ByName finds the point that `--mutant name` means.

@@ -37,14 +37,88 @@ type Applier struct {
 // page is undefined. The errors are [ErrStored], [ErrUnknown], [ErrMalformed]
 // and [ErrNoPage], in a [*RecordError].
 func (a *Applier) Apply(page *Page, rec *wal.Record, blk *wal.Block) (Outcome, error) {
-	return 0, failPage(rec, blk, ErrStored, "")
+	if blk.ApplyImage {
+		return Restored, restore(page, rec, blk)
+	}
+	if LockOnly(rec, blk) {
+		return Untouched, nil
+	}
+	switch {
+	case blk.WillInit:
+		clear(page[:])
+	case IsNew(page):
+		// Only the visibility map is read as if empty where it was never written.
+		if blk.Rel.Fork != core.VMFork {
+			return 0, failPage(rec, blk, ErrNoPage, "")
+		}
+	case PageLSN(page) >= rec.End:
+		return Newer, nil
+	case !sane(page):
+		return 0, failPage(rec, blk, ErrMalformed, "pointers in the page header are out of order")
+	}
+	if isVisible(rec) {
+		if !a.redoVisible(page, rec, blk) {
+			return 0, failPage(rec, blk, ErrMalformed, "")
+		}
+		return Redone, nil
+	}
+	if err := a.redo(page, rec, blk); err != nil {
+		return 0, err
+	}
+	setLSN(page, rec.End)
+	return Redone, nil
+}
+
+// redo hands the page to the record's manager.
+func (a *Applier) redo(page *Page, rec *wal.Record, blk *wal.Block) error {
+	ok := false
+	switch rec.Rmgr {
+	case wal.RmgrHeap:
+		ok = redoHeap(page, rec, blk)
+	case wal.RmgrHeap2:
+		ok = a.redoHeap2(page, rec, blk)
+	case wal.RmgrBtree:
+		ok = a.redoBtree(page, rec, blk)
+	case wal.RmgrSeq:
+		ok = redoSeq(page, rec)
+	default:
+		if IsStored(rec.Rmgr) {
+			return failPage(rec, blk, ErrStored, "")
+		}
+		if !wal.KnownOp(rec.Rmgr, rec.Info) {
+			return failPage(rec, blk, ErrUnknown, "")
+		}
+	}
+	if !ok {
+		return failPage(rec, blk, ErrMalformed, "")
+	}
+	return nil
+}
+
+// restore replaces the page by the record's image of it.
+func restore(page *Page, rec *wal.Record, blk *wal.Block) error {
+	if gistLeftChild(rec, blk) {
+		return failPage(rec, blk, ErrStored, "")
+	}
+	if err := wal.RestoreImage(blk, page); err != nil {
+		return failPage(rec, blk, ErrMalformed, err.Error())
+	}
+	if !IsNew(page) {
+		setLSN(page, rec.End)
+	}
+	return nil
 }
 
 // WillInit tells whether rec makes the block from nothing, so that no older
 // version of it is needed: redo initialises it or restores an image.
-func WillInit(rec *wal.Record, blk *wal.Block) bool {
-	return blk.WillInit || blk.ApplyImage
-}
+func WillInit(rec *wal.Record, blk *wal.Block) bool { return blk.WillInit || blk.ApplyImage }
+
+// NeedsBase tells whether the block must have an older version: rec neither
+// initialises it nor brings its image. Where such a block lies at or past the
+// end of its fork, every block from the old end through this one, this one
+// included, has a page of zeroes as its base; any other block past the end
+// needs that for the blocks before it only.
+func NeedsBase(rec *wal.Record, blk *wal.Block) bool { return !WillInit(rec, blk) }
 
 // PageLSN is the LSN in the header of a relation's page: the end of the last
 // record that changed it.

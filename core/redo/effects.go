@@ -1,6 +1,8 @@
 package redo
 
 import (
+	"errors"
+
 	"xenon/core"
 	"xenon/core/wal"
 )
@@ -16,12 +18,14 @@ const (
 	// the end of its fork has no effect and may be dropped; a page of an SLRU
 	// past the end of its segment makes the segment longer.
 	PatchPage Kind = iota + 1
-	// SLRUTruncate removes segments of an SLRU: ask [Effect.DropsSegment].
+	// SLRUTruncate removes segments of an SLRU: SLRU, and [Effect.DropsSegment]
+	// tells which.
 	SLRUTruncate
 	// RelCreate makes an empty fork: Rel.
 	RelCreate
 	// RelTruncate cuts a fork to Blocks blocks: Rel and Blocks. A fork that is
-	// not longer, or not there, stays as it is.
+	// not longer, or not there, stays as it is. The free space map has none: it
+	// is not kept.
 	RelTruncate
 	// RelDrop removes every fork of a relation: Rel, whose Fork means nothing.
 	RelDrop
@@ -36,7 +40,7 @@ const (
 	// RelMap replaces pg_filenode.map of Rel.Spc and Rel.DB by Data.
 	RelMap
 	// TwoPhaseCreate keeps the state of the prepared transaction XID: Data, the
-	// main data of the PREPARE record; [TwoPhaseFile] makes the file of it.
+	// main data of the PREPARE record, of which wal.TwoPhaseFile makes the file.
 	TwoPhaseCreate
 	// TwoPhaseRemove forgets the prepared transaction XID.
 	TwoPhaseRemove
@@ -45,8 +49,8 @@ const (
 )
 
 // An Effect is one thing that a record does and that none of its block
-// references says. Its slices live as long as the [Effects] and the record
-// are left alone.
+// references says. Its slices are good until the next Decode, and no longer
+// than the record.
 type Effect struct {
 	Kind   Kind
 	Key    core.Key
@@ -58,35 +62,102 @@ type Effect struct {
 	Data   []byte
 	Time   int64 // microseconds since 2000-01-01 00:00 UTC
 
-	SLRU        core.SLRU
-	first, last uint32 // SLRUTruncate: see DropsSegment
+	SLRU core.SLRU
+	drop segments
 }
-
-// DropsSegment tells whether an SLRUTruncate removes segment seg of e.SLRU.
-func (e *Effect) DropsSegment(seg uint32) bool { return false }
 
 // Effects decodes the effects of records. It owns the memory of what it
 // returns and uses it again, so decoding allocates nothing in the long run;
 // one Effects is for one goroutine. The zero value is ready.
 type Effects struct {
 	list  []Effect
-	arena []byte
+	arena []byte // of patches
+	xact  wal.Xact
+	xids  []uint32
 }
 
 // Decode lists what rec does beyond its blocks, in the order in which it must
 // be done (growing forks by the blocks of the record comes first, see
-// [NeedsBase]), and brings c up to date. Both are valid until the next call.
+// [NeedsBase]), and brings c up to date. The list is valid until the next call.
 //
 // [ErrUnknown] and [ErrMalformed] come with no list and c unchanged.
 // [ErrUnsupported] comes with everything but the part it names, so that a
 // verifier of pages can count it and go on; ingest must stop.
 func (d *Effects) Decode(rec *wal.Record, c *Counters) ([]Effect, error) {
-	return nil, fail(rec, ErrUnknown, "")
+	d.list, d.arena = d.list[:0], d.arena[:0]
+	if !wal.KnownOp(rec.Rmgr, rec.Info) {
+		return nil, fail(rec, ErrUnknown, "xl_rmid %d, xl_info %02X", rec.Rmgr, rec.Info)
+	}
+	next := *c
+	next.pastXID(rec.XID)
+	err := d.decode(rec, &next)
+	if err != nil && !errors.Is(err, ErrUnsupported) {
+		return nil, err
+	}
+	*c = next
+	if err == nil {
+		err = d.checkTablespaces(rec)
+	}
+	return d.list, err
 }
 
-// NeedsBase tells whether the block must have an older version: rec neither
-// initialises it nor brings its image. Where such a block lies at or past the
-// end of its fork, every block from the old end through this one, this one
-// included, has a page of zeroes as its base; any other block past the end
-// needs that for the blocks before it only.
-func NeedsBase(rec *wal.Record, blk *wal.Block) bool { return !WillInit(rec, blk) }
+func (d *Effects) decode(rec *wal.Record, c *Counters) error {
+	switch rec.Rmgr {
+	case wal.RmgrXLOG:
+		return d.xlog(rec, c)
+	case wal.RmgrXact:
+		return d.transaction(rec, c)
+	case wal.RmgrSMGR:
+		return d.smgr(rec)
+	case wal.RmgrCLOG:
+		return d.clog(rec, c)
+	case wal.RmgrDBase:
+		return d.dbase(rec)
+	case wal.RmgrTblSpc:
+		return fail(rec, ErrUnsupported, "tablespaces are not kept")
+	case wal.RmgrMultiXact:
+		return d.multixact(rec, c)
+	case wal.RmgrRelMap:
+		return d.relmap(rec)
+	case wal.RmgrStandby:
+		return standby(rec, c)
+	case wal.RmgrHeap:
+		return d.heapVM(rec)
+	case wal.RmgrHeap2:
+		return d.heap2VM(rec)
+	case wal.RmgrCommitTs:
+		return d.commitTs(rec, c)
+	case wal.RmgrReplOrigin:
+		return fail(rec, ErrUnsupported, "replication origins are not kept")
+	}
+	// The index managers, sequences and generic records change blocks only; a
+	// logical message changes nothing.
+	return nil
+}
+
+// checkTablespaces refuses relations and databases outside the two
+// tablespaces of every cluster.
+func (d *Effects) checkTablespaces(rec *wal.Record) error {
+	for i := range rec.Blocks {
+		if !kept(rec.Blocks[i].Rel.Spc) {
+			return fail(rec, ErrUnsupported, "relation %s is in a tablespace", rec.Blocks[i].Rel)
+		}
+	}
+	for i := range d.list {
+		e := &d.list[i]
+		if e.Rel != (core.Rel{}) && !kept(e.Rel.Spc) || e.From != (core.Rel{}) && !kept(e.From.Spc) {
+			return fail(rec, ErrUnsupported, "%s is in a tablespace", e.Rel)
+		}
+	}
+	return nil
+}
+
+func kept(spc core.OID) bool { return spc == core.DefaultTablespace || spc == core.GlobalTablespace }
+
+func (d *Effects) add(e Effect) { d.list = append(d.list, e) }
+
+// sealPatch adds a PatchPage of the arena's bytes from start on. Patches of one
+// record must have different keys: a pageserver keeps one value per key and LSN.
+func (d *Effects) sealPatch(key core.Key, start int) {
+	d.add(Effect{Kind: PatchPage, Key: key, Patch: Patch(d.arena[start:len(d.arena):len(d.arena)])})
+}

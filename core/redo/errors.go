@@ -26,7 +26,7 @@ var (
 	// page they are applied to. The page is then half changed: throw it away.
 	ErrMalformed = errors.New("record does not fit the page")
 
-	// ErrNoPage reports a change of a page that has never been initialised.
+	// ErrNoPage reports a change of a page that was never initialised.
 	ErrNoPage = errors.New("record changes a page that does not exist")
 )
 
@@ -44,7 +44,7 @@ type RecordError struct {
 }
 
 func (e *RecordError) Error() string {
-	s := fmt.Sprintf("record %s at %s", Name(e.Rmgr, e.Info), e.LSN)
+	s := fmt.Sprintf("record %s at %s", wal.RecordName(e.Rmgr, e.Info), e.LSN)
 	if e.OnPage {
 		s += fmt.Sprintf(", page %s block %d", e.Rel, e.Block)
 	}

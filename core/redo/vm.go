@@ -1,6 +1,9 @@
 package redo
 
-import "xenon/core"
+import (
+	"xenon/core"
+	"xenon/core/faults"
+)
 
 // The bits of a heap block in its visibility map
 // (src/include/access/visibilitymapdefs.h).
@@ -36,6 +39,9 @@ func setVMBits(p *Page, index int, bits uint8) {
 // (visibilitymap_prepare_truncate).
 func truncateVMPage(p *Page, index int) {
 	vmPage(p)
+	if faults.On && faults.Hit(faults.RedoKeepTail) {
+		return
+	}
 	at := headerSize + index/4
 	clear(p[at+1:])
 	p[at] &= 1<<(2*(index%4)) - 1
@@ -45,4 +51,8 @@ func truncateVMPage(p *Page, index int) {
 func vmKey(heap core.Rel, vmBlock uint32) core.Key {
 	heap.Fork = core.VMFork
 	return core.BlockKey(heap, vmBlock)
+}
+
+func vmBitsOf(p *Page, index int) uint8 {
+	return p[headerSize+index/4] >> (2 * (index % 4)) & vmBits
 }

@@ -1,0 +1,37 @@
+package redo
+
+import (
+	"xenon/core"
+	"xenon/core/wal"
+)
+
+// Opcodes of Database (src/include/commands/dbcommands_xlog.h).
+const (
+	dbCreateFileCopy = 0x00
+	dbCreateWALLog   = 0x10
+	dbDrop           = 0x20
+)
+
+func (d *Effects) dbase(rec *wal.Record) error {
+	r := cursor{b: rec.Main}
+	place := func() core.Rel {
+		db := core.OID(r.u32())
+		return core.Rel{DB: db, Spc: core.OID(r.u32())}
+	}
+	switch rec.Op() {
+	case dbCreateFileCopy:
+		to := place()
+		d.add(Effect{Kind: DBCopy, Rel: to, From: place()})
+	case dbCreateWALLog:
+		d.add(Effect{Kind: DBCreate, Rel: place()})
+	case dbDrop:
+		db, count := core.OID(r.u32()), r.u32()
+		for ; count > 0 && !r.bad; count-- {
+			d.add(Effect{Kind: DBDrop, Rel: core.Rel{DB: db, Spc: core.OID(r.u32())}})
+		}
+	}
+	if r.bad {
+		return fail(rec, ErrMalformed, "main data of %d bytes", len(rec.Main))
+	}
+	return nil
+}
