@@ -117,7 +117,7 @@ func (f *file) control(call func(fd int) error) error {
 		err = ignoringEINTR(func() error { return call(int(fd)) })
 	})
 	if cerr != nil {
-		return cerr
+		return os.ErrClosed // Control fails for no other reason
 	}
 	return err
 }
