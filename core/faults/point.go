@@ -95,6 +95,15 @@ const (
 	RedoMemberShift      // R16: a multixact's members lie one place too far
 	RedoKeepTail         // R17: a truncated visibility map keeps its tail
 
+	// WAL codec
+	RecordCRCUnchecked  // W01: a record's checksum is not compared
+	RecordLinkUnchecked // W02: a record's link to the one before is not checked
+	ContUnchecked       // W03: a page need not continue what the page before left unfinished
+	OverwriteUnnamed    // W04: the record that stands for a lost one may name any
+	SwitchEndsEarly     // W05: after a segment switch the next record is looked for right behind it
+	HoleKept            // W06: the hole of a restored image keeps the bytes that were there
+	BootRedoAtX         // W07: the redo pointer of a boot's checkpoint ignores a page header
+
 	pointCount
 )
 
@@ -148,6 +157,9 @@ var names = map[Point]string{
 	RedoNoCompaction: "R06", RedoKeepLinePointers: "R07", RedoFreezeMask: "R08", RedoSkipVMClear: "R09",
 	RedoNoShift: "R10", RedoSplitLink: "R11", RedoKeepIncomplete: "R12", RedoDeleteLess: "R13",
 	RedoUnlinkRight: "R14", RedoClogStatus: "R15", RedoMemberShift: "R16", RedoKeepTail: "R17",
+
+	RecordCRCUnchecked: "W01", RecordLinkUnchecked: "W02", ContUnchecked: "W03", OverwriteUnnamed: "W04",
+	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07",
 }
 
 // ByName finds the point that `--mutant name` means.

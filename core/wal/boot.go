@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"xenon/core"
+	"xenon/core/faults"
 )
 
 // A Boot is what makes a server start at an LSN without recovery: a shutdown
@@ -52,6 +53,9 @@ func ShutdownCheckpoint(ctl *Control, x, prev core.LSN) (*Boot, error) {
 	}
 	cp := ctl.CheckPoint
 	cp.Redo, cp.OldestActive = f.RecordStart(x), 0
+	if faults.On && faults.Hit(faults.BootRedoAtX) {
+		cp.Redo = x
+	}
 	rec := Record{Rmgr: RmgrXLOG, Info: XLOGCheckpointShutdown, Main: f.Version.AppendCheckPoint(nil, cp)}
 	bytes, err := NewEncoder(f, x, prev).Append(nil, &rec)
 	if err != nil {

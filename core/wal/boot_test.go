@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"xenon/core"
 	"xenon/core/env"
@@ -36,7 +37,7 @@ var bootPlaces = []struct {
 	{"64 bytes before the segment's end", segSize - 64},
 }
 
-func goldenControl(t testing.TB) *wal.Control {
+func goldenControl(t rapid.TB) *wal.Control {
 	t.Helper()
 	ctl, err := wal.DecodeControl(loadGolden(t).Control)
 	if err != nil {
@@ -45,40 +46,45 @@ func goldenControl(t testing.TB) *wal.Control {
 	return ctl
 }
 
-func TestShutdownCheckpoint(t *testing.T) {
+func TestShutdownCheckpoint(t *testing.T) { shutdownCheckpoint(t) }
+
+func shutdownCheckpoint(t rapid.TB) {
 	ctl := goldenControl(t)
 	ctl.CheckPoint.Time, ctl.CheckPoint.OldestActive, ctl.UnloggedLSN = 1790000000, 77, 1
 	for _, p := range bootPlaces {
-		t.Run(p.name, func(t *testing.T) {
-			x, prev := 20*segSize+p.off, core.LSN(20*segSize-1000)
-			b, err := wal.ShutdownCheckpoint(ctl, x, prev)
-			if err != nil {
-				t.Fatal(err)
-			}
-			recs, err := decodeAll(wal.NewDecoder(ctl.Format(), x, prev), b.WAL, whole)
-			if err != nil || len(recs) != 1 {
-				t.Fatalf("%d records, %v", len(recs), err)
-			}
-			r := recs[0]
-			cp, err := wal.PG15.DecodeCheckPoint(r.Main)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want := ctl.CheckPoint
-			want.Redo, want.OldestActive = r.Start, 0
-			if d := cmp.Diff(want, cp); d != "" {
-				t.Error(d)
-			}
-			if r.Name() != "XLOG/CHECKPOINT_SHUTDOWN" || r.Len != 114 || r.Start != b.Start || r.End != b.End || x+core.LSN(len(b.WAL)) != b.End {
-				t.Errorf("%s of %d bytes from %s to %s, boot says %s to %s", r.Name(), r.Len, r.Start, r.End, b.Start, b.End)
-			}
-			checkBootControl(t, b, cp)
-			checkBefore(t, ctl.Format(), b)
-		})
+		shutdownCheckpointAt(t, ctl, p.name, 20*segSize+p.off)
 	}
 }
 
-func checkBootControl(t *testing.T, b *wal.Boot, cp wal.CheckPoint) {
+func shutdownCheckpointAt(t rapid.TB, ctl *wal.Control, name string, x core.LSN) {
+	t.Helper()
+	prev := core.LSN(20*segSize - 1000)
+	b, err := wal.ShutdownCheckpoint(ctl, x, prev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recs, err := decodeAll(wal.NewDecoder(ctl.Format(), x, prev), b.WAL, whole)
+	if err != nil || len(recs) != 1 {
+		t.Fatalf("%d records, %v", len(recs), err)
+	}
+	r := recs[0]
+	cp, err := wal.PG15.DecodeCheckPoint(r.Main)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := ctl.CheckPoint
+	want.Redo, want.OldestActive = r.Start, 0
+	if d := cmp.Diff(want, cp); d != "" {
+		t.Error(d)
+	}
+	if r.Name() != "XLOG/CHECKPOINT_SHUTDOWN" || r.Len != 114 || r.Start != b.Start || r.End != b.End || x+core.LSN(len(b.WAL)) != b.End {
+		t.Errorf("%s of %d bytes from %s to %s, boot says %s to %s", r.Name(), r.Len, r.Start, r.End, b.Start, b.End)
+	}
+	checkBootControl(t, b, cp)
+	checkBefore(t, ctl.Format(), b)
+}
+
+func checkBootControl(t rapid.TB, b *wal.Boot, cp wal.CheckPoint) {
 	t.Helper()
 	c, err := wal.DecodeControl(b.Control.Encode())
 	if err != nil {
@@ -91,7 +97,7 @@ func checkBootControl(t *testing.T, b *wal.Boot, cp wal.CheckPoint) {
 
 // checkBefore lays the boot out in zeroes and reads the pages that have
 // headers: all agree that what is before X is the rest of one record.
-func checkBefore(t *testing.T, f wal.Format, b *wal.Boot) {
+func checkBefore(t rapid.TB, f wal.Format, b *wal.Boot) {
 	t.Helper()
 	segment := core.SegmentStart(b.X.Segment(segSize), segSize)
 	bytes := make([]byte, b.End-segment)

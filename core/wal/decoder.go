@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"xenon/core"
+	"xenon/core/faults"
 )
 
 // RecordHeaderSize is SizeOfXLogRecord (src/include/access/xlogrecord.h).
@@ -216,6 +217,9 @@ func (d *Decoder) continuePage(h PageHeader, page core.LSN) error {
 		c.gathering, c.orphan = false, 0
 		return nil
 	case c.gathering:
+		if faults.On && faults.Hit(faults.ContUnchecked) {
+			return nil
+		}
 		if left := c.need - uint32(c.have); !cont || h.RemLen != left {
 			return d.inRecord(invalid(BadCont, page, "page continues %d bytes of a record, want %d", h.RemLen, left))
 		}
@@ -318,7 +322,7 @@ func (d *Decoder) checkHeader(b []byte, at core.LSN) error {
 		return invalid(BadHeader, at, "unknown resource manager %d", rmgr)
 	case prev >= at:
 		return invalid(BadPrev, at, "record before it at %s, which is not before", prev)
-	case d.cur.prev != 0 && prev != d.cur.prev:
+	case d.cur.prev != 0 && prev != d.cur.prev && !(faults.On && faults.Hit(faults.RecordLinkUnchecked)):
 		return invalid(BadPrev, at, "record before it at %s, want %s", prev, d.cur.prev)
 	}
 	return nil
@@ -332,11 +336,12 @@ func (d *Decoder) finish(raw []byte, start core.LSN) error {
 		return err
 	}
 	d.rec.Start, d.rec.End = start, c.pos.Align()
-	if d.rec.isSwitch() {
+	if d.rec.isSwitch() && !(faults.On && faults.Hit(faults.SwitchEndsEarly)) {
 		d.rec.End = d.f.segmentEnd(d.rec.End)
 	}
 	if c.partial != 0 {
-		if got := d.rec.overwritten(); got != c.partial {
+		named := faults.On && faults.Hit(faults.OverwriteUnnamed)
+		if got := d.rec.overwritten(); got != c.partial && !named {
 			return invalid(BadCont, start, "record %s is overwritten, but the record here names %s", c.partial, got)
 		}
 		c.partial = 0

@@ -15,7 +15,9 @@ import (
 
 // Decode inverts encode, over page and segment boundaries, however the bytes
 // arrive.
-func TestDecodeInvertsEncode(t *testing.T) {
+func TestDecodeInvertsEncode(t *testing.T) { decodeInvertsEncode(t) }
+
+func decodeInvertsEncode(t rapid.TB) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := genLog(t, 30)
 		d := wal.NewDecoder(format, l.start, 0)
@@ -80,7 +82,9 @@ func TestDecodeSkipsTheRestOfARecord(t *testing.T) {
 
 // Whatever bit of a record or of a checked field is wrong, no record comes out
 // that was not put in.
-func TestDecodeRefusesEveryFlippedBit(t *testing.T) {
+func TestDecodeRefusesEveryFlippedBit(t *testing.T) { flippedBitsAreRefused(t) }
+
+func flippedBitsAreRefused(t rapid.TB) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := genLog(t, 5)
 		i := rapid.IntRange(0, len(l.bytes)-1).Draw(t, "byte")
@@ -102,7 +106,9 @@ func TestDecodeRefusesEveryFlippedBit(t *testing.T) {
 	})
 }
 
-func TestDecodeErrors(t *testing.T) {
+func TestDecodeErrors(t *testing.T) { decodeErrors(t) }
+
+func decodeErrors(t rapid.TB) {
 	start := core.LSN(3*segSize - 304)
 	made := func() ([]byte, []*wal.Record) {
 		e := wal.NewEncoder(format, start, 0)
@@ -176,7 +182,7 @@ func TestFeedRefusesAGap(t *testing.T) {
 
 // A server that crashed in the middle of a record, and lost the rest of it,
 // goes on with a page that says so.
-func overwritten(t *testing.T, named func(lost core.LSN) core.LSN) (start core.LSN, b []byte, want []*wal.Record) {
+func overwritten(t rapid.TB, named func(lost core.LSN) core.LSN) (start core.LSN, b []byte, want []*wal.Record) {
 	start = 5*segSize + 0x2000 - 200
 	e := wal.NewEncoder(format, start, 0)
 	first := noop(20)
@@ -196,7 +202,9 @@ func overwritten(t *testing.T, named func(lost core.LSN) core.LSN) (start core.L
 	return start, b, []*wal.Record{first, over, last}
 }
 
-func TestDecodeDropsAnOverwrittenRecord(t *testing.T) {
+func TestDecodeDropsAnOverwrittenRecord(t *testing.T) { overwrittenRecordIsDropped(t) }
+
+func overwrittenRecordIsDropped(t rapid.TB) {
 	start, b, want := overwritten(t, func(l core.LSN) core.LSN { return l })
 	for _, chunk := range []int{1 << 20, 8192, 13} {
 		got, err := decodeAll(wal.NewDecoder(format, start, 0), b, func() int { return chunk })

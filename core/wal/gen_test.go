@@ -3,7 +3,6 @@ package wal_test
 import (
 	"bytes"
 	"encoding/binary"
-	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -154,10 +153,7 @@ func decodeAll(d *wal.Decoder, b []byte, next func() int) ([]*wal.Record, error)
 func whole() int { return 1 << 30 }
 
 // check compares decoded records with those that were encoded.
-func check(t interface {
-	Helper()
-	Fatalf(string, ...any)
-}, got, want []*wal.Record) {
+func check(t rapid.TB, got, want []*wal.Record) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("decoded %d records, want %d", len(got), len(want))
@@ -177,7 +173,7 @@ func check(t interface {
 	}
 }
 
-func mustEncode(t testing.TB, e *wal.Encoder, dst []byte, r *wal.Record) []byte {
+func mustEncode(t rapid.TB, e *wal.Encoder, dst []byte, r *wal.Record) []byte {
 	t.Helper()
 	dst, err := e.Append(dst, r)
 	if err != nil {

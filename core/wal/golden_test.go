@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"xenon/core"
 	"xenon/core/wal"
@@ -39,7 +40,7 @@ const (
 	goldenText = "testdata/golden.json.gz"
 )
 
-func loadGolden(t testing.TB) *golden {
+func loadGolden(t rapid.TB) *golden {
 	t.Helper()
 	var g golden
 	if err := json.Unmarshal(gunzip(t, goldenText), &g); err != nil {
@@ -49,7 +50,7 @@ func loadGolden(t testing.TB) *golden {
 	return &g
 }
 
-func gunzip(t testing.TB, name string) []byte {
+func gunzip(t rapid.TB, name string) []byte {
 	t.Helper()
 	f, err := os.Open(name)
 	if err != nil {

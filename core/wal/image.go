@@ -8,6 +8,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/faults"
 )
 
 // A Compression is how a page image is stored in a record.
@@ -52,7 +53,9 @@ func RestoreImage(b *Block, dst *[core.PageSize]byte) error {
 	}
 	if b.HoleLen > 0 {
 		copy(dst[end:], page[hole:])
-		clear(dst[hole:end])
+		if !(faults.On && faults.Hit(faults.HoleKept)) {
+			clear(dst[hole:end])
+		}
 	}
 	return nil
 }

@@ -14,7 +14,9 @@ import (
 )
 
 // An image taken of a page and restored is the page, with zeroes in its hole.
-func TestRestoreInvertsSetImage(t *testing.T) {
+func TestRestoreInvertsSetImage(t *testing.T) { restoreInvertsSetImage(t) }
+
+func restoreInvertsSetImage(t rapid.TB) {
 	rapid.Check(t, func(t *rapid.T) {
 		page := genPage(t)
 		var b wal.Block
