@@ -1,0 +1,305 @@
+package safekeeper
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"xenon/consensus"
+	"xenon/core"
+	"xenon/core/wal"
+	"xenon/core/xsync"
+)
+
+const (
+	// shortagePause is how often appends that wait look for space again. The
+	// proposer hears from us each time, so that it keeps the connection.
+	shortagePause = 500 * time.Millisecond
+)
+
+// A Position is where a timeline stands, for those who wait on it.
+type Position struct {
+	Term   core.Term
+	Flush  core.LSN // durable here, at a record's end
+	Commit core.LSN // durable on a majority and here
+	Failed bool     // the timeline is out of service
+}
+
+// A Timeline is one timeline on this safekeeper: an acceptor and its disk. Its
+// lock is held over every step and over all that the step owes, so nothing
+// ever sees a promise that is not durable.
+type Timeline struct {
+	node *Node
+	id   core.TTID
+
+	mu     xsync.Mutex
+	acc    *consensus.Acceptor // nil while failed
+	segs   segments
+	dec    *wal.Decoder // at the end of what was written
+	format wal.Format
+	ahead  core.LSN // end of a record whose padding has not come yet
+	saved  core.LSN // commit LSN in the control file
+	making bool     // a task makes a spare segment
+
+	pos *xsync.Watch[Position]
+
+	// What others may ask without waiting for the disk.
+	leaf     sync.Mutex
+	status   status
+	feedback feedback
+}
+
+// status is what the acceptor last said of itself, and why it waits.
+type status struct {
+	control   consensus.Control
+	history   consensus.History
+	write     core.LSN
+	walBytes  int64
+	waiting   shortage
+	failed    error
+	receivers int
+	senders   map[int]*sender // by number of the connection
+}
+
+// newTimeline makes a timeline out of service; load puts it into service.
+func newTimeline(n *Node, id core.TTID) *Timeline {
+	t := &Timeline{node: n, id: id, pos: xsync.NewWatch(n.e, Position{Failed: true})}
+	t.mu.Init(n.e)
+	t.segs = segments{disk: n.e.FS(), dir: dirOf(id)}
+	t.status.senders = map[int]*sender{}
+	t.status.failed = errNotLoaded
+	return t
+}
+
+var errNotLoaded = errors.New("it is not loaded yet")
+
+// load starts the timeline from what is on the disk, at start-up and after a
+// failure. An error leaves it out of service.
+func (t *Timeline) load(afterFailure bool) (err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	defer func() {
+		if err != nil {
+			t.acc = nil
+			t.setFailed(err)
+		}
+	}()
+	t.node.used.Add(-t.segs.bytes())
+	defer func() { t.node.used.Add(t.segs.bytes()) }()
+	t.segs.close()
+	if err := t.segs.disk.SyncDir(t.segs.dir); err != nil {
+		return err
+	}
+	control, err := t.readControl()
+	if err != nil {
+		return err
+	}
+	if t.format, err = formatOf(control.Server); err != nil {
+		return err
+	}
+	t.segs.size = control.Server.SegmentSize
+	if err := t.segs.checkSegments(&control); err != nil {
+		return err
+	}
+	if afterFailure {
+		// The name may be that of a file whose replacing was not made durable.
+		if err := t.persist(&control); err != nil {
+			return err
+		}
+	}
+	tail, err := t.segs.findEnd(t.format, &control)
+	if err != nil {
+		return err
+	}
+	acc, err := consensus.NewAcceptor(t.node.cfg.NodeID, t.id, control, tail.End)
+	if err != nil {
+		return err
+	}
+	t.acc, t.ahead, t.saved = acc, 0, control.Commit
+	t.dec = wal.NewDecoder(t.format, acc.WriteLSN(), tail.Last)
+	t.setFailed(nil)
+	t.publish()
+	return nil
+}
+
+func (t *Timeline) readControl() (consensus.Control, error) {
+	body, err := readSealed(t.segs.disk, t.segs.dir, controlName, controlMagic)
+	if err != nil {
+		return consensus.Control{}, err
+	}
+	c, err := decodeControl(body, t.node.cfg.NodeID, t.id)
+	if err != nil {
+		return c, fmt.Errorf("control file %s/%s: %w", t.segs.dir, controlName, err)
+	}
+	return c, nil
+}
+
+// persist makes c the control file. A full disk is waited out: the old file
+// stays in force, and nothing was promised yet.
+func (t *Timeline) persist(c *consensus.Control) error {
+	body := encodeControl(t.node.cfg.NodeID, t.id, c)
+	for {
+		err := writeSealed(t.segs.disk, t.segs.dir, controlName, controlMagic, body)
+		if err == nil {
+			t.saved = c.Commit
+		}
+		if !canRetry(err) {
+			return err
+		}
+		t.setWaiting(shortage(err.Error()))
+		if err := t.node.e.Clock().Sleep(t.node.ctx, shortagePause); err != nil {
+			return err
+		}
+		t.setWaiting("")
+	}
+}
+
+// publish tells everybody where the acceptor stands. It is called after every
+// step, when all the step owed is done.
+func (t *Timeline) publish() {
+	p := Position{Term: t.acc.Term(), Flush: t.acc.FlushLSN(), Commit: t.acc.CommitLSN()}
+	t.leaf.Lock()
+	t.status.control, t.status.history = t.acc.Control(), t.acc.History()
+	t.status.write, t.status.walBytes = t.acc.WriteLSN(), t.segs.bytes()
+	t.leaf.Unlock()
+	if p != t.pos.Get() {
+		t.pos.Set(p)
+	}
+}
+
+func (t *Timeline) setWaiting(s shortage) {
+	t.leaf.Lock()
+	defer t.leaf.Unlock()
+	t.status.waiting = s
+}
+
+func (t *Timeline) setFailed(err error) {
+	t.leaf.Lock()
+	t.status.failed = err
+	t.leaf.Unlock()
+	if err != nil {
+		t.pos.Update(func(p Position) Position { p.Failed = true; return p })
+	}
+}
+
+// fail takes the timeline out of service: memory has gone ahead of the disk,
+// or the disk of what it was told. The node loads it anew later.
+func (t *Timeline) fail(err error) error {
+	t.acc = nil
+	t.segs.close()
+	t.setFailed(err)
+	t.node.e.Log().Error("timeline out of service", "timeline", t.id.String(), "error", err)
+	return t.unusable()
+}
+
+// unusable is the error of a timeline out of service, by name.
+func (t *Timeline) unusable() error {
+	t.leaf.Lock()
+	defer t.leaf.Unlock()
+	return fmt.Errorf("timeline %s is out of service on safekeeper %d: %w", t.id, t.node.cfg.NodeID, t.status.failed)
+}
+
+// step runs f under the lock with the acceptor in service. What f returns as
+// an error from the disk took the timeline out of service already.
+func (t *Timeline) step(f func(a *consensus.Acceptor) error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.acc == nil {
+		return t.unusable()
+	}
+	if err := f(t.acc); err != nil {
+		return err
+	}
+	t.publish()
+	return nil
+}
+
+// greet, vote and elect pass a proposer's message to the acceptor and do what
+// it owes; their answer may be sent once they return.
+func (t *Timeline) greet(s *consensus.Session, m consensus.ProposerGreeting) (r consensus.AcceptorGreeting, err error) {
+	err = t.step(func(a *consensus.Acceptor) error {
+		var out consensus.Output
+		if r, out, err = a.Greet(s, m); err != nil {
+			return err
+		}
+		return t.carryOut(out)
+	})
+	return r, err
+}
+
+func (t *Timeline) vote(s *consensus.Session, m consensus.VoteRequest) (r consensus.VoteResponse, err error) {
+	err = t.step(func(a *consensus.Acceptor) error {
+		var out consensus.Output
+		if r, out, err = a.Vote(s, m); err != nil {
+			return err
+		}
+		return t.carryOut(out)
+	})
+	if err == nil {
+		t.node.e.Trace().Note("safekeeper.vote", uint64(t.node.cfg.NodeID), uint64(r.Term), uint64(r.Flush), b2u(r.Granted))
+	}
+	return r, err
+}
+
+func b2u(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (t *Timeline) elect(s *consensus.Session, m consensus.ProposerElected) error {
+	return t.step(func(a *consensus.Acceptor) error {
+		if m.Term >= a.Term() && m.Start > a.WriteLSN() {
+			return fmt.Errorf("proposer of term %d starts at %s, but WAL of timeline %s ends at %s on safekeeper %d: %w",
+				m.Term, m.Start, t.id, a.WriteLSN(), t.node.cfg.NodeID, consensus.ErrOrder)
+		}
+		out, err := a.Elect(s, m)
+		if err != nil {
+			return err
+		}
+		t.node.e.Trace().Note("safekeeper.elected", uint64(t.node.cfg.NodeID), uint64(m.Term), uint64(m.Start), b2u(out.Truncate))
+		return t.carryOut(out)
+	})
+}
+
+// carryOut does what a step owes, in the order of its fields.
+func (t *Timeline) carryOut(out consensus.Output) error {
+	if out.Sync {
+		if err := t.segs.sync(); err != nil {
+			return t.fail(err)
+		}
+	}
+	if out.Promise != nil {
+		if err := t.persist(out.Promise); err != nil {
+			return t.fail(err)
+		}
+	}
+	if out.Truncate {
+		if err := t.truncate(out.Start); err != nil {
+			return t.fail(err)
+		}
+	}
+	if out.Adopt != nil {
+		if err := t.persist(out.Adopt); err != nil {
+			return t.fail(err)
+		}
+	}
+	return nil
+}
+
+func (t *Timeline) truncate(lsn core.LSN) error {
+	before := t.segs.bytes()
+	err := t.segs.truncate(lsn)
+	t.node.used.Add(t.segs.bytes() - before)
+	if err != nil {
+		return err
+	}
+	if err := t.locate(lsn, lsn); err != nil {
+		return err
+	}
+	t.acc.Truncated()
+	return nil
+}
+

@@ -1,0 +1,81 @@
+package consensus_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime/debug"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"xenon/core"
+)
+
+// steps is how many steps each of rapid's 100 worlds takes.
+func steps() int {
+	if os.Getenv("XENON_FULL") == "1" {
+		return 400
+	}
+	return 150
+}
+
+// runWorld takes steps in a world, heals it, and returns the broken law.
+func runWorld(nodes, props, steps int, choose func(int) int) (w *world, err error) {
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case core.Violation:
+			err = v
+		case error:
+			err = fmt.Errorf("%w\n%s", v, debug.Stack())
+		default:
+			panic(v)
+		}
+	}()
+	w = newWorld(nodes, props, choose)
+	for range steps {
+		w.step()
+	}
+	return w, w.heal()
+}
+
+func TestWorldKeepsTheLaws(t *testing.T) {
+	commits, elections := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		choose := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "choice") }
+		w, err := runWorld(3, 2, steps(), choose)
+		if err != nil {
+			t.Fatal(err)
+		}
+		commits += len(w.law.ghost) / recordLen
+		elections += w.elections
+	})
+	t.Logf("%d records committed in %d elections", commits, elections)
+}
+
+// TestSeededWorlds goes deeper than rapid's shrinkable worlds can.
+func TestSeededWorlds(t *testing.T) {
+	seeds := 150
+	if os.Getenv("XENON_FULL") == "1" {
+		seeds = 5000
+	}
+	commits, elections := 0, 0
+	for seed := range seeds {
+		r := rand.New(rand.NewPCG(uint64(seed), 1))
+		nodes := 3
+		if seed%4 == 3 {
+			nodes = 5
+		}
+		w, err := runWorld(nodes, 2, 500, r.IntN)
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		commits += len(w.law.ghost) / recordLen
+		elections += w.elections
+	}
+	if commits < 5*seeds || elections < 2*seeds {
+		t.Errorf("%d seeds committed only %d records in %d elections: nothing was tested", seeds, commits, elections)
+	}
+	t.Logf("%d records committed in %d elections", commits, elections)
+}
