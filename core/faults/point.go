@@ -64,6 +64,11 @@ const (
 	RecoverAnyTerm   // M24: recovery is not bound to a term
 	TailNotRewritten // K02: WAL found at start-up is believed to be durable
 
+	// register
+	RegisterUnconditional // G01: a register is written without its condition
+	RegisterUnknownIsDone // G02: a write whose outcome is unknown counts as done
+	RegisterUnknownIsLost // G03: a write whose outcome is unknown counts as not done
+
 	// pageserver
 	ForgetTruncate // P01: a read follows a chain past a truncate, drop or create
 	NewerPage      // P02: a read serves a version above its LSN
@@ -160,6 +165,9 @@ var names = map[Point]string{
 
 	RecordCRCUnchecked: "W01", RecordLinkUnchecked: "W02", ContUnchecked: "W03", OverwriteUnnamed: "W04",
 	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07",
+	RegisterUnconditional: "G01",
+	RegisterUnknownIsDone: "G02",
+	RegisterUnknownIsLost: "G03",
 }
 
 // ByName finds the point that `--mutant name` means.
