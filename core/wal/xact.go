@@ -256,9 +256,10 @@ func (p *xactParser) prepare() {
 	x.Invals = len(p.list(le.Uint32(h[48:]), invalMessageSize)) / invalMessageSize
 }
 
-// TwoPhaseFile is the file below pg_twophase that a PREPARE record makes: its
-// main data and a checksum (src/backend/access/transam/twophase.c, EndPrepare).
-func TwoPhaseFile(r *Record) []byte {
-	b := append(make([]byte, 0, len(r.Main)+4), r.Main...)
+// TwoPhaseFile is the file below pg_twophase that a PREPARE record with this
+// main data makes: the data and its checksum
+// (src/backend/access/transam/twophase.c, EndPrepare).
+func TwoPhaseFile(main []byte) []byte {
+	b := append(make([]byte, 0, len(main)+4), main...)
 	return binary.LittleEndian.AppendUint32(b, crcOf(b))
 }
