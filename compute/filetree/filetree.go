@@ -24,6 +24,7 @@ import (
 	"xenon/compute/vfs"
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/pageserver/bootset"
 )
 
 // Config is what a data directory holds when the server starts.
@@ -31,31 +32,21 @@ type Config struct {
 	// Dirs are directories, Files the files in them; both by paths below the
 	// data directory. A parent comes before its children.
 	Dirs  []string
-	Files []File
-	// Databases are those that exist, but the shared relations in global,
-	// which always do. A database's directory is base and its OID.
-	Databases []core.OID
-	SLRUs     []SLRUSegment
+	Files []bootset.File
+	// Databases are the directories of relations: global, which there always
+	// is, and base with the OID of a database.
+	Databases []bootset.Database
+	SLRUs     []bootset.Segment
 	Source    Source
 	// WALDir is where the symbolic link pg_wal leads; "" if there is none.
 	WALDir string
 	// Keep makes the content of one of [KeptFiles] durable for the branch,
 	// before the server sees that it was changed. nil keeps nothing.
-	Keep func(ctx context.Context, name string, content []byte) error
+	Keep KeepFunc
 }
 
-// A File is one small file.
-type File struct {
-	Path    string
-	Content []byte
-}
-
-// An SLRUSegment is one file of an SLRU; its pages come from the source.
-type SLRUSegment struct {
-	SLRU    core.SLRU
-	Segment uint32
-	Blocks  uint32
-}
+// A KeepFunc stores one of [KeptFiles] for the branch.
+type KeepFunc func(ctx context.Context, name string, content []byte) error
 
 // KeptFiles are the files of a data directory's top that belong to the branch,
 // not to one server: settings that its users made.
@@ -68,7 +59,7 @@ const tablespaces = "pg_tblspc"
 type Tree struct {
 	*names.Tree
 	source Source
-	keep   func(ctx context.Context, name string, content []byte) error
+	keep   KeepFunc
 	// dirs are the directories of relations that the timeline has at the
 	// start. A directory that the server makes is not among them.
 	dirs map[*names.Node]*relDir
@@ -83,10 +74,8 @@ func New(ctx context.Context, e env.Env, s *overlay.Scratch, cfg Config) (*Tree,
 		Tree: names.New(e, s), source: cfg.Source, keep: cfg.Keep,
 		dirs: map[*names.Node]*relDir{}, kept: map[string]string{},
 	}
-	t.addRelDir(e, t.MakeDir(t.Root(), "global", false), core.GlobalTablespace, 0)
-	base := t.MakeDir(t.Root(), "base", true)
-	for _, db := range cfg.Databases {
-		t.addRelDir(e, t.MakeDir(base, fmt.Sprint(db), false), core.DefaultTablespace, db)
+	if err := t.addDatabases(e, cfg.Databases); err != nil {
+		return nil, err
 	}
 	for _, dir := range cfg.Dirs {
 		if _, err := t.makeDirs(dir); err != nil {
@@ -111,11 +100,27 @@ func New(ctx context.Context, e env.Env, s *overlay.Scratch, cfg Config) (*Tree,
 	return t, nil
 }
 
-func (t *Tree) addRelDir(e env.Env, n *names.Node, spc, db core.OID) {
+func (t *Tree) addDatabases(e env.Env, dbs []bootset.Database) error {
+	global := t.MakeDir(t.Root(), "global", false)
+	t.addRelDir(e, global, bootset.Database{Spc: core.GlobalTablespace})
+	base := t.MakeDir(t.Root(), "base", true)
+	for _, db := range dbs {
+		switch {
+		case db == bootset.Database{Spc: core.GlobalTablespace}:
+		case db.Spc == core.DefaultTablespace && db.DB != 0:
+			t.addRelDir(e, t.MakeDir(base, fmt.Sprint(db.DB), false), db)
+		default:
+			return fmt.Errorf("data directory: database %d in tablespace %d: tablespaces are not supported", db.DB, db.Spc)
+		}
+	}
+	return nil
+}
+
+func (t *Tree) addRelDir(e env.Env, n *names.Node, db bootset.Database) {
 	if t.dirs[n] != nil {
 		return
 	}
-	d := &relDir{spc: spc, db: db}
+	d := &relDir{Database: db}
 	d.loading.Init(e)
 	t.dirs[n] = d
 }
@@ -137,7 +142,7 @@ func (t *Tree) makeDirs(path string) (*names.Node, error) {
 	return at, nil
 }
 
-func (t *Tree) addFile(ctx context.Context, f File) error {
+func (t *Tree) addFile(ctx context.Context, f bootset.File) error {
 	dir, name := "", f.Path
 	if i := strings.LastIndexByte(f.Path, '/'); i >= 0 {
 		dir, name = f.Path[:i], f.Path[i+1:]

@@ -9,13 +9,14 @@ import (
 	"xenon/compute/vfs"
 	"xenon/core"
 	"xenon/core/faults"
+	"xenon/core/pageserver/bootset"
 	"xenon/core/xsync"
 )
 
 // A relDir is a directory of relations as it was in the timeline when the
 // server started.
 type relDir struct {
-	spc, db core.OID
+	bootset.Database
 
 	loading xsync.Mutex // guards what follows; held while the list is fetched
 	rels    []forkAt    // nil until loaded, in the source's order
@@ -41,7 +42,7 @@ func (d *relDir) load(ctx context.Context, src Source) error {
 	if d.index != nil {
 		return nil
 	}
-	rels, err := src.Relations(ctx, d.spc, d.db)
+	rels, err := src.Relations(ctx, d.Database)
 	if err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (d *relDir) load(ctx context.Context, src Source) error {
 // that was shut down cleanly does not make that copy itself, and would not
 // find the file. Nothing else of it outlives a server. The free space map is
 // not kept by the timeline: it mends itself.
-func visible(rels []Relation) ([]forkAt, map[forkID]int) {
+func visible(rels []bootset.Relation) ([]forkAt, map[forkID]int) {
 	unlogged := map[core.OID]bool{}
 	for _, r := range rels {
 		if r.Rel.Fork == core.InitFork && !(faults.On && faults.Hit(faults.UnloggedFromBase)) {
@@ -109,7 +110,7 @@ func (d *relDir) find(src Source, f RelFile) (overlay.Base, uint32, bool) {
 	if !ok {
 		return nil, 0, false
 	}
-	rel := core.Rel{Spc: d.spc, DB: d.db, Node: at.node, Fork: at.from}
+	rel := core.Rel{Spc: d.Spc, DB: d.DB, Node: at.node, Fork: at.from}
 	return relBase{src, rel, f.Segment * SegmentBlocks}, blocks, true
 }
 

@@ -6,25 +6,20 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/pageserver/bootset"
 	"xenon/core/xsync"
 )
 
 // A Source is where the pages come from that the server has not written: the
 // timeline as of the LSN the server started at. The page client is one.
 type Source interface {
-	// Relations lists the forks of a directory of relations, with their sizes.
-	Relations(ctx context.Context, spc, db core.OID) ([]Relation, error)
+	// Relations lists the forks in a directory of relations, with their sizes.
+	Relations(ctx context.Context, d bootset.Database) ([]bootset.Relation, error)
 	// ReadPages fills dst, whole pages, with the blocks of a fork from first
 	// on.
 	ReadPages(ctx context.Context, r core.Rel, first uint32, dst []byte) error
 	// SLRUSegment is all pages of one segment of an SLRU.
 	SLRUSegment(ctx context.Context, s core.SLRU, seg uint32) ([]byte, error)
-}
-
-// A Relation is one fork and its size.
-type Relation struct {
-	Rel    core.Rel
-	Blocks uint32
 }
 
 // A relBase is the blocks below one file of a relation.
@@ -65,7 +60,8 @@ func (b *slruBase) ReadBlocks(ctx context.Context, first uint32, dst []byte) err
 		if err != nil {
 			return err
 		}
-		if len(pages) != int(b.blocks)*core.PageSize {
+		// There may be more by now: the server has written those itself.
+		if len(pages) < int(b.blocks)*core.PageSize {
 			return fmt.Errorf("%s segment %04X has %d bytes, want %d pages: %w", b.slru.Dir(), b.seg, len(pages), b.blocks, env.ErrCorrupt)
 		}
 		b.pages = pages

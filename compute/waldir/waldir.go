@@ -40,21 +40,35 @@ func New(e env.Env, s *overlay.Scratch, stream *intake.Stream, segSize uint32) *
 	return t
 }
 
-// AddSegment puts a segment there before the server starts: b at off, zeros
-// elsewhere. Its bytes are not WAL that the server wrote.
-func (t *Tree) AddSegment(ctx context.Context, seg uint64, off int64, b []byte) error {
-	name := core.SegmentName(TimelineID, seg, t.segSize)
-	if err := t.MakeFile(ctx, t.Root(), name, nil); err != nil {
-		return fmt.Errorf("make WAL segment %s: %w", name, err)
-	}
-	n, _ := t.Child(t.Root(), name)
-	if err := n.File.Truncate(ctx, int64(t.segSize)); err != nil {
-		return fmt.Errorf("make WAL segment %s: %w", name, err)
-	}
-	if err := n.File.WriteAt(ctx, b, off); err != nil {
-		return fmt.Errorf("make WAL segment %s: %w", name, err)
+// Preset puts b at LSN at before the server starts, in a segment that is zero
+// elsewhere. These are not bytes that the server wrote.
+func (t *Tree) Preset(ctx context.Context, at core.LSN, b []byte) error {
+	for len(b) > 0 {
+		n, err := t.segmentFile(ctx, at.Segment(t.segSize))
+		if err != nil {
+			return err
+		}
+		off := at.SegmentOffset(t.segSize)
+		part := b[:min(len(b), int(t.segSize-off))]
+		if err := n.File.WriteAt(ctx, part, int64(off)); err != nil {
+			return fmt.Errorf("WAL at %s for the server to start with: %w", at, err)
+		}
+		at, b = at+core.LSN(len(part)), b[len(part):]
 	}
 	return nil
+}
+
+// segmentFile finds or makes the file of a segment.
+func (t *Tree) segmentFile(ctx context.Context, seg uint64) (*names.Node, error) {
+	name := core.SegmentName(TimelineID, seg, t.segSize)
+	if n, _ := t.Child(t.Root(), name); n != nil {
+		return n, nil
+	}
+	if err := t.MakeFile(ctx, t.Root(), name, nil); err != nil {
+		return nil, fmt.Errorf("make WAL segment %s: %w", name, err)
+	}
+	n, _ := t.Child(t.Root(), name)
+	return n, n.File.Truncate(ctx, int64(t.segSize))
 }
 
 // segment tells whether a file is a segment now, and which.
