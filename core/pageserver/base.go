@@ -1,0 +1,153 @@
+package pageserver
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/layer"
+	"xenon/core/redo"
+	"xenon/core/wal"
+)
+
+// In a base layer the value of a directory key is what it names in short: of
+// a relation's fork and of an SLRU's segment the number of blocks, little
+// endian, so that opening a timeline reads the directories and no page; of a
+// database and of a prepared transaction one byte that means nothing.
+var dirExists = []byte{'x'}
+
+func appendBlocks(blocks uint32) []byte { return binary.LittleEndian.AppendUint32(nil, blocks) }
+
+// Ranges of keys by their first field.
+var (
+	dirKeys      = layer.KeyRange{Start: core.MakeKey(0x64, 0, 0, 0, 0, 0), End: core.MakeKey(0x68, 0, 0, 0, 0, 0)}
+	twoPhaseKeys = layer.KeyRange{Start: core.MakeKey(2, 0, 0, 0, 0, 0), End: core.MakeKey(3, 0, 0, 0, 0, 0)}
+)
+
+// loadBase makes the state at the base's LSN of the base's directories.
+func (t *Timeline) loadBase(ctx context.Context) error {
+	if err := t.scanBase(ctx, dirKeys, t.loadDir); err != nil {
+		return err
+	}
+	if err := t.scanBase(ctx, twoPhaseKeys, t.loadFile); err != nil {
+		return err
+	}
+	for _, id := range t.state.databases(t.index.LSN) {
+		k := core.RelmapKey(id.spc, id.db)
+		if err := t.scanBase(ctx, layer.KeyRange{Start: k, End: k.Next()}, t.loadFile); err != nil {
+			return err
+		}
+	}
+	k := core.ControlFileKey()
+	err := t.scanBase(ctx, layer.KeyRange{Start: k, End: k.Next()}, func(_ core.Key, v []byte) (err error) {
+		t.ctl, err = wal.DecodeControl(v)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if t.ctl == nil {
+		return fmt.Errorf("the base has no control file: %w", env.ErrCorrupt)
+	}
+	t.ingest.counters = countersOf(t.ctl)
+	t.state.counters = []counted{{t.index.LSN, t.ingest.counters}}
+	t.noteHints(t.index.LSN)
+	return nil
+}
+
+// scanBase reads a range of keys over all layers of the base.
+func (t *Timeline) scanBase(ctx context.Context, r layer.KeyRange, emit func(core.Key, []byte) error) error {
+	for _, im := range t.base {
+		if !im.ID().Keys.Overlaps(r) {
+			continue
+		}
+		if err := im.Scan(ctx, r, emit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Timeline) loadDir(k core.Key, v []byte) error {
+	s, at := t.state, t.index.LSN
+	f1, f2, f3, f4, f5, _ := k.Fields()
+	came := size{lsn: at, blocks: 1, from: fromBase}
+	if f1 == 0x65 || f1 == 0x66 {
+		if len(v) != 4 {
+			return fmt.Errorf("directory key %s with a value of %d bytes: %w", k, len(v), env.ErrCorrupt)
+		}
+		came.blocks = binary.LittleEndian.Uint32(v)
+	}
+	switch f1 {
+	case 0x64:
+		s.database(dbID{core.OID(f2), core.OID(f3)}).sizes.resize(came)
+	case 0x65:
+		s.makeFork(core.Rel{Spc: core.OID(f2), DB: core.OID(f3), Node: core.OID(f4), Fork: core.Fork(f5)}).resize(came)
+	case 0x66:
+		if f2 > uint32(core.CommitTs) {
+			return fmt.Errorf("directory key %s of an unknown SLRU: %w", k, env.ErrCorrupt)
+		}
+		s.segment(core.SLRU(f2), f4).resize(came)
+	}
+	return nil
+}
+
+// loadFile takes a small file of the base into memory.
+func (t *Timeline) loadFile(k core.Key, v []byte) error {
+	if f1, _, _, _, _, xid := k.Fields(); f1 == 2 {
+		t.state.prepared(xid)
+	}
+	t.putFile(k, t.index.LSN, v)
+	return nil
+}
+
+// findLayer is the layer of the base that holds k, nil if none does.
+func (t *Timeline) findLayer(k core.Key) *layer.Image {
+	i, found := slices.BinarySearchFunc(t.base, k, func(im *layer.Image, k core.Key) int { return im.ID().Keys.Start.Compare(k) })
+	if !found {
+		i--
+	}
+	if i < 0 || !t.base[i].ID().Keys.Contains(k) {
+		return nil
+	}
+	return t.base[i]
+}
+
+// countersOf is the counters of a control file of a cluster that is shut down.
+func countersOf(c *wal.Control) redo.Counters {
+	cp := c.CheckPoint
+	return redo.Counters{
+		NextXID: cp.NextXID, NextOID: cp.NextOID, NextMulti: cp.NextMulti, NextOffset: cp.NextMultiOff,
+		OldestXID: cp.OldestXID, OldestXIDDB: uint32(cp.OldestXIDDB),
+		OldestMulti: cp.OldestMulti, OldestMultiDB: uint32(cp.OldestMultiDB),
+		OldestCommitTs: cp.OldestCommitTs, NewestCommitTs: cp.NewestCommitTs,
+		FullPageWrites: cp.FullPageWrites,
+		Settings: redo.Settings{
+			WALLevel: int32(c.WALLevel), MaxConnections: c.Settings.MaxConnections,
+			MaxWorkers: c.Settings.MaxWorkerProcesses, MaxWALSenders: c.Settings.MaxWALSenders,
+			MaxPreparedXacts: c.Settings.MaxPreparedXacts, MaxLocks: c.Settings.MaxLocksPerXact,
+			WALLogHints: c.WALLogHints, TrackCommitTimestamp: c.TrackCommitTs,
+			DataChecksums: c.ChecksumVersion != 0,
+		},
+	}
+}
+
+// controlAt is the control file with the counters as of a moment. It names no
+// checkpoint: whoever boots of it makes one (wal.ShutdownCheckpoint).
+func controlAt(base *wal.Control, n redo.Counters) *wal.Control {
+	c := *base
+	cp := &c.CheckPoint
+	cp.NextXID, cp.NextOID, cp.NextMulti, cp.NextMultiOff = n.NextXID, n.NextOID, n.NextMulti, n.NextOffset
+	cp.OldestXID, cp.OldestXIDDB = n.OldestXID, core.OID(n.OldestXIDDB)
+	cp.OldestMulti, cp.OldestMultiDB = n.OldestMulti, core.OID(n.OldestMultiDB)
+	cp.OldestCommitTs, cp.NewestCommitTs = n.OldestCommitTs, n.NewestCommitTs
+	cp.FullPageWrites = n.FullPageWrites
+	s := n.Settings
+	c.WALLevel, c.WALLogHints, c.TrackCommitTs = wal.WALLevel(s.WALLevel), s.WALLogHints, s.TrackCommitTimestamp
+	c.Settings = wal.ControlSettings{MaxConnections: s.MaxConnections, MaxWorkerProcesses: s.MaxWorkers,
+		MaxWALSenders: s.MaxWALSenders, MaxPreparedXacts: s.MaxPreparedXacts, MaxLocksPerXact: s.MaxLocks}
+	return &c
+}

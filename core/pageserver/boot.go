@@ -1,0 +1,104 @@
+package pageserver
+
+import (
+	"fmt"
+	"slices"
+
+	"xenon/core"
+	"xenon/core/pageserver/bootset"
+	"xenon/core/wal"
+)
+
+// Boot is everything but pages that a server needs to start at lsn, which must
+// have been reached.
+func (t *Timeline) Boot(lsn core.LSN) (*bootset.Set, error) {
+	last := t.LastRecord()
+	if lsn < t.index.LSN || lsn > last.LSN {
+		return nil, fmt.Errorf("%w: boot at %s, timeline %s has %s to %s", ErrBadLSN, lsn, t.id, t.index.LSN, last.LSN)
+	}
+	set := &bootset.Set{LSN: lsn, SystemID: t.index.SystemID, Major: t.index.Major, SegmentSize: t.index.SegmentSize}
+	switch lsn {
+	case last.LSN:
+		set.Prev = last.Prev
+	case t.index.LSN:
+		set.Prev = t.index.PrevLSN
+	}
+	t.mu.Lock()
+	counters := t.state.countersAt(lsn)
+	dbs := t.state.databases(lsn)
+	set.SLRUs = t.state.segments(lsn)
+	xids := slices.Sorted(slices.Values(t.state.xids))
+	t.mu.Unlock()
+
+	set.Control = controlAt(t.ctl, counters).Encode()
+	version := fmt.Appendf(nil, "%d\n", t.index.Major)
+	set.Files = append(set.Files, bootset.File{Path: "PG_VERSION", Content: version})
+	for _, id := range dbs {
+		set.Databases = append(set.Databases, bootset.Database{Spc: id.spc, DB: id.db})
+		dir := "global"
+		if id.db != 0 {
+			dir = fmt.Sprintf("base/%d", id.db)
+			set.Files = append(set.Files, bootset.File{Path: dir + "/PG_VERSION", Content: version})
+		}
+		if err := t.bootFile(set, dir+"/pg_filenode.map", core.RelmapKey(id.spc, id.db)); err != nil {
+			return nil, err
+		}
+	}
+	for _, xid := range xids {
+		if err := t.bootFile(set, fmt.Sprintf("pg_twophase/%08X", xid), core.TwoPhaseKey(xid)); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(set.Files, func(a, b bootset.File) int {
+		if a.Path < b.Path {
+			return -1
+		}
+		return 1
+	})
+	return set, nil
+}
+
+// bootFile adds a file that is kept under a key, if it existed.
+func (t *Timeline) bootFile(set *bootset.Set, path string, k core.Key) error {
+	data, ok, err := t.file(k, set.LSN)
+	if err != nil {
+		return fmt.Errorf("%s as of %s: %w", path, set.LSN, err)
+	}
+	if !ok {
+		return nil
+	}
+	if f1, _, _, _, _, _ := k.Fields(); f1 == 2 {
+		data = wal.TwoPhaseFile(data)
+	}
+	set.Files = append(set.Files, bootset.File{Path: path, Content: slices.Clone(data)})
+	return nil
+}
+
+// segments lists the SLRU segments that existed, sorted.
+func (s *state) segments(lsn core.LSN) []bootset.Segment {
+	var list []bootset.Segment
+	for u := range s.slrus {
+		begin := len(list)
+		for _, f := range s.slrus[u] {
+			if n, ok := f.exists(lsn); ok {
+				_, _, _, seg, _, _ := f.first.Fields()
+				list = append(list, bootset.Segment{SLRU: core.SLRU(u), Segment: seg, Blocks: n})
+			}
+		}
+		slices.SortFunc(list[begin:], func(a, b bootset.Segment) int { return int(a.Segment) - int(b.Segment) })
+	}
+	return list
+}
+
+// Relations lists the forks in a directory of relations, with their sizes.
+func (t *Timeline) Relations(d bootset.Database, lsn core.LSN) []bootset.Relation {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	rels := t.state.relations(dbID{d.Spc, d.DB}, lsn)
+	out := make([]bootset.Relation, len(rels))
+	for i, r := range rels {
+		n, _ := t.state.fork(r).exists(lsn)
+		out[i] = bootset.Relation{Rel: r, Blocks: n}
+	}
+	return out
+}

@@ -1,0 +1,181 @@
+package pageserver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/pageserver/bootset"
+	"xenon/core/wire/http1"
+)
+
+// AttachRequest is the body of POST /v1/tenant/TENANT/timeline: serve a
+// timeline whose base is in the object store. Asked for again, it only
+// replaces the safekeepers.
+type AttachRequest struct {
+	Timeline    core.TimelineID `json:"new_timeline_id"`
+	Safekeepers []string        `json:"safekeepers"` // host:port of each
+}
+
+// TimelineInfo is what GET /v1/tenant/TENANT/timeline/TIMELINE tells.
+type TimelineInfo struct {
+	Tenant      core.TenantID   `json:"tenant_id"`
+	Timeline    core.TimelineID `json:"timeline_id"`
+	State       string          `json:"state"` // Active, or Broken: ingest stopped
+	Reason      string          `json:"reason,omitempty"`
+	LastRecord  core.LSN        `json:"last_record_lsn"`
+	PrevRecord  core.LSN        `json:"prev_record_lsn"`
+	MinReadable core.LSN        `json:"min_readable_lsn"`
+	// DiskConsistent and RemoteConsistent are what outlives the pageserver's
+	// memory, and its disk.
+	DiskConsistent   core.LSN       `json:"disk_consistent_lsn"`
+	RemoteConsistent core.LSN       `json:"remote_consistent_lsn"`
+	Major            int            `json:"pg_version"`
+	SystemID         uint64         `json:"system_id"`
+	MemoryBytes      int64          `json:"versions_memory_bytes"`
+	Receiver         ReceiverStatus `json:"walreceiver_status"`
+	Safekeepers      []string       `json:"safekeepers"`
+}
+
+// attachLimit bounds the body of an AttachRequest.
+const attachLimit = 64 << 10
+
+// handler is the management interface.
+func (n *node) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
+		http1.WriteJSON(w, map[string]any{"id": n.cfg.ID})
+	})
+	mux.HandleFunc("POST /v1/tenant/{tenant}/timeline", n.postTimeline)
+	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline", n.getTimelines)
+	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}", n.withTimeline(n.getTimeline))
+	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/boot", n.withTimeline(n.getBoot))
+	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/relations", n.withTimeline(n.getRelations))
+	return mux
+}
+
+func (n *node) postTimeline(w http.ResponseWriter, r *http.Request) {
+	tenant, err := core.ParseTenantID(r.PathValue("tenant"))
+	var req AttachRequest
+	if err == nil {
+		err = http1.ReadJSON(r, attachLimit, &req)
+	}
+	if err == nil && len(req.Safekeepers) == 0 {
+		err = errors.New("safekeepers: want host:port of one at least")
+	}
+	if err != nil {
+		http1.WriteError(w, http.StatusBadRequest, err)
+		return
+	}
+	id := core.TTID{Tenant: tenant, Timeline: req.Timeline}
+	a, err := n.attach(r.Context(), id, req.Safekeepers)
+	switch {
+	case errors.Is(err, env.ErrNotFound):
+		http1.WriteError(w, http.StatusNotFound, fmt.Errorf("%w: import it first", err))
+	case err != nil:
+		http1.WriteError(w, http.StatusInternalServerError, err)
+	default:
+		w.WriteHeader(http.StatusCreated)
+		http1.WriteJSON(w, n.info(a))
+	}
+}
+
+func (n *node) getTimelines(w http.ResponseWriter, r *http.Request) {
+	list := []TimelineInfo{}
+	for _, a := range n.list() {
+		if a.t.id.Tenant.String() == r.PathValue("tenant") {
+			list = append(list, n.info(a))
+		}
+	}
+	http1.WriteJSON(w, list)
+}
+
+// withTimeline finds the timeline that a path names.
+func (n *node) withTimeline(f func(http.ResponseWriter, *http.Request, *attached)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		a, err := n.lookup(r.PathValue("tenant"), r.PathValue("timeline"))
+		if err != nil {
+			http1.WriteError(w, http.StatusNotFound, err)
+			return
+		}
+		f(w, r, a)
+	}
+}
+
+func (n *node) getTimeline(w http.ResponseWriter, _ *http.Request, a *attached) {
+	http1.WriteJSON(w, n.info(a))
+}
+
+// getBoot waits for the LSN as a page request does.
+func (n *node) getBoot(w http.ResponseWriter, r *http.Request, a *attached) {
+	lsn, ok := n.waitFor(w, r, a)
+	if !ok {
+		return
+	}
+	set, err := a.t.Boot(lsn)
+	if err != nil {
+		writeReadError(w, err)
+		return
+	}
+	http1.WriteJSON(w, set)
+}
+
+func (n *node) getRelations(w http.ResponseWriter, r *http.Request, a *attached) {
+	spc, err := strconv.ParseUint(r.FormValue("spc"), 10, 32)
+	db, err2 := strconv.ParseUint(r.FormValue("db"), 10, 32)
+	if err = errors.Join(err, err2); err != nil {
+		http1.WriteError(w, http.StatusBadRequest, err)
+		return
+	}
+	lsn, ok := n.waitFor(w, r, a)
+	if !ok {
+		return
+	}
+	rels := a.t.Relations(bootset.Database{Spc: core.OID(spc), DB: core.OID(db)}, lsn)
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Write(bootset.AppendRelations(nil, rels))
+}
+
+// waitFor waits until the LSN of the query can be read.
+func (n *node) waitFor(w http.ResponseWriter, r *http.Request, a *attached) (core.LSN, bool) {
+	lsn, err := core.ParseLSN(r.FormValue("lsn"))
+	if err != nil {
+		http1.WriteError(w, http.StatusBadRequest, err)
+		return 0, false
+	}
+	if _, err := a.t.ReadLSN(r.Context(), lsn, lsn, n.cfg.waitLSN()); err != nil {
+		writeReadError(w, err)
+		return 0, false
+	}
+	return lsn, true
+}
+
+func writeReadError(w http.ResponseWriter, err error) {
+	status := http.StatusInternalServerError
+	switch {
+	case errors.Is(err, ErrBadLSN):
+		status = http.StatusBadRequest
+	case errors.Is(err, ErrBehind):
+		status = http.StatusServiceUnavailable
+	}
+	http1.WriteError(w, status, err)
+}
+
+func (n *node) info(a *attached) TimelineInfo {
+	t := a.t
+	last := t.LastRecord()
+	info := TimelineInfo{
+		Tenant: t.id.Tenant, Timeline: t.id.Timeline, State: "Active",
+		LastRecord: last.LSN, PrevRecord: last.Prev, MinReadable: t.index.LSN,
+		DiskConsistent: t.index.LSN, RemoteConsistent: t.index.LSN,
+		Major: t.index.Major, SystemID: t.index.SystemID, MemoryBytes: t.log.memory(),
+		Receiver: a.receiver.Status(), Safekeepers: a.receiver.list(),
+	}
+	if err := t.Err(); err != nil {
+		info.State, info.Reason = "Broken", err.Error()
+	}
+	return info
+}

@@ -1,0 +1,294 @@
+package pageserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/layer"
+	"xenon/core/wire/port"
+	"xenon/core/xsync"
+)
+
+// Config is the configuration of a pageserver.
+type Config struct {
+	ID     core.NodeID `toml:"id"`
+	Listen string      `toml:"listen"` // host:port of both page service and HTTP
+	// CacheBytes is the memory for blocks of layers, MemoryBytes that for the
+	// versions of each timeline before they go to the disk.
+	CacheBytes  int64 `toml:"cache_bytes"`
+	MemoryBytes int64 `toml:"memory_bytes"`
+	// WaitLSNSeconds is how long a request waits for WAL that has not arrived.
+	WaitLSNSeconds int `toml:"wait_lsn_seconds"`
+}
+
+// DefaultConfig is what [Run] takes where a number is 0. The wait is Neon's
+// wait_lsn_timeout.
+var DefaultConfig = Config{ID: 1, Listen: "127.0.0.1:6400", CacheBytes: 128 << 20, MemoryBytes: 256 << 20, WaitLSNSeconds: 300}
+
+func (c *Config) fill() {
+	d := DefaultConfig
+	if c.ID == 0 {
+		c.ID = d.ID
+	}
+	if c.Listen == "" {
+		c.Listen = d.Listen
+	}
+	if c.CacheBytes == 0 {
+		c.CacheBytes = d.CacheBytes
+	}
+	if c.MemoryBytes == 0 {
+		c.MemoryBytes = d.MemoryBytes
+	}
+	if c.WaitLSNSeconds == 0 {
+		c.WaitLSNSeconds = d.WaitLSNSeconds
+	}
+}
+
+func (c *Config) memory() int64          { return c.MemoryBytes }
+func (c *Config) waitLSN() time.Duration { return time.Duration(c.WaitLSNSeconds) * time.Second }
+
+// A node is one running pageserver.
+type node struct {
+	e     env.Env
+	cfg   Config
+	cache *layer.Cache
+	group *xsync.Group
+
+	mu        xsync.Mutex // held while a timeline is attached
+	timelines map[core.TTID]*attached
+}
+
+// attached is a timeline that is served.
+type attached struct {
+	t        *Timeline
+	receiver *receiver
+}
+
+// Run is a pageserver until ctx ends. Its directory is the root of e.FS: it
+// holds which timelines are attached, and scratch; all of it can be made
+// anew. Timelines that were attached before are attached again.
+func Run(ctx context.Context, e env.Env, cfg Config) error {
+	cfg.fill()
+	unlock, err := e.FS().Lock(".")
+	if err != nil {
+		return fmt.Errorf("pageserver %d: its directory: %w", cfg.ID, err)
+	}
+	defer unlock()
+	l, err := e.Net().Listen(ctx, cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("pageserver %d: listen on %s: %w", cfg.ID, cfg.Listen, err)
+	}
+	n := &node{e: e, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}}
+	n.mu.Init(e)
+	n.group = xsync.NewGroup(ctx, e)
+	n.group.Go("pageserver-serve", func(ctx context.Context) error {
+		return port.Serve(ctx, e, l, port.Handlers{PG: n.servePG, HTTP: n.handler()})
+	})
+	n.group.Go("pageserver-attach", n.attachAll)
+	err = n.group.Wait()
+	for _, a := range n.list() {
+		a.t.Close()
+	}
+	return err
+}
+
+// list is the timelines in the order of their ids.
+func (n *node) list() []*attached {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := slices.Collect(maps.Values(n.timelines))
+	slices.SortFunc(all, func(a, b *attached) int { return strings.Compare(a.t.id.String(), b.t.id.String()) })
+	return all
+}
+
+// lookup finds an attached timeline by its ids in hexadecimal.
+func (n *node) lookup(tenant, timeline string) (*attached, error) {
+	var id core.TTID
+	var err, err2 error
+	id.Tenant, err = core.ParseTenantID(tenant)
+	id.Timeline, err2 = core.ParseTimelineID(timeline)
+	if err = errors.Join(err, err2); err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if a := n.timelines[id]; a != nil {
+		return a, nil
+	}
+	return nil, fmt.Errorf("timeline %s is not attached to pageserver %d", id, n.cfg.ID)
+}
+
+func (n *node) find(tenant, timeline string) (*Timeline, error) {
+	a, err := n.lookup(tenant, timeline)
+	if err != nil {
+		return nil, err
+	}
+	return a.t, nil
+}
+
+// attach serves a timeline and remembers it; one that is served already gets
+// other safekeepers.
+func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (*attached, error) {
+	if err := n.mu.LockCtx(ctx); err != nil {
+		return nil, err
+	}
+	defer n.mu.Unlock()
+	a := n.timelines[id]
+	if a == nil {
+		dir := timelineDir(id)
+		if err := mkdirs(n.e.FS(), dir); err != nil {
+			return nil, err
+		}
+		t, err := OpenTimeline(ctx, n.e, id, dir, n.cache)
+		if err != nil {
+			return nil, err
+		}
+		a = &attached{t: t, receiver: newReceiver(t, n.e, &n.cfg, safekeepers)}
+		n.timelines[id] = a
+		n.group.Go("receiver", ended(a.receiver.run))
+		n.group.Go("receiver-watch", ended(a.receiver.watch))
+	} else {
+		a.receiver.setPeers(safekeepers)
+	}
+	return a, n.remember(id, safekeepers)
+}
+
+// ended makes the end of one timeline's task no error of the node.
+func ended(f func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		f(ctx)
+		return xsync.Cause(ctx)
+	}
+}
+
+const attachName = "attach.json"
+
+func timelineDir(id core.TTID) string {
+	return fmt.Sprintf("tenants/%s-%s/timelines/%s", id.Tenant, core.Unsharded, id.Timeline)
+}
+
+func mkdirs(f env.FS, path string) error {
+	at := ""
+	for part := range strings.SplitSeq(path, "/") {
+		parent := at
+		if at != "" {
+			at += "/"
+		} else {
+			parent = "."
+		}
+		at += part
+		err := f.Mkdir(at)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err == nil {
+			err = f.SyncDir(parent)
+		}
+		if err != nil {
+			return fmt.Errorf("make directory %s: %w", at, err)
+		}
+	}
+	return nil
+}
+
+// remember writes down that a timeline is attached, for the next start.
+func (n *node) remember(id core.TTID, safekeepers []string) error {
+	b, err := json.Marshal(AttachRequest{id.Timeline, safekeepers})
+	core.Must(err == nil, "attach request: %v", err)
+	dir := timelineDir(id)
+	if err := writeFile(n.e.FS(), dir, attachName, b); err != nil {
+		return fmt.Errorf("remember timeline %s: %w", id, err)
+	}
+	return nil
+}
+
+// writeFile replaces a file, durably.
+func writeFile(fsys env.FS, dir, name string, b []byte) error {
+	tmp := dir + "/" + name + ".new"
+	f, err := fsys.Open(tmp, env.Write|env.Create|env.Trunc)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, 0)
+	if err == nil {
+		err = f.Sync(env.SyncFull)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := fsys.Rename(tmp, dir+"/"+name); err != nil {
+		return err
+	}
+	return fsys.SyncDir(dir)
+}
+
+// attachAll attaches what was attached before. A timeline that cannot be is
+// tried again: the object store may be away for a while.
+func (n *node) attachAll(ctx context.Context) error {
+	for pause := retryMin; ; pause = min(2*pause, retryMax) {
+		left := 0
+		for _, dir := range n.remembered() {
+			if err := n.reattach(ctx, dir); err != nil {
+				left++
+				n.e.Log().Warn("attach again", slog.String("dir", dir), slog.Any("err", err))
+			}
+		}
+		if left == 0 {
+			return nil
+		}
+		if err := n.e.Clock().Sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// remembered lists the directories of timelines that were attached.
+func (n *node) remembered() []string {
+	var dirs []string
+	tenants, _ := n.e.FS().ReadDir("tenants")
+	for _, t := range tenants {
+		at := "tenants/" + t.Name + "/timelines"
+		timelines, _ := n.e.FS().ReadDir(at)
+		for _, tl := range timelines {
+			if _, err := n.e.FS().Stat(at + "/" + tl.Name + "/" + attachName); err == nil {
+				dirs = append(dirs, at+"/"+tl.Name)
+			}
+		}
+	}
+	return dirs
+}
+
+func (n *node) reattach(ctx context.Context, dir string) error {
+	parts := strings.Split(dir, "/")
+	tenantHex, _, _ := strings.Cut(parts[1], "-")
+	tenant, err := core.ParseTenantID(tenantHex)
+	if err != nil {
+		return err
+	}
+	b, err := readFile(n.e.FS(), dir+"/"+attachName, attachLimit)
+	if err != nil {
+		return err
+	}
+	var req AttachRequest
+	if err := json.Unmarshal(b, &req); err != nil {
+		// Whoever wants the timeline attaches it again.
+		n.e.Log().Error("timeline is not attached", slog.String("file", dir+"/"+attachName), slog.Any("err", err))
+		return nil
+	}
+	id := core.TTID{Tenant: tenant, Timeline: req.Timeline}
+	if _, err := n.lookup(id.Tenant.String(), id.Timeline.String()); err == nil {
+		return nil // attached meanwhile, with safekeepers of today
+	}
+	_, err = n.attach(ctx, id, req.Safekeepers)
+	return err
+}

@@ -1,0 +1,196 @@
+package pageserver
+
+import (
+	"maps"
+	"slices"
+	"sort"
+
+	"xenon/core"
+	"xenon/core/redo"
+)
+
+// A state is the history of everything in a cluster but the bytes of pages:
+// which databases, relations and segments there were, the small files, the
+// counters. The Timeline's mutex guards it.
+type state struct {
+	forks  map[core.Key]*fork
+	dbs    map[dbID]*database
+	slrus  [4][]*fork // by core.SLRU, in the order in which they came
+	files  map[core.Key][]version
+	xids   []uint32 // of all prepared transactions ever seen, for files
+	copies []copied
+
+	counters []counted
+	nextXIDs []xidAt
+	commits  []commitAt
+}
+
+// A dbID names the directory of a database in a tablespace; db 0 is the
+// shared one.
+type dbID struct{ spc, db core.OID }
+
+// A database is the relations of one directory.
+type database struct {
+	sizes fork    // its size is 1 while the directory exists
+	forks []*fork // in the order in which they came
+}
+
+// A copied database is where the blocks of a CREATE DATABASE … STRATEGY
+// file_copy come from: the source as it was.
+type copied struct {
+	from dbID
+	lsn  core.LSN
+}
+
+// counted is the counters from an LSN on. A change of nothing but the next
+// xid, which every transaction makes, is an xidAt.
+type counted struct {
+	lsn core.LSN
+	redo.Counters
+}
+
+type xidAt struct {
+	lsn core.LSN
+	xid uint64
+}
+
+// commitAt is the last commit of a second: microseconds since 2000 and the
+// end of its record.
+type commitAt struct {
+	micros int64
+	lsn    core.LSN
+}
+
+func newState() *state {
+	return &state{
+		forks: map[core.Key]*fork{},
+		dbs:   map[dbID]*database{},
+		files: map[core.Key][]version{},
+	}
+}
+
+// fork finds the fork of a relation, nil if there never was one.
+func (s *state) fork(r core.Rel) *fork { return s.forks[core.BlockKey(r, 0)] }
+
+// makeFork finds or makes the fork of a relation, which need not exist.
+func (s *state) makeFork(r core.Rel) *fork {
+	k := core.BlockKey(r, 0)
+	f := s.forks[k]
+	if f == nil {
+		f = &fork{first: k}
+		s.forks[k] = f
+		d := s.database(dbID{r.Spc, r.DB})
+		d.forks = append(d.forks, f)
+	}
+	return f
+}
+
+func (s *state) database(id dbID) *database {
+	d := s.dbs[id]
+	if d == nil {
+		d = &database{sizes: fork{first: core.DBDirKey(id.spc, id.db)}}
+		s.dbs[id] = d
+	}
+	return d
+}
+
+// segment finds or makes a segment of an SLRU.
+func (s *state) segment(u core.SLRU, seg uint32) *fork {
+	k := core.SLRUBlockKey(u, seg, 0)
+	f := s.forks[k]
+	if f == nil {
+		f = &fork{first: k}
+		s.forks[k] = f
+		s.slrus[u] = append(s.slrus[u], f)
+	}
+	return f
+}
+
+// exists is the size of a fork as of an LSN; ok is false if there was none.
+func (f *fork) exists(lsn core.LSN) (blocks uint32, ok bool) {
+	if f == nil {
+		return 0, false
+	}
+	i := f.at(lsn)
+	if i < 0 || f.sizes[i].from == gone {
+		return 0, false
+	}
+	return f.sizes[i].blocks, true
+}
+
+// file is the version of a small file as of an LSN.
+func (s *state) file(k core.Key, lsn core.LSN) (v version, ok bool) {
+	vs := s.files[k]
+	n := sort.Search(len(vs), func(i int) bool { return vs[i].lsn > lsn })
+	if n == 0 {
+		return version{}, false
+	}
+	return vs[n-1], true
+}
+
+// count notes the counters after a record.
+func (s *state) count(lsn core.LSN, c *redo.Counters) {
+	last := &s.counters[len(s.counters)-1].Counters
+	now := *c
+	now.NextXID = last.NextXID
+	if now != *last {
+		s.counters = append(s.counters, counted{lsn, *c})
+		return
+	}
+	if n := len(s.nextXIDs); n == 0 && c.NextXID != last.NextXID || n > 0 && c.NextXID != s.nextXIDs[n-1].xid {
+		s.nextXIDs = append(s.nextXIDs, xidAt{lsn, c.NextXID})
+	}
+}
+
+// countersAt is the counters as of an LSN.
+func (s *state) countersAt(lsn core.LSN) redo.Counters {
+	n := sort.Search(len(s.counters), func(i int) bool { return s.counters[i].lsn > lsn })
+	c := s.counters[max(n-1, 0)]
+	m := sort.Search(len(s.nextXIDs), func(i int) bool { return s.nextXIDs[i].lsn > lsn })
+	if m > 0 && s.nextXIDs[m-1].lsn > c.lsn {
+		c.NextXID = s.nextXIDs[m-1].xid
+	}
+	return c.Counters
+}
+
+// commit notes a commit: one entry for each second of commits, the last of it.
+func (s *state) commit(micros int64, lsn core.LSN) {
+	n := len(s.commits)
+	if n > 0 && s.commits[n-1].micros/1e6 == micros/1e6 {
+		s.commits[n-1] = commitAt{micros, lsn}
+		return
+	}
+	s.commits = append(s.commits, commitAt{micros, lsn})
+}
+
+// relations lists the forks that existed in a directory, sorted.
+func (s *state) relations(id dbID, lsn core.LSN) []core.Rel {
+	d := s.dbs[id]
+	if d == nil {
+		return nil
+	}
+	var rels []core.Rel
+	for _, f := range d.forks {
+		if _, ok := f.exists(lsn); ok {
+			r, _, _ := core.BlockOfKey(f.first)
+			rels = append(rels, r)
+		}
+	}
+	slices.SortFunc(rels, func(a, b core.Rel) int { return core.BlockKey(a, 0).Compare(core.BlockKey(b, 0)) })
+	return rels
+}
+
+// databases lists the directories that existed, sorted.
+func (s *state) databases(lsn core.LSN) []dbID {
+	ids := slices.DeleteFunc(slices.Collect(maps.Keys(s.dbs)), func(id dbID) bool {
+		_, ok := s.dbs[id].sizes.exists(lsn)
+		return !ok
+	})
+	slices.SortFunc(ids, func(a, b dbID) int {
+		if a.spc != b.spc {
+			return int(a.spc) - int(b.spc)
+		}
+		return int(a.db) - int(b.db)
+	})
+	return ids
+}

@@ -1,0 +1,228 @@
+package pageserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/faults"
+	"xenon/core/layer"
+	"xenon/core/redo"
+	"xenon/core/wal"
+	"xenon/core/xsync"
+)
+
+// Errors of reads, found with errors.Is.
+var (
+	// ErrNoRelation reports a fork that did not exist at the LSN asked for.
+	ErrNoRelation = errors.New("relation does not exist")
+	// ErrNoSegment reports a segment of an SLRU that did not exist.
+	ErrNoSegment = errors.New("SLRU segment does not exist")
+	// ErrBadLSN reports a request that cannot be answered at any time.
+	ErrBadLSN = errors.New("bad LSN")
+	// ErrBehind reports that the WAL asked for did not arrive in time.
+	ErrBehind = errors.New("timed out waiting for WAL")
+)
+
+// A Record is where a record lies: the last one ingested.
+type Record struct {
+	LSN  core.LSN // its end
+	Prev core.LSN // its start
+}
+
+// progress is what readers wait for.
+type progress struct {
+	Record
+	stopped bool
+}
+
+// A Timeline holds every version of the pages of one timeline from its base
+// on. Ingest adds to it, everything else reads; reads may be concurrent with
+// each other and with Ingest.
+type Timeline struct {
+	id    core.TTID
+	env   env.Env
+	index *Index
+	ctl   *wal.Control // as of the base, with data checksums off
+	base  []*layer.Image
+	dir   string // of spilled versions, in env.FS
+
+	last  *xsync.Watch[progress]
+	ended atomic.Uint64 // LSN of last, for readers that need not wait
+	// waiting is how many readers wait: the receiver then looks around for a
+	// safekeeper that has more.
+	waiting atomic.Int32
+	log     bytelog
+	hints   atomic.Pointer[[]hintsAt]
+
+	mu    sync.Mutex // leaf: guards state and err
+	state *state
+	err   error // what stopped ingest
+
+	ingest struct {
+		effects  redo.Effects
+		counters redo.Counters
+	}
+	readings sync.Pool // of *reading
+}
+
+// hintsAt tells whether hint bits are logged from an LSN on: redo must know.
+type hintsAt struct {
+	lsn core.LSN
+	on  bool
+}
+
+// noteHints keeps up with the setting. Replay reads the list without a lock,
+// so it is replaced, not changed; that is once in a cluster's life or never.
+func (t *Timeline) noteHints(lsn core.LSN) {
+	on := t.ingest.counters.Settings.LogHints()
+	var list []hintsAt
+	if old := t.hints.Load(); old != nil {
+		list = *old
+	}
+	if n := len(list); n > 0 && list[n-1].on == on {
+		return
+	}
+	list = append(slices.Clone(list), hintsAt{lsn, on})
+	t.hints.Store(&list)
+}
+
+// OpenTimeline reads the index and the directories of a timeline's base. Then
+// it stands at the base's LSN and waits for records. dir is where versions are
+// spilled to, below the root of e.FS; it exists and is the timeline's own.
+// Blocks of the base go through cache.
+func OpenTimeline(ctx context.Context, e env.Env, id core.TTID, dir string, cache *layer.Cache) (*Timeline, error) {
+	index, err := LoadIndex(ctx, e.Objects(), id)
+	if err != nil {
+		return nil, err
+	}
+	t := &Timeline{id: id, env: e, index: index, dir: dir, state: newState()}
+	t.readings.New = func() any { return new(reading) }
+	if err := t.openBase(ctx, cache); err != nil {
+		return nil, fmt.Errorf("open timeline %s: %w", id, err)
+	}
+	if err := t.loadBase(ctx); err != nil {
+		return nil, fmt.Errorf("open timeline %s: %w", id, err)
+	}
+	t.last = xsync.NewWatch(e, progress{Record: Record{index.LSN, index.PrevLSN}})
+	t.ended.Store(uint64(index.LSN))
+	return t, nil
+}
+
+func (t *Timeline) openBase(ctx context.Context, cache *layer.Cache) error {
+	for _, l := range t.index.Layers {
+		id, err := layer.ParseName(l.Name)
+		if err != nil {
+			return err
+		}
+		id.TTID, id.Shard = t.id, core.Unsharded
+		src := layer.Object(t.env.Objects(), id.ObjectName(l.Generation, l.Upload), l.Size)
+		im, err := layer.Open(ctx, src, id, cache)
+		if err != nil {
+			return err
+		}
+		t.base = append(t.base, im)
+	}
+	slices.SortFunc(t.base, func(a, b *layer.Image) int { return a.ID().Keys.Start.Compare(b.ID().Keys.Start) })
+	return nil
+}
+
+// ID names the timeline.
+func (t *Timeline) ID() core.TTID { return t.id }
+
+// Index is what the object store says of the timeline. It must not be changed.
+func (t *Timeline) Index() *Index { return t.index }
+
+// LastRecord is the last record whose effects can be read.
+func (t *Timeline) LastRecord() Record { return t.last.Get().Record }
+
+// Err is what stopped ingest, nil while it goes on. What was ingested before
+// is still served.
+func (t *Timeline) Err() error { return t.stopped() }
+
+func (t *Timeline) stopped() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+// stop keeps the error that ends ingest.
+func (t *Timeline) stop(err error) error {
+	t.mu.Lock()
+	t.err = err
+	t.mu.Unlock()
+	t.env.Log().Error("ingest stopped", slog.String("timeline", t.id.String()), slog.Any("err", err))
+	t.last.Set(progress{t.LastRecord(), true})
+	return err
+}
+
+// publish makes the effects of records up to r readable.
+func (t *Timeline) publish(r Record) {
+	if core.LSN(t.ended.Load()) == r.LSN {
+		return
+	}
+	t.ended.Store(uint64(r.LSN))
+	t.last.Set(progress{Record: r})
+}
+
+// Spill moves versions to disk until about limit bytes of them are in memory.
+// The task that ingests calls it.
+func (t *Timeline) Spill(limit int64) error {
+	return t.log.spill(limit, func() (env.File, error) {
+		return t.env.FS().Open(t.dir+"/"+spillName, env.Write|env.Create|env.Trunc)
+	})
+}
+
+// spillName is scratch: it is emptied when the timeline is opened again.
+const spillName = "versions.scratch"
+
+// Close frees what the timeline holds open. Nobody uses it any more.
+func (t *Timeline) Close() { t.log.close() }
+
+// Wait returns once records up to lsn can be read. It gives up after timeout
+// with [ErrBehind], or at once if ingest has stopped below lsn.
+func (t *Timeline) Wait(ctx context.Context, lsn core.LSN, timeout time.Duration) error {
+	if core.LSN(t.ended.Load()) >= lsn || faults.On && faults.Hit(faults.SkipWait) {
+		return nil
+	}
+	t.waiting.Add(1)
+	defer t.waiting.Add(-1)
+	wait, cancel := xsync.WithTimeout(ctx, t.env, timeout)
+	defer cancel()
+	last, err := t.last.Await(wait, func(p progress) bool { return p.LSN >= lsn || p.stopped })
+	switch {
+	case err == nil && last.LSN >= lsn:
+		return nil
+	case err == nil:
+		return fmt.Errorf("LSN %s was asked for, timeline %s has reached %s and goes no further: %w", lsn, t.id, last.LSN, t.stopped())
+	case xsync.Cause(ctx) != nil:
+		return xsync.Cause(ctx)
+	}
+	return fmt.Errorf("%w: LSN %s was asked for, timeline %s has reached %s after %s", ErrBehind, lsn, t.id, t.LastRecord().LSN, timeout)
+}
+
+// ReadLSN is the LSN as of which a request is answered that asks for lsn and
+// vouches that nothing changed since notModifiedSince. It waits where that
+// one was not reached yet.
+func (t *Timeline) ReadLSN(ctx context.Context, lsn, notModifiedSince core.LSN, timeout time.Duration) (core.LSN, error) {
+	last := core.LSN(t.ended.Load())
+	switch {
+	case lsn == 0 || lsn < notModifiedSince:
+		return 0, fmt.Errorf("%w: request LSN %s, not modified since %s", ErrBadLSN, lsn, notModifiedSince)
+	case lsn < t.index.LSN:
+		return 0, fmt.Errorf("%w: LSN %s is below %s, where timeline %s begins", ErrBadLSN, lsn, t.index.LSN, t.id)
+	case notModifiedSince <= last:
+		return min(last, lsn), nil
+	}
+	if err := t.Wait(ctx, notModifiedSince, timeout); err != nil {
+		return 0, err
+	}
+	return notModifiedSince, nil
+}
