@@ -124,5 +124,8 @@ func NeedsBase(rec *wal.Record, blk *wal.Block) bool { return !WillInit(rec, blk
 // record that changed it.
 func PageLSN(p *Page) core.LSN { return core.LSN(u32(p[:], 0))<<32 | core.LSN(u32(p[:], 4)) }
 
+// SetPageLSN writes the LSN into the header of a relation's page.
+func SetPageLSN(p *Page, lsn core.LSN) { setLSN(p, lsn) }
+
 // IsNew tells whether the page was never initialised (PageIsNew: pd_upper 0).
 func IsNew(p *Page) bool { return u16(p[:], pdUpper) == 0 }

@@ -1,0 +1,88 @@
+package verify
+
+import (
+	"fmt"
+
+	"xenon/core"
+	"xenon/core/redo"
+	"xenon/core/wal"
+)
+
+// A Result counts what a run did. Everything but Mismatches, MismatchesBy and
+// VMBitsLost may be anything in a good run.
+type Result struct {
+	Records        int64 `json:"records"`         // decoded, from the redo pointer of initial/ on
+	Redone         int64 `json:"redone"`          // records whose every block was made by redo, and those without blocks
+	Adopted        int64 `json:"adopted"`         // records of stored managers: a page was taken from its image
+	Unmade         int64 `json:"unmade"`          // of these, pages that had no image either
+	Restored       int64 `json:"restored"`        // pages restored from images, which no oracle checks
+	ImagesCompared int64 `json:"images_compared"` // pages compared with an image in their record
+	PagesCompared  int64 `json:"pages_compared"`  // pages of relations and SLRUs compared with replayed/
+	FilesCompared  int64 `json:"files_compared"`  // files of replayed/ whose size and pages were compared
+	Checkpoints    int64 `json:"checkpoints"`     // shutdown checkpoints whose counters were compared
+	Mismatches     int64 `json:"mismatches"`
+	// VMBitsLost counts visibility map images with bits that replay loses, as
+	// PostgreSQL's does: in databases made with STRATEGY wal_log.
+	VMBitsLost int64 `json:"vm_bits_lost"`
+
+	ByRecord      map[string]int64 `json:"by_record"`      // records by manager and opcode
+	AdoptedBy     map[string]int64 `json:"adopted_by"`     // by manager and opcode
+	MismatchesBy  map[string]int64 `json:"mismatches_by"`  // by manager and opcode, or by oracle
+	UnsupportedBy map[string]int64 `json:"unsupported_by"` // records at which ingest would stop
+
+	End core.LSN `json:"end"` // of the last record
+}
+
+// A Mismatch is one disagreement with an oracle.
+type Mismatch struct {
+	Oracle string // image, vm image, checkpoint, replayed, redo
+	Record string // manager and opcode, if one record is to blame
+	LSN    core.LSN
+	Rel    core.Rel
+	Block  uint32
+	Text   string // what differs, both sides; or the error
+}
+
+func (m Mismatch) String() string {
+	s := m.Oracle
+	if m.Record != "" {
+		s += fmt.Sprintf(": %s at %s", m.Record, m.LSN)
+	}
+	if m.Rel != (core.Rel{}) {
+		s += fmt.Sprintf(", %s block %d", m.Rel, m.Block)
+	}
+	return s + ": " + m.Text
+}
+
+func (v *verifier) mismatch(m Mismatch) {
+	v.res.Mismatches++
+	by := m.Record
+	if by == "" {
+		by = m.Oracle
+	}
+	v.res.MismatchesBy[by]++
+	if v.opt.Report != nil {
+		v.opt.Report(m)
+	}
+}
+
+// blame reports a mismatch of a page after a record.
+func (v *verifier) blame(oracle string, rec *wal.Record, blk *wal.Block, text string) {
+	v.mismatch(Mismatch{Oracle: oracle, Record: rec.Name(), LSN: rec.Start, Rel: blk.Rel, Block: blk.Block, Text: text})
+}
+
+// fields is the counters as name and value, for comparing them.
+func fields(c redo.Counters) []struct {
+	name  string
+	value uint64
+} {
+	return []struct {
+		name  string
+		value uint64
+	}{
+		{"nextXid", c.NextXID}, {"nextMulti", uint64(c.NextMulti)}, {"nextMultiOffset", uint64(c.NextOffset)},
+		{"oldestXid", uint64(c.OldestXID)}, {"oldestXidDB", uint64(c.OldestXIDDB)},
+		{"oldestMulti", uint64(c.OldestMulti)}, {"oldestMultiDB", uint64(c.OldestMultiDB)},
+		{"oldestCommitTsXid", uint64(c.OldestCommitTs)}, {"newestCommitTsXid", uint64(c.NewestCommitTs)},
+	}
+}

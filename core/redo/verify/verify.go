@@ -1,0 +1,262 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+
+	"xenon/core"
+	"xenon/core/redo"
+	"xenon/core/wal"
+)
+
+// Options of a run; the zero value is a good choice.
+type Options struct {
+	// Report is told each mismatch as it is found.
+	Report func(Mismatch)
+	// Progress is told the count of records now and then.
+	Progress func(records int64, at core.LSN)
+}
+
+// progressEvery is how many records pass between reports of progress.
+const progressEvery = 50000
+
+type verifier struct {
+	opt      Options
+	fsys     fs.FS
+	c        *cluster
+	applier  redo.Applier
+	effects  redo.Effects
+	counters redo.Counters
+	res      *Result
+
+	image, got redo.Page // scratch of comparisons
+}
+
+// Corpus replays the corpus in fsys, whose files must have ReadAt as those of
+// os.DirFS do, and counts what agrees. A mismatch is no error; an error says
+// why the run could not be finished: a corpus that is not whole, WAL that ends
+// in the middle, a record that nobody knows.
+func Corpus(fsys fs.FS, opt Options) (*Result, error) {
+	v := &verifier{opt: opt, fsys: fsys, res: &Result{
+		ByRecord: map[string]int64{}, AdoptedBy: map[string]int64{},
+		MismatchesBy: map[string]int64{}, UnsupportedBy: map[string]int64{},
+	}}
+	b, err := fs.ReadFile(fsys, "initial/global/pg_control")
+	if err != nil {
+		return nil, fmt.Errorf("read the corpus: %w", err)
+	}
+	ctl, err := wal.DecodeControl(b)
+	if err != nil {
+		return nil, fmt.Errorf("initial/global/pg_control: %w", err)
+	}
+	if ctl.State != wal.StateShutDown {
+		return nil, fmt.Errorf("initial/ is %s, want a data directory that was shut down cleanly", ctl.State)
+	}
+	if v.c, err = load(fsys, "initial"); err != nil {
+		return nil, err
+	}
+	v.counters = redo.CountersOf(ctl)
+	if err := v.readWAL(ctl.Format(), ctl.CheckPoint.Redo); err != nil {
+		return v.res, err
+	}
+	return v.res, v.compareReplayed()
+}
+
+// readWAL replays all segments from start on. A flaw in the WAL is its end, if
+// no later segment is there.
+func (v *verifier) readWAL(f wal.Format, start core.LSN) error {
+	d := wal.NewDecoder(f, start, 0)
+	for {
+		seg := d.Pos().Segment(f.SegmentSize)
+		b, err := fs.ReadFile(v.fsys, segmentPath(f, seg))
+		if errors.Is(err, fs.ErrNotExist) && v.res.Records > 0 {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the WAL of the corpus: %w", err)
+		}
+		if len(b) != int(f.SegmentSize) {
+			return fmt.Errorf("%s has %d bytes, want %d", segmentPath(f, seg), len(b), f.SegmentSize)
+		}
+		if err := d.Feed(d.Pos(), b[d.Pos().SegmentOffset(f.SegmentSize):]); err != nil {
+			return err
+		}
+		stop, err := v.replay(d)
+		if err != nil {
+			return err
+		}
+		if stop != nil {
+			if v.goesOn(f, seg+1) {
+				return fmt.Errorf("the WAL ends within the corpus: %w", stop)
+			}
+			return nil
+		}
+	}
+}
+
+// goesOn tells whether a segment holds WAL: a server makes segments ahead.
+func (v *verifier) goesOn(f wal.Format, seg uint64) bool {
+	b, err := fs.ReadFile(v.fsys, segmentPath(f, seg))
+	if err != nil || len(b) < wal.LongHeaderSize {
+		return false
+	}
+	_, err = f.ParsePageHeader(b[:wal.LongHeaderSize], core.SegmentStart(seg, f.SegmentSize))
+	return err == nil
+}
+
+func segmentPath(f wal.Format, seg uint64) string {
+	return path.Join("wal", core.SegmentName(f.TimelineID, seg, f.SegmentSize))
+}
+
+// replay takes the records there are; stop is what ended the WAL.
+func (v *verifier) replay(d *wal.Decoder) (stop, err error) {
+	for {
+		rec, ok, err := d.Next()
+		if err != nil {
+			return err, nil
+		}
+		if !ok {
+			return nil, nil
+		}
+		if err := v.record(rec); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// record replays one record: its blocks, then its effects.
+func (v *verifier) record(rec *wal.Record) error {
+	v.res.Records++
+	v.res.ByRecord[rec.Name()]++
+	v.res.End = rec.End
+	if v.opt.Progress != nil && v.res.Records%progressEvery == 0 {
+		v.opt.Progress(v.res.Records, rec.End)
+	}
+	v.checkCheckpoint(rec)
+	v.applier.LogHints = v.counters.Settings.LogHints()
+	list, err := v.effects.Decode(rec, &v.counters)
+	if errors.Is(err, redo.ErrUnsupported) {
+		v.res.UnsupportedBy[rec.Name()]++
+	} else if err != nil {
+		return err
+	}
+	adopted := false
+	for i := range rec.Blocks {
+		took, err := v.block(rec, &rec.Blocks[i])
+		if err != nil {
+			return err
+		}
+		adopted = adopted || took
+	}
+	if adopted {
+		v.res.Adopted++
+		v.res.AdoptedBy[rec.Name()]++
+	} else {
+		v.res.Redone++
+	}
+	for i := range list {
+		if err := v.effect(rec, &list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// block replays one block of a record and compares it with its image.
+func (v *verifier) block(rec *wal.Record, blk *wal.Block) (adopted bool, err error) {
+	f := v.c.fork(blk.Rel)
+	f.grow(blk.Block + 1)
+	p, err := v.c.page(f, blk.Block)
+	if err != nil {
+		return false, err
+	}
+	outcome, err := v.applier.Apply(&p.Page, rec, blk)
+	if errors.Is(err, redo.ErrStored) {
+		return true, v.adopt(p, rec, blk)
+	}
+	if err != nil {
+		v.blame("redo", rec, blk, err.Error())
+		return true, v.adopt(p, rec, blk)
+	}
+	if outcome == redo.Restored {
+		v.res.Restored++
+		p.adopted = false
+	}
+	if blk.HasImage && !blk.ApplyImage && redo.PageLSN(&p.Page) <= rec.End {
+		return false, v.compareImage(p, rec, blk)
+	}
+	return false, nil
+}
+
+// adopt takes a page from its image.
+func (v *verifier) adopt(p *page, rec *wal.Record, blk *wal.Block) error {
+	p.adopted, p.rmgr = true, rec.Rmgr
+	if !blk.HasImage {
+		v.res.Unmade++
+		return nil
+	}
+	if err := wal.RestoreImage(blk, &p.Page); err != nil {
+		return err
+	}
+	redo.SetPageLSN(&p.Page, rec.End)
+	return nil
+}
+
+// effect does what a record does beyond its blocks.
+func (v *verifier) effect(rec *wal.Record, e *redo.Effect) error {
+	c := v.c
+	switch e.Kind {
+	case redo.PatchPage:
+		return v.patch(rec, e)
+	case redo.SLRUTruncate:
+		maps.DeleteFunc(c.slru, func(k core.Key, _ *redo.Page) bool {
+			s, seg, _ := slruOf(k)
+			return s == e.SLRU && e.DropsSegment(seg)
+		})
+	case redo.RelCreate:
+		c.fork(e.Rel)
+	case redo.RelTruncate:
+		if f := c.forks[e.Rel]; f != nil {
+			f.truncate(e.Blocks)
+		}
+	case redo.RelDrop:
+		c.dropRel(e.Rel)
+	case redo.DBCreate:
+		c.walLogged[e.Rel] = true
+	case redo.DBCopy:
+		c.copyDB(e.Rel, e.From)
+	case redo.DBDrop:
+		c.dropDB(e.Rel)
+	case redo.RelMap:
+		c.relmaps[e.Rel] = append([]byte(nil), e.Data...)
+	case redo.TwoPhaseCreate:
+		c.twoPhase[e.XID] = append([]byte(nil), e.Data...)
+	case redo.TwoPhaseRemove:
+		delete(c.twoPhase, e.XID)
+	}
+	return nil
+}
+
+// patch changes a page of an SLRU or of a visibility map. Clearing bits makes
+// a map that is too short longer, as PostgreSQL's replay does; truncating one
+// does not.
+func (v *verifier) patch(rec *wal.Record, e *redo.Effect) error {
+	rel, blk, isBlock := core.BlockOfKey(e.Key)
+	if !isBlock {
+		return e.Patch.Apply(v.c.slruPage(e.Key))
+	}
+	f := v.c.forks[rel]
+	if rec.Rmgr == wal.RmgrSMGR && (f == nil || blk >= f.size()) {
+		return nil
+	}
+	f = v.c.fork(rel)
+	f.grow(blk + 1)
+	p, err := v.c.page(f, blk)
+	if err != nil {
+		return err
+	}
+	return e.Patch.Apply(&p.Page)
+}
