@@ -66,13 +66,13 @@ func ShutdownCheckpoint(ctl *Control, x, prev core.LSN) (*Boot, error) {
 	next.CheckPointLSN, next.MinRecovery = rec.Start, 0
 	clear(next.rest[ctlMinRecovery:ctlWALLevel])
 	next.UnloggedLSN = max(next.UnloggedLSN, minUnloggedLSN)
-	return &Boot{X: x, Start: rec.Start, End: rec.End, WAL: bytes, Before: f.before(x), Control: &next}, nil
+	return &Boot{X: x, Start: rec.Start, End: rec.End, WAL: bytes, Before: f.Before(x), Control: &next}, nil
 }
 
-// before is the page headers that a reader at x needs: of the segment's first
+// Before is the page headers that a reader at x needs: of the segment's first
 // page and of x's page. They say that everything before x is the rest of one
 // record.
-func (f Format) before(x core.LSN) []Span {
+func (f Format) Before(x core.LSN) []Span {
 	segment := core.SegmentStart(x.Segment(f.SegmentSize), f.SegmentSize)
 	if x == segment {
 		return nil
