@@ -205,7 +205,6 @@ func (t *Timeline) save(atLeast core.LSN) error {
 	})
 }
 
-
 // wantSpare has a task make the next segment before it is needed, once a
 // quarter of this one is written: a commit then waits for a rename alone.
 func (t *Timeline) wantSpare() {

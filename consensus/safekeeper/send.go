@@ -67,11 +67,10 @@ func (n *Node) send(ctx context.Context, conn *wire.Session, cmd wire.Command) e
 	defer s.delist()
 
 	g := xsync.NewGroup(ctx, n.e)
-	g.Go("replies of a WAL reader", func(ctx context.Context) error { return s.listen() })
+	g.Go("replies of a WAL reader", func(context.Context) error { return s.listen() })
 	err = s.stream(g.Context())
-	g.Cancel(err)
-	if conn.PeerEnded() {
-		err = nil
+	if errors.Is(err, io.EOF) {
+		err = nil // the reader ended the stream
 	}
 	return s.end(g, err)
 }

@@ -48,6 +48,8 @@ type Timeline struct {
 	leaf     sync.Mutex
 	status   status
 	feedback feedback
+
+	nextSender int
 }
 
 // status is what the acceptor last said of itself, and why it waits.
@@ -302,4 +304,3 @@ func (t *Timeline) truncate(lsn core.LSN) error {
 	t.acc.Truncated()
 	return nil
 }
-

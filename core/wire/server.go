@@ -14,8 +14,6 @@ import (
 type Session struct {
 	*Conn
 	Startup
-
-	peerEnd bool // in CopyBoth, the client ended its side
 }
 
 // A QueryFunc carries out one simple query. It queues rows with Row, or
@@ -129,7 +127,6 @@ func (s *Session) serveQuery(ctx context.Context, body []byte, query QueryFunc) 
 	if err != nil {
 		s.QueueError(err)
 	}
-	s.peerEnd = false
 	s.ready()
 	return s.Flush()
 }
@@ -194,10 +191,8 @@ func (s *Session) ReadCopy() ([]byte, error) {
 		case msgCopyData:
 			return body, nil
 		case msgCopyDone:
-			s.peerEnd = true
 			return nil, io.EOF
 		case msgCopyFail:
-			s.peerEnd = true
 			text, _, _ := cutString(body)
 			return nil, Errorf(CodeProtocol, "client ended the copy: %s", text)
 		case 'H', msgSync:
@@ -225,9 +220,6 @@ func (s *Session) EndCopy() error {
 	s.Queue(msgCopyDone, nil)
 	return s.flush()
 }
-
-// PeerEnded tells whether the client has ended its side of the stream.
-func (s *Session) PeerEnded() bool { return s.peerEnd }
 
 func (s *Session) flush() error {
 	if err := s.Flush(); err != nil {

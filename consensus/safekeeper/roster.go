@@ -1,0 +1,106 @@
+package safekeeper
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"xenon/core"
+	"xenon/core/env"
+)
+
+// The roster is the node's own list of every timeline it was ever given, a
+// sealed file at the root of its disk. A timeline whose directory is gone is
+// known by it and takes no part: an empty log in its place would vote for
+// WAL that this node once acknowledged.
+const (
+	rosterName  = "roster"
+	rosterMagic = "xnskros\n"
+)
+
+type roster struct {
+	Node      core.NodeID   `json:"node"`
+	Timelines []rosterEntry `json:"timelines"` // sorted
+}
+
+type rosterEntry struct {
+	Tenant   core.TenantID   `json:"tenant_id"`
+	Timeline core.TimelineID `json:"timeline_id"`
+}
+
+func (r *roster) has(id core.TTID) bool {
+	_, found := slices.BinarySearchFunc(r.Timelines, id, compareEntry)
+	return found
+}
+
+func (r *roster) add(id core.TTID) {
+	i, found := slices.BinarySearchFunc(r.Timelines, id, compareEntry)
+	if !found {
+		r.Timelines = slices.Insert(r.Timelines, i, rosterEntry{id.Tenant, id.Timeline})
+	}
+}
+
+func compareEntry(e rosterEntry, id core.TTID) int {
+	if c := bytes.Compare(e.Tenant[:], id.Tenant[:]); c != 0 {
+		return c
+	}
+	return bytes.Compare(e.Timeline[:], id.Timeline[:])
+}
+
+func (e rosterEntry) ttid() core.TTID { return core.TTID{Tenant: e.Tenant, Timeline: e.Timeline} }
+
+func (r *roster) save(disk env.FS) error {
+	b, err := json.Marshal(r)
+	core.Must(err == nil, "roster cannot be encoded: %v", err)
+	return writeSealed(disk, ".", rosterName, rosterMagic, b)
+}
+
+// loadRoster reads the roster, or makes an empty one on an empty disk.
+func loadRoster(disk env.FS, node core.NodeID) (*roster, error) {
+	body, err := readSealed(disk, ".", rosterName, rosterMagic)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newRoster(disk, node)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return decodeRoster(body, node)
+}
+
+func decodeRoster(body []byte, node core.NodeID) (*roster, error) {
+	var r roster
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&r); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", rosterName, env.ErrCorrupt, err)
+	}
+	if r.Node != node {
+		return nil, fmt.Errorf("this directory belongs to safekeeper %d, and this is safekeeper %d: give each its own directory", r.Node, node)
+	}
+	if !slices.IsSortedFunc(r.Timelines, func(a, b rosterEntry) int { return compareEntry(a, b.ttid()) }) {
+		return nil, fmt.Errorf("%s is not sorted: %w", rosterName, env.ErrCorrupt)
+	}
+	return &r, nil
+}
+
+// newRoster starts a node's life. A disk that has timelines but no roster has
+// lost it, and with it the knowledge of what else is lost.
+func newRoster(disk env.FS, node core.NodeID) (*roster, error) {
+	if _, err := disk.Stat(timelinesDir); err == nil {
+		entries, err := disk.ReadDir(timelinesDir)
+		if err != nil {
+			return nil, err
+		}
+		if len(entries) > 0 {
+			return nil, fmt.Errorf("%s is missing although there are timelines of tenant %s: the list of timelines is lost, and what else is lost cannot be known; replace this safekeeper by an empty one",
+				rosterName, entries[0].Name)
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	r := &roster{Node: node, Timelines: []rosterEntry{}}
+	return r, r.save(disk)
+}
