@@ -60,8 +60,9 @@ func New(set *bootset.Set, prev core.LSN, now time.Time, conf []bootset.File) (*
 }
 
 // dirs are the directories of a cluster (src/bin/initdb/initdb.c, subdirs)
-// that are not made with something in them. Those without a comment are empty
-// at every start: what they held is of no use after it.
+// that are not made with something in them. Those of SLRUs and prepared
+// transactions are filled from the timeline; what the others held is of no use
+// to a new server.
 var dirs = []string{
 	"pg_commit_ts", "pg_dynshmem", "pg_logical", "pg_logical/mappings", "pg_logical/snapshots",
 	"pg_multixact", "pg_multixact/members", "pg_multixact/offsets", "pg_notify", "pg_replslot",
