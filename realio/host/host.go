@@ -1,0 +1,304 @@
+// Package host carries servers for the sidecar: it mounts a server's two file
+// trees, starts PostgreSQL on them below a warden, and takes everything away
+// at the end.
+//
+// The process that serves a mount never touches it: no stat, no open, no
+// working directory there. Go starts children by vfork, so a child that
+// waits in a lookup on its own parent's mount would stop the parent for ever.
+//
+// Start at [New] and [Host.Start].
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"xenon/compute"
+	"xenon/compute/vfs"
+	"xenon/core/env"
+	"xenon/core/wire"
+	"xenon/core/xsync"
+	"xenon/realio/fusemount"
+	"xenon/realio/warden"
+)
+
+// Options say where servers run and as whom.
+type Options struct {
+	// ID is part of the mounts' source name, which is xenon:ID.
+	ID string
+	// Dir is the host's own: mount points, sockets, the record of the warden.
+	// The server's user must be able to reach it, and its path is short: the
+	// path of a socket ends at 107 bytes. It is made if it is missing.
+	Dir string
+	// Exe is the program that becomes the warden.
+	Exe string
+	// Postgres is the server's binary, Env its environment.
+	Postgres string
+	Env      []string
+	// UID and GID are the server's user, changed to if Switch is set.
+	UID, GID uint32
+	Switch   bool
+	// Listen is where clients connect; an empty host means the private socket
+	// alone.
+	Listen string
+	Port   int
+	// Log takes what the server prints.
+	Log *os.File
+}
+
+// A Host starts servers, one at a time.
+type Host struct {
+	env  env.Env
+	opts Options
+	runs int
+}
+
+var _ compute.Host = (*Host)(nil)
+
+// New makes a Host and removes what an earlier one left in the same directory.
+func New(e env.Env, o Options) (*Host, error) {
+	h := &Host{env: e, opts: o}
+	if err := Clean(o.ID, o.Dir); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o711); err != nil {
+		return nil, fmt.Errorf("make a directory for mounts and sockets: %w", err)
+	}
+	if err := h.ownDir(h.SocketDir()); err != nil {
+		return nil, err
+	}
+	if path := h.socket(); len(path) > maxSocketPath {
+		return nil, fmt.Errorf("the socket's path %s has %d bytes, the kernel takes %d: choose a shorter directory", path, len(path), maxSocketPath)
+	}
+	return h, nil
+}
+
+// maxSocketPath is sun_path without its zero byte (sys/un.h).
+const maxSocketPath = 107
+
+// Clean removes mounts and processes of the host with this id and directory
+// that an earlier run left, however that ended. Nobody else may use them.
+func Clean(id, dir string) error {
+	if err := warden.Clean(recordIn(dir)); err != nil {
+		return err
+	}
+	points, err := warden.Mounted(fusemount.SourcePrefix + id)
+	if err != nil {
+		return err
+	}
+	for _, p := range points {
+		if err := warden.Unmount(p); err != nil {
+			return err
+		}
+	}
+	runs, err := filepath.Glob(filepath.Join(dir, "run-*"))
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		// Only directories that nothing is mounted in any more: Remove, never
+		// RemoveAll, which would walk into a mount.
+		for _, sub := range []string{"data", "wal", ""} {
+			os.Remove(filepath.Join(r, sub))
+		}
+	}
+	return nil
+}
+
+func recordIn(dir string) string { return filepath.Join(dir, "server.json") }
+
+// SocketDir is the private directory of the server's socket: whoever can
+// enter it is trusted.
+func (h *Host) SocketDir() string { return filepath.Join(h.opts.Dir, "sock") }
+
+func (h *Host) socket() string {
+	return filepath.Join(h.SocketDir(), ".s.PGSQL."+strconv.Itoa(h.opts.Port))
+}
+
+// ownDir makes an empty directory that the server's user alone can enter.
+func (h *Host) ownDir(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	if h.opts.Switch {
+		return os.Chown(dir, int(h.opts.UID), int(h.opts.GID))
+	}
+	return nil
+}
+
+// Start implements [compute.Host].
+func (h *Host) Start(ctx context.Context, l compute.Launch) (compute.Server, error) {
+	h.runs++
+	s := &server{host: h, dir: filepath.Join(h.opts.Dir, "run-"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(h.runs))}
+	s.exit = xsync.NewWatch[*compute.Exit](h.env, nil)
+	if err := s.start(ctx, l); err != nil {
+		s.takeAway()
+		return nil, err
+	}
+	go s.follow()
+	return s, nil
+}
+
+// A server is one run of PostgreSQL.
+type server struct {
+	host   *Host
+	dir    string
+	mounts []*fusemount.Mount
+	proc   *warden.Server
+	exit   *xsync.Watch[*compute.Exit]
+}
+
+func (s *server) start(ctx context.Context, l compute.Launch) error {
+	if err := os.Mkdir(s.dir, 0o711); err != nil {
+		return err
+	}
+	if err := s.host.ownDir(s.host.SocketDir()); err != nil {
+		return err
+	}
+	data, wal := filepath.Join(s.dir, "data"), filepath.Join(s.dir, "wal")
+	if err := s.mount(ctx, data, l.Data, false); err != nil {
+		return err
+	}
+	if err := s.mount(ctx, wal, l.WAL, true); err != nil {
+		return err
+	}
+	var err error
+	s.proc, err = warden.Start(s.host.opts.Exe, s.spec(l, data, wal), s.host.opts.Log)
+	return err
+}
+
+// mount makes a mount point and mounts tree there. Only the WAL's tree is asked
+// to sync: no data file ever needs to be.
+func (s *server) mount(ctx context.Context, point string, tree vfs.Tree, sync bool) error {
+	if err := os.Mkdir(point, 0o700); err != nil {
+		return err
+	}
+	o := s.host.opts
+	m, err := fusemount.New(ctx, tree, fusemount.Options{Path: point, ID: o.ID, UID: o.UID, GID: o.GID, Sync: sync, Log: s.host.env.Log()})
+	if err != nil {
+		return err
+	}
+	s.mounts = append(s.mounts, m)
+	return nil
+}
+
+func (s *server) spec(l compute.Launch, data, wal string) warden.Spec {
+	o := s.host.opts
+	argv := []string{o.Postgres, "-D", data,
+		"-c", "unix_socket_directories=" + s.host.SocketDir(),
+		"-c", "unix_socket_permissions=0700",
+		"-c", "listen_addresses=" + o.Listen,
+		"-c", "port=" + strconv.Itoa(o.Port),
+	}
+	for _, set := range l.Settings {
+		argv = append(argv, "-c", set.Name+"="+set.Value)
+	}
+	return warden.Spec{
+		Argv: argv, Env: o.Env,
+		UID: o.UID, GID: o.GID, Switch: o.Switch,
+		Mounts: []string{data, wal},
+		Record: recordIn(o.Dir),
+	}
+}
+
+// follow tells how the server ended.
+func (s *server) follow() {
+	e := s.proc.Exit()
+	s.exit.Set(&compute.Exit{Clean: e.Clean(), Reason: "PostgreSQL ended: " + e.String()})
+}
+
+// AwaitReady implements [compute.Server]: it asks until the server answers.
+func (s *server) AwaitReady(ctx context.Context) error {
+	for {
+		if e := s.exit.Get(); e != nil {
+			return errors.New(e.Reason)
+		}
+		err := s.ask(ctx)
+		if err == nil {
+			return nil
+		}
+		if err := s.host.env.Clock().Sleep(ctx, readyPoll); err != nil {
+			return err
+		}
+	}
+}
+
+// readyPoll is how often a starting server is asked. It starts in some tens
+// of milliseconds; an attempt costs one connection to a Unix socket.
+const readyPoll = 4 * time.Millisecond
+
+func (s *server) ask(ctx context.Context) error {
+	c, err := s.Connect(ctx, "postgres")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.Query("SELECT 1")
+	return err
+}
+
+// Connect opens a session of the superuser over the private socket.
+func (s *server) Connect(ctx context.Context, database string) (*wire.Client, error) {
+	return wire.Connect(ctx, s.host.env, "unix:"+s.host.socket(), wire.ClientConfig{
+		User: "postgres", Database: database, ApplicationName: "xenon", Timeout: 10 * time.Second,
+	})
+}
+
+// Stop implements [compute.Server].
+func (s *server) Stop() { s.proc.Signal(syscall.SIGINT) }
+
+// AwaitExit implements [compute.Server].
+func (s *server) AwaitExit(ctx context.Context) (compute.Exit, error) {
+	e, err := s.exit.Await(ctx, func(e *compute.Exit) bool { return e != nil })
+	if err != nil {
+		return compute.Exit{}, err
+	}
+	return *e, nil
+}
+
+// End implements [compute.Server].
+func (s *server) End() {
+	for _, m := range s.mounts {
+		m.Fence(errEnded)
+	}
+	s.proc.End()
+	s.takeAway()
+}
+
+// errEnded is why requests of a server fail that is being ended.
+var errEnded = errors.New("the server is being ended")
+
+// takeAway ends the mounts and removes the directories.
+func (s *server) takeAway() {
+	for _, m := range s.mounts {
+		m.Unmount()
+	}
+	for _, sub := range []string{"data", "wal", ""} {
+		os.Remove(filepath.Join(s.dir, sub))
+	}
+}
+
+// PID is the postmaster's process id.
+func (s *server) PID() int { return s.proc.PID }
+
+// FreePort finds the first port from p on that listen can bind on host.
+func FreePort(host string, p int) (int, error) {
+	for n := p; n < p+100 && n < 1<<16; n++ {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(n)))
+		if err == nil {
+			l.Close()
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("no free port from %d on: choose one with --port N", p)
+}
