@@ -27,6 +27,7 @@ import (
 
 	"xenon/compute/vfs"
 	"xenon/core/xsync"
+	"xenon/realio/warden"
 )
 
 // SourcePrefix begins the source name of every mount made here, as
@@ -63,7 +64,6 @@ type Mount struct {
 	server *fuse.Server
 	fs     *rawFS
 	cancel context.CancelCauseFunc
-	conn   string // number of the connection below /sys/fs/fuse/connections
 	served chan struct{}
 	once   sync.Once
 	err    error // of the unmount
@@ -95,22 +95,13 @@ func (m *Mount) start() error {
 	}
 	m.server, err = fuse.NewServer(m.fs, target, m.options())
 	if err != nil {
-		_ = detach(m.opt.Path)
+		_ = warden.Unmount(m.opt.Path)
 		return fmt.Errorf("mount %s: %w", m.opt.Path, err)
 	}
 	go func() {
 		defer close(m.served)
 		m.server.Serve()
 	}()
-	mounts, err := List()
-	if err != nil {
-		return errors.Join(err, m.Unmount())
-	}
-	for _, left := range mounts {
-		if left.Path == m.opt.Path {
-			m.conn = left.Connection
-		}
-	}
 	return nil
 }
 
@@ -170,36 +161,25 @@ func (m *Mount) Fence(cause error) {
 	m.cancel(cause)
 }
 
-// Unmount fences the mount and takes it away, by force if something still uses
-// it. It returns when nothing is served any more.
+// Unmount fences the mount and takes it away, also if something still uses it.
+// Nothing is served any more when it returns, except EIO to what still has a
+// file open.
 func (m *Mount) Unmount() error {
 	m.once.Do(func() {
 		m.Fence(errors.New("unmounted"))
-		if m.err = detach(m.opt.Path); m.err != nil {
-			m.opt.Log.Warn("mount is busy and is taken away by force", "path", m.opt.Path, "error", m.err)
-			m.err = Remove(Left{Path: m.opt.Path, Connection: m.conn})
+		if os.Geteuid() == 0 {
+			m.err = unix.Unmount(m.opt.Path, 0)
+		} else {
+			m.err = exec.Command("fusermount3", "-u", "-q", m.opt.Path).Run()
 		}
 		if m.err == nil {
 			<-m.served
+			return
 		}
+		m.opt.Log.Warn("mount is busy and is detached", "path", m.opt.Path, "error", m.err)
+		m.err = warden.Unmount(m.opt.Path)
 	})
 	return m.err
-}
-
-// detach is umount(2), or fusermount3 -u without root.
-func detach(path string) error {
-	if os.Geteuid() == 0 {
-		return unix.Unmount(path, 0)
-	}
-	return fusermount("-u", path)
-}
-
-func fusermount(args ...string) error {
-	out, err := exec.Command("fusermount3", args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("fusermount3 %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
-	}
-	return nil
 }
 
 // fence is whether a mount answers EIO to everything.
