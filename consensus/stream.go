@@ -47,7 +47,9 @@ func (p *Proposer) Forget(lsn core.LSN) {
 }
 
 // Next fills m with the next message for safekeeper i, if one is due. The
-// driver sends messages of one connection in the order they were given.
+// driver sends messages of one connection in the order they were given. An
+// append does not cross a multiple of MaxAppend, so that a driver which keeps
+// WAL in blocks of that size, or a multiple, has each in one piece.
 func (p *Proposer) Next(i int, now env.Instant, m *Message) bool {
 	pe := &p.peers[i]
 	if p.end != nil {
@@ -63,7 +65,7 @@ func (p *Proposer) Next(i int, now env.Instant, m *Message) bool {
 	}
 	end := pe.sent
 	if pe.sent >= p.local {
-		end = min(p.available, pe.sent+MaxAppend)
+		end = min(p.available, (pe.sent/MaxAppend+1)*MaxAppend)
 	}
 	if end == pe.sent && now < pe.quietUntil(p) {
 		return false
@@ -165,14 +167,14 @@ func (p *Proposer) Source(begin core.LSN, except int) (Gap, bool) {
 	return Gap{Begin: begin, End: min(p.local, p.peers[best].flush), Donor: p.peers[best].member, Term: p.term}, true
 }
 
-// Fill fills m with an append of WAL [begin, end) that was read from a donor.
-// It is false if connection conn no longer waits for it.
+// Fill fills m with an append of WAL [begin, end), at most MaxAppend bytes, that
+// was read from a donor. It is false if connection conn does not wait for it.
 func (p *Proposer) Fill(i int, conn uint64, begin, end core.LSN, now env.Instant, m *Message) bool {
 	pe := &p.peers[i]
-	if p.end != nil || pe.conn != conn || pe.state != Active || pe.owed || pe.sent != begin {
+	if p.end != nil || pe.conn != conn || pe.state != Active || pe.owed || pe.sent != begin ||
+		end > p.available || end-begin > MaxAppend {
 		return false
 	}
-	core.Must(end <= p.available && end-begin <= MaxAppend, "donor gave %s to %s, offered is %s", begin, end, p.available)
 	p.fill(pe, begin, end, now, m)
 	return true
 }
@@ -236,8 +238,11 @@ func (p *Proposer) advance(now env.Instant) {
 	p.truncate = max(p.truncate, min(p.commit, all))
 }
 
-// Wake is when the next thing becomes due without any input; the driver then
-// asks Dial, Silent and Next of every safekeeper.
+// RetryAt is when safekeeper i is to be dialled, if it is offline.
+func (p *Proposer) RetryAt(i int) env.Instant { return p.peers[i].due }
+
+// Wake is when the next thing but a dial becomes due without any input; the
+// driver then asks Silent and Next of every safekeeper.
 func (p *Proposer) Wake() env.Instant {
 	at := env.Instant(math.MaxInt64)
 	if p.end != nil {
@@ -245,9 +250,6 @@ func (p *Proposer) Wake() env.Instant {
 	}
 	for i := range p.peers {
 		pe := &p.peers[i]
-		if pe.state == Offline {
-			at = min(at, pe.due)
-		}
 		if pe.mustAnswer() {
 			at = min(at, pe.heardAt.Add(Silence))
 		}
@@ -274,14 +276,9 @@ func (p *Proposer) Peer(i int) PeerStatus {
 	return PeerStatus{pe.member, pe.state, pe.sent, pe.flush, pe.last, pe.heardAt}
 }
 
-// Unanswered is how many bytes of WAL safekeeper i was sent on its present
-// connection and has not acknowledged.
-func (p *Proposer) Unanswered(i int) int64 {
-	pe := &p.peers[i]
-	if pe.state != Active {
-		return 0
-	}
-	return max(0, int64(pe.sent)-int64(pe.flush))
+// Backlog is how many bytes of WAL offered safekeeper i has not acknowledged.
+func (p *Proposer) Backlog(i int) int64 {
+	return int64(p.available) - int64(p.peers[i].flush)
 }
 
 // AvailableLSN is the end of the WAL offered.

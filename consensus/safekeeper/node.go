@@ -14,7 +14,6 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
-	"xenon/core/faults"
 	"xenon/core/wire"
 	"xenon/core/wire/port"
 	"xenon/core/xsync"
@@ -110,8 +109,6 @@ func (n *Node) loadTimeline(t *Timeline, afterFailure bool) {
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, serr := n.e.FS().Stat(dirOf(t.id)); errors.Is(serr, fs.ErrNotExist) {
 			err = fmt.Errorf("its directory %s is gone: %w; replace this safekeeper by an empty one, or bring the directory back", dirOf(t.id), fs.ErrNotExist)
-		} else if faults.On && faults.Hit(faults.BlankOnMissing) {
-			return
 		}
 		t.setFailed(err)
 	}

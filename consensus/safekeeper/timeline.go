@@ -100,7 +100,9 @@ func (t *Timeline) load(afterFailure bool) (err error) {
 	if t.format, err = formatOf(control.Server); err != nil {
 		return err
 	}
-	t.segs.size = control.Server.SegmentSize
+	if t.segs.size != control.Server.SegmentSize { // readers look at it without the lock
+		t.segs.size = control.Server.SegmentSize
+	}
 	if err := t.segs.checkSegments(&control); err != nil {
 		return err
 	}

@@ -1,0 +1,268 @@
+package proposer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"xenon/consensus"
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/wire"
+	"xenon/core/xsync"
+)
+
+// A session is one campaign and what comes of it. Its fields are guarded by the
+// proposer's lock.
+type session struct {
+	p     *Proposer
+	env   env.Env
+	core  *consensus.Proposer
+	peers []peer
+	group *xsync.Group
+	timer env.Timer
+	armed env.Instant // when the timer fires
+	over  bool
+}
+
+// A peer is one safekeeper of a session.
+type peer struct {
+	member consensus.Member
+	conn   *conn // nil while offline
+	err    error // why the last connection, or attempt, ended
+}
+
+// runSession campaigns once, and leads if elected, until the end.
+func (p *Proposer) runSession(ctx context.Context, above core.Term) error {
+	c, err := consensus.NewProposer(consensus.ProposerConfig{
+		TTID: p.cfg.TTID, Config: p.cfg.Members, Server: p.cfg.Server, Above: above,
+	})
+	if err != nil {
+		return err
+	}
+	s := &session{p: p, env: p.env, core: c, group: xsync.NewGroup(ctx, p.env), armed: math.MaxInt64}
+	for _, m := range c.Members() {
+		s.peers = append(s.peers, peer{member: m})
+	}
+	// Hours, so that it does not fire before something is due.
+	s.timer = p.env.Clock().AfterFunc(1<<50, s.tick)
+	p.mu.Lock()
+	p.sess = s
+	p.mu.Unlock()
+	for i := range s.peers {
+		s.group.Go("proposer to safekeeper", func(ctx context.Context) error { return s.serve(ctx, i) })
+	}
+	err = s.group.Wait()
+	s.timer.Stop()
+	p.mu.Lock()
+	s.over = true
+	p.mu.Unlock()
+	return err
+}
+
+// serve keeps a connection to safekeeper i until the session ends.
+func (s *session) serve(ctx context.Context, i int) error {
+	for {
+		s.p.mu.Lock()
+		now := s.core.RetryAt(i)
+		s.p.mu.Unlock()
+		if wait := now.Sub(s.env.Clock().Mono()); wait > 0 {
+			if err := s.env.Clock().Sleep(ctx, wait); err != nil {
+				return err
+			}
+		}
+		err := s.connect(ctx, i)
+		if end := s.ended(); end != nil {
+			return end
+		}
+		if cause := xsync.Cause(ctx); cause != nil {
+			return cause
+		}
+		s.note(i, err)
+	}
+}
+
+// note remembers why safekeeper i is gone, and logs it if that is news.
+func (s *session) note(i int, err error) {
+	s.p.mu.Lock()
+	was := s.peers[i].err
+	s.peers[i].err = err
+	s.p.mu.Unlock()
+	if was == nil || was.Error() != err.Error() {
+		s.env.Log().Warn("safekeeper lost", "safekeeper", uint64(s.peers[i].member.ID), "error", err)
+	}
+}
+
+func (s *session) ended() error {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	if end := s.core.Ended(); end != nil {
+		return end
+	}
+	return nil
+}
+
+// connect makes a connection and reads it until it ends; the error says why it
+// did.
+func (s *session) connect(ctx context.Context, i int) error {
+	now := s.env.Clock().Mono()
+	s.p.mu.Lock()
+	dial := s.core.Dial(i, now)
+	s.p.mu.Unlock()
+	if !dial {
+		return errors.New("not due")
+	}
+	client, err := s.dial(ctx, s.peers[i].member)
+	now = s.env.Clock().Mono()
+	if err != nil {
+		s.p.mu.Lock()
+		s.core.Lost(i, 0, now)
+		s.p.mu.Unlock()
+		return err
+	}
+	c := &conn{s: s, i: i, c: client, wake: s.env.NewWaiter()}
+	s.p.mu.Lock()
+	c.num = s.core.Connected(i, now)
+	s.peers[i].conn = c
+	s.p.mu.Unlock()
+	stop := wire.CloseOn(ctx, c)
+	s.group.Go("writer to safekeeper", c.write)
+	s.pump(i, now, direct)
+	s.arm()
+	err = c.read()
+	stop()
+	c.Close()
+	now = s.env.Clock().Mono()
+	s.p.mu.Lock()
+	if c.err != nil {
+		err = c.err
+	}
+	s.peers[i].conn = nil
+	s.core.Lost(i, c.num, now)
+	s.p.mu.Unlock()
+	return err
+}
+
+// dial opens the stream that takes WAL. A timeline is created by its owner, not
+// by whoever writes to it.
+func (s *session) dial(ctx context.Context, m consensus.Member) (*wire.Client, error) {
+	ctx, cancel := xsync.WithTimeout(ctx, s.env, consensus.Silence)
+	defer cancel()
+	client, err := wire.Connect(ctx, s.env, m.Addr(), wire.ClientConfig{
+		ApplicationName: "walproposer", TTID: s.p.cfg.TTID, Timeout: consensus.Silence,
+	})
+	if err != nil {
+		return nil, err
+	}
+	stop := wire.CloseOn(ctx, client)
+	defer stop()
+	if err := client.CopyBoth("START_WAL_PUSH (proto_version '3', allow_timeline_creation 'false')"); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("safekeeper %d at %s: %w", m.ID, m.Addr(), err)
+	}
+	return client, nil
+}
+
+// tick does what time asks for.
+func (s *session) tick() {
+	now := s.env.Clock().Mono()
+	s.p.mu.Lock()
+	s.armed = math.MaxInt64
+	over := s.over
+	s.p.mu.Unlock()
+	if over {
+		return
+	}
+	for i := range s.peers {
+		s.p.mu.Lock()
+		c := s.peers[i].conn
+		silent := c != nil && s.core.Silent(i, now)
+		if silent && c.err == nil {
+			c.err = fmt.Errorf("safekeeper %d did not answer for %s", s.peers[i].member.ID, consensus.Silence)
+		}
+		s.p.mu.Unlock()
+		if silent {
+			c.Close()
+		} else {
+			s.pump(i, now, direct)
+		}
+	}
+	s.arm()
+}
+
+// arm sets the timer for what is due next, if that is earlier than what it is
+// set for.
+func (s *session) arm() {
+	now := s.env.Clock().Mono()
+	s.p.mu.Lock()
+	at := s.core.Wake()
+	set := at < s.armed && !s.over
+	if set {
+		s.armed = at
+	}
+	s.p.mu.Unlock()
+	if set {
+		s.timer.Reset(max(0, at.Sub(now)))
+	}
+}
+
+// progress makes known what a message from a safekeeper has changed, and sends
+// what became due to the others.
+func (s *session) progress(now env.Instant) error {
+	p := s.p
+	p.mu.Lock()
+	end := s.core.Ended()
+	leading := end == nil && s.core.Phase() == consensus.Leading
+	first, news := Elected{}, false
+	if leading {
+		first, news = s.lead()
+	}
+	var owed uint32 // a bit per peer: Owes is asked under the lock, pump takes it itself
+	for i := range s.peers {
+		if s.core.Owes(i, now) || s.core.Lacks(i) {
+			owed |= 1 << i
+		}
+	}
+	due := s.core.Wake() < s.armed
+	p.mu.Unlock()
+	if end != nil {
+		if end.Kind == consensus.Superseded {
+			p.fail(end) // at once, not when every connection is closed
+		}
+		return end
+	}
+	if news {
+		p.commit.Update(p.raise)
+	}
+	if first.Term != 0 {
+		p.elected.Set(first)
+	}
+	for i := range s.peers {
+		if owed&(1<<i) != 0 {
+			s.pump(i, now, direct)
+		}
+	}
+	if due {
+		s.arm()
+	}
+	return nil
+}
+
+// lead takes over the log once elected, and moves the commit LSN. first is set
+// when the first commit has shown that a majority is level. The caller locks.
+func (s *session) lead() (first Elected, news bool) {
+	p := s.p
+	if p.wal.end == 0 {
+		p.wal.reset(s.core.StartLSN())
+	}
+	commit, old := s.core.CommitLSN(), core.LSN(p.committed.Load())
+	if commit <= old {
+		return first, false
+	}
+	p.committed.Store(uint64(commit))
+	if old == 0 {
+		first = Elected{Term: s.core.Term(), Start: s.core.StartLSN()}
+	}
+	return first, true
+}
