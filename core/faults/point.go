@@ -58,7 +58,6 @@ const (
 	SyncRetried      // M31: a failed fsync of WAL is tried again
 	ScanSkipped      // M23: after a restart the log ends at the durable commit LSN
 	TailKept         // M20: a truncation leaves the bytes beyond it on the disk
-	BlankOnMissing   // M40: a timeline whose control file is gone starts empty
 	LinkUnchecked    // K01: the link of an appended record to the one before is not checked
 	ServeUncommitted // M57: readers get WAL beyond the commit LSN
 	RecoverAnyTerm   // M24: recovery is not bound to a term
@@ -142,7 +141,6 @@ var names = map[Point]string{
 	SyncRetried:       "M31",
 	ScanSkipped:       "M23",
 	TailKept:          "M20",
-	BlankOnMissing:    "M40",
 	LinkUnchecked:     "K01",
 	ServeUncommitted:  "M57",
 	RecoverAnyTerm:    "M24",
