@@ -1,0 +1,188 @@
+package compute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"xenon/compute/proposer"
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/pageserver/bootset"
+	"xenon/core/xsync"
+)
+
+// A Config says which branch to run and with whom.
+type Config struct {
+	Branch     string
+	TTID       core.TTID
+	Quorum     proposer.Config
+	Pageserver string // address
+	Owner      string // names this sidecar in the endpoint's register
+	Takeover   bool   // fence whoever runs the branch now
+	Settings   []Setting
+	Files      []bootset.File // postgresql.conf, pg_hba.conf: kept ones of the branch win
+	Scratch    string         // directory of the process's disk, emptied at every start
+	Prepare    func(ctx context.Context, s Server) error
+}
+
+// Times of an endpoint.
+const (
+	backoffMin = 100 * time.Millisecond
+	backoffMax = 5 * time.Second
+	// steady is how long a server must have run for its end not to count as
+	// another failure to start.
+	steady = 30 * time.Second
+
+	// stopPatience bounds a fast shutdown, quorumPatience the part of it in
+	// which no majority can be reached.
+	stopPatience   = 30 * time.Second
+	quorumPatience = 10 * time.Second
+)
+
+// A State is what an endpoint is doing.
+type State string
+
+// The states of an endpoint.
+const (
+	Starting   State = "starting"
+	Ready      State = "ready"
+	Stopping   State = "stopping"
+	Stopped    State = "stopped"
+	Superseded State = "superseded"
+	Failed     State = "failed"
+)
+
+// A Status tells how an endpoint is.
+type Status struct {
+	State  State
+	Note   string // what it waits for, or why it ended
+	Epoch  uint64
+	Term   core.Term
+	Start  core.LSN // X of the server that runs now
+	Starts int      // servers started so far
+	Server Server   // nil if none runs
+	Quorum proposer.Status
+}
+
+// ErrSuperseded is what Run returns once somebody else runs the branch.
+var ErrSuperseded = errors.New("superseded")
+
+// An Endpoint keeps a server running on a branch.
+type Endpoint struct {
+	env    env.Env
+	host   Host
+	cfg    Config
+	claim  Claim
+	status *xsync.Watch[Status]
+	// stop counts: 1 asks for a fast shutdown, 2 for an end at once.
+	stop *xsync.Watch[int]
+}
+
+// New makes an endpoint; Run runs it.
+func New(e env.Env, h Host, cfg Config) *Endpoint {
+	return &Endpoint{
+		env: e, host: h, cfg: cfg,
+		status: xsync.NewWatch(e, Status{State: Starting}),
+		stop:   xsync.NewWatch(e, 0),
+	}
+}
+
+// Status tells how the endpoint is now.
+func (ep *Endpoint) Status() Status { return ep.status.Get() }
+
+// AwaitReady returns once a server takes connections, or with the reason why
+// none ever will.
+func (ep *Endpoint) AwaitReady(ctx context.Context) error {
+	s, err := ep.status.Await(ctx, func(s Status) bool {
+		return s.State != Starting
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the endpoint on %s (%s): %w", ep.cfg.Branch, s.Note, err)
+	}
+	if s.State != Ready {
+		return fmt.Errorf("the endpoint on %s is %s: %s", ep.cfg.Branch, s.State, s.Note)
+	}
+	return nil
+}
+
+// Stop asks for a fast shutdown; a second call ends the server at once. Run
+// returns when it is done.
+func (ep *Endpoint) Stop() { ep.stop.Update(func(n int) int { return n + 1 }) }
+
+func (ep *Endpoint) stopping() bool { return ep.stop.Get() > 0 }
+
+func (ep *Endpoint) say(f func(*Status)) {
+	ep.status.Update(func(s Status) Status {
+		f(&s)
+		return s
+	})
+}
+
+func (ep *Endpoint) note(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	ep.env.Log().Info(text, "branch", ep.cfg.Branch)
+	ep.say(func(s *Status) { s.Note = text })
+}
+
+// Run takes the endpoint's register and keeps a server running until Stop, the
+// end of ctx, or until somebody else takes the branch over ([ErrSuperseded]).
+func (ep *Endpoint) Run(ctx context.Context) error {
+	err := ep.run(ctx)
+	ep.say(func(s *Status) {
+		s.Server = nil
+		switch {
+		case err == nil:
+			s.State, s.Note = Stopped, ""
+		case errors.Is(err, ErrSuperseded):
+			s.State, s.Note = Superseded, err.Error()
+		default:
+			s.State, s.Note = Failed, err.Error()
+		}
+	})
+	return err
+}
+
+func (ep *Endpoint) run(ctx context.Context) error {
+	ep.note("waiting for the register of the endpoint")
+	claim, err := Take(ctx, ep.env, ep.cfg.Branch, ep.cfg.Owner, ep.cfg.Takeover)
+	if err != nil {
+		return err
+	}
+	ep.claim = claim
+	ep.say(func(s *Status) { s.Epoch = claim.Epoch })
+	pause := time.Duration(0)
+	for !ep.stopping() {
+		if err := ep.env.Clock().Sleep(ctx, pause); err != nil {
+			return err
+		}
+		began := ep.env.Clock().Mono()
+		why := ep.live(ctx)
+		if why == nil || ep.stopping() {
+			break
+		}
+		if err := xsync.Cause(ctx); err != nil {
+			return err
+		}
+		ep.note("%v; starting anew", why)
+		if err := ep.mayGoOn(ctx, why); err != nil {
+			return err
+		}
+		pause = min(max(backoffMin, 2*pause), backoffMax)
+		if ep.env.Clock().Mono().Sub(began) > steady {
+			pause = 0
+		}
+	}
+	return ep.claim.Release(ctx, ep.env, ep.cfg.Branch)
+}
+
+// mayGoOn asks the register whether the branch is still ours to run: a dead
+// server is started anew, a superseded one never comes back by itself.
+func (ep *Endpoint) mayGoOn(ctx context.Context, why error) error {
+	err := ep.claim.Check(ctx, ep.env, ep.cfg.Branch)
+	if errors.Is(err, ErrNotOwner) {
+		return fmt.Errorf("%w: %w (%v)", ErrSuperseded, err, why)
+	}
+	return err
+}

@@ -1,0 +1,297 @@
+package compute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"xenon/compute/boot"
+	"xenon/compute/intake"
+	"xenon/compute/overlay"
+	"xenon/compute/pageclient"
+	"xenon/compute/proposer"
+	"xenon/consensus"
+	"xenon/core/env"
+	"xenon/core/pageserver/bootset"
+	"xenon/core/xsync"
+)
+
+// A life is one server, from the election that precedes it to the end of
+// everything that belongs to it.
+type life struct {
+	ep     *Endpoint
+	ctx    context.Context // ends with the life
+	cancel context.CancelCauseFunc
+	tasks  *xsync.Group
+
+	prop    *proposer.Proposer
+	pages   *pageclient.Client
+	scratch *overlay.Scratch
+	stream  *intake.Stream
+	server  Server
+}
+
+// live runs one server. It returns nil if it ended because it was asked to,
+// else why it ended.
+func (ep *Endpoint) live(ctx context.Context) error {
+	l := &life{ep: ep}
+	l.ctx, l.cancel = xsync.WithCancel(ctx)
+	l.tasks = xsync.NewGroup(l.ctx, ep.env)
+	defer l.end()
+	l.tasks.Go("await stop", l.obeyStop)
+	if err := l.begin(); err != nil {
+		return err
+	}
+	return l.watch()
+}
+
+// errStopped is why a life ends that was asked to.
+var errStopped = errors.New("stopped")
+
+// obeyStop ends a start that is under way; a server that runs is stopped by
+// watch.
+func (l *life) obeyStop(ctx context.Context) error {
+	if _, err := l.ep.stop.Await(ctx, func(n int) bool { return n > 0 }); err != nil {
+		return nil
+	}
+	if l.ep.Status().State == Starting {
+		l.cancel(errStopped)
+	}
+	return nil
+}
+
+// begin elects, boots and starts a server, and waits until it answers.
+func (l *life) begin() error {
+	ep := l.ep
+	ep.say(func(s *Status) { s.State, s.Server = Starting, nil })
+	ep.note("waiting for a majority of safekeepers")
+	prop, err := proposer.New(ep.env, ep.cfg.Quorum)
+	if err != nil {
+		return err
+	}
+	l.prop = prop
+	l.tasks.Go("proposer", func(ctx context.Context) error {
+		l.cancel(prop.Run(ctx))
+		return nil
+	})
+	led, err := prop.Elect(l.ctx)
+	if err != nil {
+		return err
+	}
+	ep.say(func(s *Status) { s.Term, s.Start = led.Term, led.Start })
+	ep.note("waiting for the pageserver to have %s", led.Start)
+	set, err := pageclient.FetchBoot(l.ctx, ep.env, ep.cfg.Pageserver, ep.cfg.TTID, led.Start)
+	if err != nil {
+		return err
+	}
+	launch, err := l.trees(set)
+	if err != nil {
+		return err
+	}
+	ep.note("starting PostgreSQL at %s", led.Start)
+	if l.server, err = ep.host.Start(l.ctx, launch); err != nil {
+		return err
+	}
+	ep.say(func(s *Status) { s.Server = l.server; s.Starts++ })
+	return l.ready()
+}
+
+// trees makes the two directories of a server that starts with set, and gives
+// the checkpoint that it starts from to the quorum.
+func (l *life) trees(set *bootset.Set) (Launch, error) {
+	ep, e := l.ep, l.ep.env
+	kept, err := ep.loadKept(l.ctx)
+	if err != nil {
+		return Launch{}, err
+	}
+	plan, err := boot.New(set, set.Prev, e.Clock().Now(), kept)
+	if err != nil {
+		return Launch{}, err
+	}
+	if err := l.prop.Offer(plan.Boot.X, plan.Boot.WAL); err != nil {
+		return Launch{}, err
+	}
+	if l.scratch, err = overlay.NewScratch(e, ep.cfg.Scratch, scratchFiles); err != nil {
+		return Launch{}, err
+	}
+	l.pages = pageclient.New(l.ctx, e, pageclient.Config{Addr: ep.cfg.Pageserver, TTID: ep.cfg.TTID, Boot: set.LSN, Connections: 2})
+	data, err := plan.Data(l.ctx, e, l.scratch, l.pages, "../wal", ep.keep)
+	if err != nil {
+		return Launch{}, err
+	}
+	l.stream = plan.Stream(e, l.prop, func(err error) { l.cancel(fmt.Errorf("the server's WAL: %w", err)) })
+	wal, err := plan.WAL(l.ctx, e, l.scratch, l.stream)
+	if err != nil {
+		return Launch{}, err
+	}
+	return Launch{Data: data, WAL: wal, Settings: append(fixedSettings(), ep.cfg.Settings...)}, nil
+}
+
+// scratchFiles is how many files of the scratch directory are open at once.
+const scratchFiles = 1024
+
+// ready waits until the server answers, prepares it, and says so.
+func (l *life) ready() error {
+	ep := l.ep
+	if err := l.server.AwaitReady(l.ctx); err != nil {
+		return err
+	}
+	if ep.cfg.Prepare != nil {
+		if err := ep.cfg.Prepare(l.ctx, l.server); err != nil {
+			return fmt.Errorf("prepare the server: %w", err)
+		}
+	}
+	ep.say(func(s *Status) { s.State = Ready })
+	ep.note("ready")
+	return nil
+}
+
+// watch waits for whatever ends this life first.
+func (l *life) watch() error {
+	ends := xsync.NewWatch[error](l.ep.env, nil)
+	tell := func(err error) {
+		ends.Update(func(old error) error {
+			if old == nil {
+				return err
+			}
+			return old
+		})
+	}
+	l.tasks.Go("await exit", func(ctx context.Context) error {
+		exit, err := l.server.AwaitExit(ctx)
+		if err == nil {
+			tell(errors.New(exit.Reason))
+		}
+		return nil
+	})
+	l.tasks.Go("await order", func(ctx context.Context) error {
+		if _, err := l.ep.stop.Await(ctx, func(n int) bool { return n > 0 }); err == nil {
+			tell(errStopped)
+		}
+		return nil
+	})
+	l.tasks.Go("follow the pageserver", l.follow)
+	why, err := ends.Await(l.ctx, func(err error) bool { return err != nil })
+	switch {
+	case err != nil:
+		return xsync.Cause(l.ctx)
+	case errors.Is(why, errStopped):
+		l.shutDown()
+		return nil
+	}
+	return why
+}
+
+// follow tells the page client how far the pageserver has come in this
+// server's own history.
+func (l *life) follow(ctx context.Context) error {
+	for {
+		if err := l.ep.env.Clock().Sleep(ctx, time.Second); err != nil {
+			return nil
+		}
+		l.pages.Advance(min(l.prop.Feedback().LastReceived, l.prop.Committed()))
+		l.ep.say(func(s *Status) { s.Quorum = l.prop.Status() })
+	}
+}
+
+// shutDown asks for a fast shutdown and waits for it within bounds. What a
+// shutdown that was cut short leaves undone is nothing that was acknowledged.
+func (l *life) shutDown() {
+	ep, clock := l.ep, l.ep.env.Clock()
+	ep.say(func(s *Status) { s.State = Stopping })
+	ep.note("shutting down")
+	bounded, stop := xsync.WithTimeout(l.ctx, ep.env, stopPatience)
+	defer stop()
+	ctx, cancel := xsync.WithCancel(bounded)
+	defer cancel(nil)
+	l.tasks.Go("hurry", func(hctx context.Context) error {
+		lost := clock.Mono()
+		for {
+			if l.majority() {
+				lost = clock.Mono()
+			}
+			if ep.stop.Get() > 1 || clock.Mono().Sub(lost) >= quorumPatience {
+				cancel(errors.New("no time to shut down"))
+				return nil
+			}
+			if clock.Sleep(hctx, 20*time.Millisecond) != nil {
+				return nil
+			}
+		}
+	})
+	l.server.Stop()
+	if exit, err := l.server.AwaitExit(ctx); err != nil {
+		ep.note("the server is ended without a shutdown: %v", err)
+	} else if !exit.Clean {
+		ep.note("%s", exit.Reason)
+	}
+}
+
+// silence is how long a safekeeper may say nothing, heartbeats included, and
+// still count as reachable.
+const silence = 2 * time.Second
+
+// majority tells whether a majority of safekeepers can be reached now.
+func (l *life) majority() bool {
+	peers := l.prop.Status().Peers
+	n := 0
+	for _, p := range peers {
+		if p.State != consensus.Offline && p.Silent < silence {
+			n++
+		}
+	}
+	return n > len(peers)/2
+}
+
+// end takes everything away, in the order that lets nobody see or write what
+// he must not: first every request of the server fails, then its processes
+// end, then the rest.
+func (l *life) end() {
+	if l.stream != nil {
+		l.stream.Fence(errEnded)
+	}
+	l.cancel(errEnded)
+	if l.server != nil {
+		l.server.End()
+	}
+	l.tasks.Cancel(errEnded)
+	l.tasks.Wait()
+	if l.pages != nil {
+		l.pages.Close()
+	}
+	if l.scratch != nil {
+		l.scratch.Close()
+	}
+	l.ep.say(func(s *Status) { s.Server = nil })
+}
+
+var errEnded = errors.New("the server is being ended")
+
+// keptKey is the object that keeps one of a branch's own settings files.
+func (ep *Endpoint) keptKey(name string) string {
+	return path.Join("branches", ep.cfg.Branch, "kept", name)
+}
+
+// keep makes a settings file durable for the branch.
+func (ep *Endpoint) keep(ctx context.Context, name string, content []byte) error {
+	_, err := ep.env.Objects().Put(ctx, ep.keptKey(name), env.Bytes(content), env.PutOpts{})
+	return err
+}
+
+// loadKept is the settings files that a server of this branch starts with.
+func (ep *Endpoint) loadKept(ctx context.Context) ([]bootset.File, error) {
+	var files []bootset.File
+	for _, f := range ep.cfg.Files {
+		b, _, err := env.ReadObject(ctx, ep.env.Objects(), ep.keptKey(f.Path))
+		switch {
+		case errors.Is(err, env.ErrNotFound):
+			b = f.Content
+		case err != nil:
+			return nil, fmt.Errorf("settings of branch %s: %w", ep.cfg.Branch, err)
+		}
+		files = append(files, bootset.File{Path: f.Path, Content: b})
+	}
+	return files, nil
+}
