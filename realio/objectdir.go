@@ -143,8 +143,7 @@ func (d *ObjectDir) makeParents(name string) error {
 	return nil
 }
 
-// forgetDirs makes the next Put look for its directories again: somebody
-// removed them.
+// forgetDirs makes the next Put look for its directories again.
 func (d *ObjectDir) forgetDirs() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -194,11 +193,12 @@ func (d *ObjectDir) put(ctx context.Context, key string, body env.Body, o env.Pu
 		return env.ObjectMeta{}, nothingDone(err)
 	}
 	upload := path.Join(d.dir, uploadsDir, strconv.FormatInt(h.modified.Unix(), 16)+"-"+hex.EncodeToString(h.nonce[:]))
-	err = d.upload(ctx, upload, h, body)
-	if err == nil {
-		err = d.place(ctx, upload, name, key, o)
-	} else {
+	if err = d.upload(ctx, upload, h, body); err != nil {
 		err = nothingDone(err)
+	} else if err = d.place(ctx, upload, name, key, o); errors.Is(err, fs.ErrNotExist) {
+		// Somebody removed directories that this store had made.
+		d.forgetDirs()
+		err = d.place(ctx, upload, name, key, o)
 	}
 	if err != nil {
 		// A left-over is removed by age at the next start: this error says more.
@@ -223,9 +223,6 @@ func (d *ObjectDir) place(ctx context.Context, upload, name, key string, o env.P
 		return err
 	}
 	if err := d.fs.Rename(upload, name); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			d.forgetDirs()
-		}
 		return nothingDone(err)
 	}
 	if err := d.fs.SyncDir(path.Dir(name)); err != nil {

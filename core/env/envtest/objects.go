@@ -87,6 +87,9 @@ func (b bucket) list(o env.ListOpts) (keys []string) {
 		for _, m := range page.Objects {
 			here = append(here, m.Key)
 		}
+		if !slices.IsSorted(here) || !slices.IsSorted(page.Prefixes) {
+			failf("a page is not in byte order: %q, %q", here, page.Prefixes)
+		}
 		here = append(here, page.Prefixes...)
 		slices.Sort(here)
 		keys = append(keys, here...)
