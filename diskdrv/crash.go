@@ -128,9 +128,8 @@ func (d *Disk) crashNames(f *fates) {
 		if c.after != nil && !c.after.done {
 			keep = false // the old name stays where the new one is lost
 		}
-		if c.with != nil {
-			// The other half came first, and has decided for both.
-			keep = c.with.done
+		if c.with != nil && c.with.seq < c.seq {
+			keep = c.with.done // the first half decided for both
 		}
 		if keep {
 			c.done = true
