@@ -22,9 +22,6 @@ func (t *Timeline) Ingest(rec *wal.Record) error {
 	in := &t.ingest
 	before := in.counters
 	effects, err := in.effects.Decode(rec, &in.counters)
-	if err == nil {
-		err = t.refuse(rec)
-	}
 	if err != nil {
 		return t.stop(fmt.Errorf("ingest of timeline %s stops before %s: %w", t.id, rec.Start, err))
 	}
@@ -42,18 +39,6 @@ func (t *Timeline) Ingest(rec *wal.Record) error {
 	}
 	t.mu.Unlock()
 	t.publish(Record{rec.End, rec.Start})
-	return nil
-}
-
-// refuse finds what this code would keep wrongly.
-func (t *Timeline) refuse(rec *wal.Record) error {
-	for i := range rec.Blocks {
-		r := rec.Blocks[i].Rel
-		if r.Spc != core.DefaultTablespace && r.Spc != core.GlobalTablespace {
-			return &redo.RecordError{Err: redo.ErrUnsupported, Detail: "tablespaces are not kept", Rmgr: rec.Rmgr,
-				Info: rec.Info, LSN: rec.Start, OnPage: true, Rel: r, Block: rec.Blocks[i].Block}
-		}
-	}
 	return nil
 }
 

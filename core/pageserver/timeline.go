@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -176,7 +177,7 @@ func (t *Timeline) publish(r Record) {
 // The task that ingests calls it.
 func (t *Timeline) Spill(limit int64) error {
 	return t.log.spill(limit, func() (env.File, error) {
-		return t.env.FS().Open(t.dir+"/"+spillName, env.Write|env.Create|env.Trunc)
+		return t.env.FS().Open(path.Join(t.dir, spillName), env.Write|env.Create|env.Trunc)
 	})
 }
 
