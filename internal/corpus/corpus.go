@@ -1,0 +1,218 @@
+// Package corpus makes recorded clusters out of a throwaway stock PostgreSQL
+// 15: a data directory, the WAL of a workload with an image of every page after
+// every change (wal_consistency_checking), and what PostgreSQL itself replays
+// of the two. Package xenon/core/redo/verify is what reads them.
+//
+// A corpus is a directory:
+//
+//	initial/   data directory before the workload, cleanly shut down
+//	wal/       every WAL segment since initdb
+//	final/     data directory after the workload, cleanly shut down, without WAL
+//	replayed/  initial/ brought by PostgreSQL's own recovery to the last record
+//	server.log, replay.log
+//
+// Start at [Make]. WAL differs from run to run: assert on counts, not on bytes.
+package corpus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"xenon/core"
+	"xenon/core/wal"
+)
+
+// Options of [Make]; the zero value makes a small corpus.
+type Options struct {
+	Bin  string // directory of PostgreSQL's binaries; default $XENON_PG_BIN, else Debian's
+	User string // OS user of the server when we are root; default postgres
+	// Template is a directory that [Init] made; without it Make runs initdb.
+	Template string
+	Rows     int // rows of the tables that a workload fills; default 300
+	Txns     int // transactions of each of its clients; default 40
+	// Checksums must be as the template was made. HintsLogged is wal_log_hints,
+	// FullPageWrites leaves first touches after a checkpoint unverified.
+	Checksums, HintsLogged, FullPageWrites bool
+	Compression                            string // wal_compression; default off
+	NoReplay                               bool   // leave replayed/ out
+}
+
+func (o *Options) defaults() {
+	if o.Bin == "" {
+		o.Bin = Bin()
+	}
+	if o.User == "" {
+		o.User = "postgres"
+	}
+	if o.Rows == 0 {
+		o.Rows = 300
+	}
+	if o.Txns == 0 {
+		o.Txns = 40
+	}
+	if o.Compression == "" {
+		o.Compression = "off"
+	}
+}
+
+// Bin is the directory of PostgreSQL's binaries: $XENON_PG_BIN, else Debian's.
+func Bin() string {
+	if dir := os.Getenv("XENON_PG_BIN"); dir != "" {
+		return dir
+	}
+	return "/usr/lib/postgresql/15/bin"
+}
+
+// Available is nil where a server can be started, else it says what to do.
+func Available() error {
+	for _, name := range []string{"initdb", "postgres", "pg_ctl", "psql", "pgbench"} {
+		if _, err := os.Stat(filepath.Join(Bin(), name)); err != nil {
+			return fmt.Errorf("needs PostgreSQL 15: install postgresql-15 or set XENON_PG_BIN: %w", err)
+		}
+	}
+	return nil
+}
+
+// Init runs initdb into dir, which must not exist, for [Options.Template].
+func Init(ctx context.Context, dir string, o Options) error {
+	o.defaults()
+	s, err := newServer(dir, o)
+	if err != nil {
+		return err
+	}
+	args := []string{"-D", dir, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N", "--wal-segsize=4"}
+	if o.Checksums {
+		args = append(args, "--data-checksums")
+	}
+	_, err = s.run(ctx, "initdb", args...)
+	return err
+}
+
+// Make runs the named workload and leaves its corpus in dir, which it makes.
+// If it is root, dir and the directories above must let the server's user in.
+func Make(ctx context.Context, dir, workload string, o Options) error {
+	o.defaults()
+	steps, ok := workloads[workload]
+	if !ok {
+		return fmt.Errorf("workload %q: want one of %s", workload, strings.Join(Workloads(), ", "))
+	}
+	s, err := newServer(dir, o)
+	if err != nil {
+		return err
+	}
+	if err := s.mkdir(dir); err != nil {
+		return err
+	}
+	data := filepath.Join(dir, "data")
+	if err := s.prepare(ctx, data); err != nil {
+		return err
+	}
+	defer os.RemoveAll(s.socket)
+	if err := s.start(ctx, data); err != nil {
+		return err
+	}
+	err = steps(&session{ctx: ctx, s: s, rows: o.Rows, txns: o.Txns})
+	if stop := s.stop(ctx, data); err == nil {
+		err = stop
+	}
+	if err != nil {
+		return fmt.Errorf("workload %s: %w", workload, err)
+	}
+	return s.collect(ctx, dir, data)
+}
+
+// prepare makes the data directory and its copy initial/.
+func (s *server) prepare(ctx context.Context, data string) error {
+	template := s.opt.Template
+	if template == "" {
+		if err := Init(ctx, data, s.opt); err != nil {
+			return err
+		}
+	} else if err := s.copyTree(ctx, template, data); err != nil {
+		return err
+	}
+	if err := s.configure(data); err != nil {
+		return err
+	}
+	return s.copyTree(ctx, data, filepath.Join(filepath.Dir(data), "initial"))
+}
+
+var segmentName = regexp.MustCompile(`^[0-9A-F]{24}$`)
+
+// collect sorts what the server left into the corpus.
+func (s *server) collect(ctx context.Context, dir, data string) error {
+	if err := s.mkdir(filepath.Join(dir, "wal")); err != nil {
+		return err
+	}
+	list, err := os.ReadDir(filepath.Join(data, "pg_wal"))
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if segmentName.MatchString(e.Name()) {
+			from, to := filepath.Join(data, "pg_wal", e.Name()), filepath.Join(dir, "wal", e.Name())
+			if err := os.Rename(from, to); err != nil {
+				return err
+			}
+		}
+	}
+	if err := os.Rename(data, filepath.Join(dir, "final")); err != nil {
+		return err
+	}
+	if s.opt.NoReplay {
+		return nil
+	}
+	return s.replay(ctx, dir)
+}
+
+// replay makes replayed/: PostgreSQL recovers initial/ up to the last record,
+// the checkpoint of the shutdown, and stops there.
+func (s *server) replay(ctx context.Context, dir string) error {
+	last, err := lastCheckpoint(filepath.Join(dir, "final"))
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(dir, "replayed")
+	if err := s.copyTree(ctx, filepath.Join(dir, "initial"), data); err != nil {
+		return err
+	}
+	segments, err := filepath.Glob(filepath.Join(dir, "wal", "*"))
+	if err != nil {
+		return err
+	}
+	for _, from := range segments {
+		to := filepath.Join(data, "pg_wal", filepath.Base(from))
+		if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if err := s.copyTree(ctx, from, to); err != nil {
+			return err
+		}
+	}
+	conf := fmt.Sprintf("hot_standby = off\nrestore_command = 'false'\nrecovery_target_lsn = '%s'\n"+
+		"recovery_target_inclusive = on\nrecovery_target_action = 'shutdown'\n", last)
+	if err := s.appendFile(filepath.Join(data, "postgresql.conf"), conf); err != nil {
+		return err
+	}
+	if err := s.appendFile(filepath.Join(data, "recovery.signal"), ""); err != nil {
+		return err
+	}
+	return s.recover(ctx, data, filepath.Join(dir, "replay.log"))
+}
+
+func lastCheckpoint(data string) (core.LSN, error) {
+	b, err := os.ReadFile(filepath.Join(data, "global", "pg_control"))
+	if err != nil {
+		return 0, err
+	}
+	ctl, err := wal.DecodeControl(b)
+	if err != nil {
+		return 0, err
+	}
+	return ctl.CheckPointLSN, nil
+}

@@ -1,0 +1,66 @@
+package corpus
+
+import "fmt"
+
+func xact(w *session) error {
+	w.sql("postgres", `
+create table x (a int primary key, b int);
+insert into x select g, 0 from generate_series(1, ROWS) g;
+begin;
+insert into x values (-1, 1);
+prepare transaction 'one';
+begin;
+update x set b = 1 where a = 1;
+create table px (a int);
+savepoint s;
+insert into px values (1);
+prepare transaction 'two';
+checkpoint;
+commit prepared 'one';
+rollback prepared 'two';
+begin;
+insert into x values (-2, 2);
+savepoint s;
+insert into x values (-3, 2);
+prepare transaction 'stays';
+do $$ begin for i in 1..100 loop begin insert into x values (10000 + i, i); exception when others then null; end; end loop; end $$;
+`)
+	w.attempt(`
+begin;
+do $$ begin for i in 1..50 loop begin insert into x values (20000 + i, i); if i % 3 = 0 then raise exception 'e'; end if; exception when others then null; end; end loop; end $$;
+rollback;
+`)
+	w.clients(6, fmt.Sprintf(`
+\set a random(1, %d)
+begin;
+select b from x where a = :a for key share;
+select count(*) from (select b from x where a between :a and :a + 20 for share) s;
+end;
+`, w.rows))
+	w.sql("postgres", `
+update x set b = b + 1 where a % 3 = 0;
+do $$ begin for i in 1..1000 loop perform txid_current(); commit; end loop; end $$;
+select pg_create_restore_point('here');
+select pg_switch_wal();
+select pg_logical_emit_message(true, 'p', 'in a transaction');
+select pg_logical_emit_message(false, 'p', repeat('m', 20000));
+select pg_backup_start('b', true);
+insert into x values (-5, 0);
+select pg_backup_stop();
+`)
+	// Freezing everything moves the oldest transaction and multixact of every
+	// database, so that the logs of both are cut.
+	w.sql("postgres", "update pg_database set datallowconn = true where datname = 'template0';")
+	for _, db := range []string{"template1", "template0", "postgres"} {
+		w.sql(db, `
+set vacuum_freeze_min_age = 0;
+set vacuum_freeze_table_age = 0;
+set vacuum_multixact_freeze_min_age = 0;
+set vacuum_multixact_freeze_table_age = 0;
+vacuum (freeze);
+`)
+	}
+	w.sql("postgres", "update pg_database set datallowconn = false where datname = 'template0'; checkpoint;")
+	w.sql("postgres", "insert into x select g, 0 from generate_series(50000, 50040) g; update x set b = 9 where a > 50000;")
+	return w.err
+}
