@@ -1,0 +1,3 @@
+module xenon
+
+go 1.26.0
