@@ -71,7 +71,8 @@ type Stream struct {
 	begin   core.LSN
 	written core.LSN // end of the last page written
 	offered core.LSN // end of the last record given to the quorum
-	decoded core.LSN // end of the last complete record; past written if it is a switch
+	ready   core.LSN // end of the last complete record that lies below written
+	decoded core.LSN // end of the last record decoded; past written if it is a switch
 	failed  error
 }
 
@@ -86,7 +87,7 @@ func New(e env.Env, cfg Config, q Quorum) *Stream {
 		format: cfg.Format, quorum: q, onFail: cfg.OnFail,
 		dec:   wal.NewDecoder(cfg.Format, cfg.Start, cfg.Prev),
 		pages: append([]byte(nil), cfg.Page...), begin: page,
-		offered: cfg.Start, decoded: cfg.Start, written: cfg.Start,
+		offered: cfg.Start, ready: cfg.Start, decoded: cfg.Start, written: cfg.Start,
 	}
 	s.mu.Init(e)
 	return s
@@ -188,15 +189,20 @@ func (s *Stream) decodeTo(from, to core.LSN) error {
 		}
 		core.Must(rec.End >= s.decoded, "record at %s ends at %s, before the one before it at %s", rec.Start, rec.End, s.decoded)
 		s.decoded = rec.End
+		if rec.End <= s.written {
+			s.ready = rec.End
+		}
 	}
 }
 
 // offer gives the quorum the complete records. A switch ends with its
-// segment, whose rest is written behind it; until then all but the switch
-// record's padding is there, and the record waits.
+// segment, whose rest is written behind it; until then it waits.
 func (s *Stream) offer() error {
-	to := s.decoded
-	if to > s.written || to == s.offered {
+	if s.decoded <= s.written {
+		s.ready = s.decoded
+	}
+	to := s.ready
+	if to == s.offered {
 		return nil
 	}
 	if err := s.quorum.Offer(s.offered, s.pages[s.offered-s.begin:to-s.begin]); err != nil {
