@@ -78,7 +78,7 @@ const (
 	CopyLater      // P07: a copied database is read as of now, not as of its copy
 	SkipWait       // P08: a read does not wait for its LSN
 	IngestTwice    // P09: the receiver ingests records again after a reconnect
-	EarlyLSN       // P10: the last record LSN is told before the record's effects are there
+	BootNow        // P10: a boot set has the counters of now, not those of its LSN
 
 	// redo
 	RedoFlipByte         // R01: the last byte of an inserted tuple is wrong
@@ -170,7 +170,7 @@ var names = map[Point]string{
 
 // ByName finds the point that `--mutant name` means.
 func ByName(name string) (Point, bool) {
-	for p, n := range names {
+	for p, n := range names { //simsafe:allow names differ, so at most one matches
 		if n == name {
 			return p, true
 		}

@@ -1,0 +1,4 @@
+// Package main does not say its name.
+package main
+
+func main() {}

@@ -1,0 +1,10 @@
+// Command xenon joins everything.
+package main
+
+import (
+	_ "xenon/core/pageserver"
+	_ "xenon/fuzz"
+	_ "xenon/realio"
+)
+
+func main() {}

@@ -1,0 +1,4 @@
+// Package consensus is pure.
+package consensus
+
+import _ "xenon/core/xsync"

@@ -1,0 +1,6 @@
+package safekeeper
+
+import (
+	_ "xenon/core/xsync"
+	_ "xenon/diskdrv"
+)

@@ -1,0 +1,2 @@
+// The package comment that begins otherwise.
+package env

@@ -1,0 +1,4 @@
+// Package unknown is in no rule.
+package unknown
+
+import _ "xenon/core"
