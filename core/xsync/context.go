@@ -25,8 +25,8 @@ type Context struct {
 	stop     func() bool // ends the registration with a foreign parent
 
 	ended atomic.Pointer[end]
-	mu    sync.Mutex // leaf
-	done  chan struct{}
+	mu    sync.Mutex    // leaf
+	done  chan struct{} //simsafe:allow what Done returns
 	// head of the list of those who wait for the end, in order.
 	first, last *ending
 }
@@ -109,6 +109,7 @@ func derive(parent context.Context) *Context {
 			c.parentEnded()
 		}
 	} else if parent.Done() != nil {
+		//simsafe:allow a foreign parent comes from production only
 		stop := context.AfterFunc(parent, func() { c.end(parent.Err(), context.Cause(parent)) })
 		c.mu.Lock()
 		c.stop = stop
@@ -266,6 +267,8 @@ func (c *Context) Deadline() (time.Time, bool) {
 }
 
 // Done is closed when c has ended, for libraries that look at it.
+//
+//simsafe:allow the interface context.Context has a channel; no task waits on it
 func (c *Context) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
