@@ -239,6 +239,9 @@ func (t *Tree) Unlink(ctx context.Context, dir vfs.NodeID, name string) error {
 // Rmdir removes a directory in which nothing is left, the timeline's
 // relations included.
 func (t *Tree) Rmdir(ctx context.Context, dir vfs.NodeID, name string) error {
+	if err := t.known(ctx, dir, name); err != nil {
+		return err
+	}
 	d, err := t.Dir(dir)
 	if err != nil {
 		return err
