@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"xenon/core"
+	"xenon/core/faults"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/wal"
 )
@@ -25,6 +26,9 @@ func (t *Timeline) Boot(lsn core.LSN) (*bootset.Set, error) {
 	}
 	t.mu.Lock()
 	counters := t.state.countersAt(lsn)
+	if faults.On && faults.Hit(faults.BootNow) {
+		counters = t.state.countersAt(last.LSN)
+	}
 	dbs := t.state.databases(lsn)
 	set.SLRUs = t.state.segments(lsn)
 	xids := slices.Sorted(slices.Values(t.state.xids))

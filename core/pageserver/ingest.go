@@ -25,9 +25,6 @@ func (t *Timeline) Ingest(rec *wal.Record) error {
 	if err != nil {
 		return t.stop(fmt.Errorf("ingest of timeline %s stops before %s: %w", t.id, rec.Start, err))
 	}
-	if faults.On && faults.Hit(faults.EarlyLSN) {
-		t.publish(Record{rec.End, rec.Start})
-	}
 	t.mu.Lock()
 	t.ingestBlocks(rec)
 	for i := range effects {
