@@ -115,11 +115,10 @@ func maskBtree(p *Page) {
 	o.setCycle(0)
 }
 
-// maskContent hides everything but header and special space.
+// maskContent hides everything but the header, and where the hole is
+// (mask_page_content): the special space too.
 func maskContent(p *Page) {
-	if sp := special(p); sp >= headerSize && sp <= core.PageSize {
-		clear(p[headerSize:sp])
-	}
+	clear(p[headerSize:])
 	setLower(p, 0)
 	setUpper(p, 0)
 }

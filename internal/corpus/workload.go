@@ -112,6 +112,11 @@ delete from emptied;
 vacuum emptied;
 insert into emptied select g, 'new' from generate_series(1, 50) g;
 update emptied set a = 0 where a = 1;
+create table halved (a int, pad text);
+insert into halved select g, repeat('p', 300) from generate_series(1, ROWS) g;
+vacuum halved;
+delete from halved where a > ROWS / 2;
+vacuum halved;             -- the map loses its tail
 `)
 	w.sql("postgres", `
 create table copied (a int, b text);
@@ -148,6 +153,10 @@ update locks set n = 1 where a < 10;
 rollback;
 select count(*) from (select * from locks where a < 10 for update) s;  -- over an undone update
 select count(*) from (select * from locks where a < 20 for key share) s;
+begin;
+update locks set n = 2 where a between 25 and 30;
+rollback;
+delete from locks where a between 25 and 30;                           -- over an undone update
 vacuum (freeze) locks;
 select count(*) from (select * from locks where a < 5 for update) s;   -- all-frozen only
 create sequence sq;

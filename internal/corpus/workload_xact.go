@@ -18,11 +18,6 @@ prepare transaction 'two';
 checkpoint;
 commit prepared 'one';
 rollback prepared 'two';
-begin;
-insert into x values (-2, 2);
-savepoint s;
-insert into x values (-3, 2);
-prepare transaction 'stays';
 do $$ begin for i in 1..100 loop begin insert into x values (10000 + i, i); exception when others then null; end; end loop; end $$;
 `)
 	w.attempt(`
@@ -39,7 +34,8 @@ end;
 `, w.rows))
 	w.sql("postgres", `
 update x set b = b + 1 where a % 3 = 0;
-do $$ begin for i in 1..1000 loop perform txid_current(); commit; end loop; end $$;
+-- past a page of pg_xact and a segment of pg_commit_ts
+do $$ begin for i in 1..34000 loop perform txid_current(); commit; end loop; end $$;
 select pg_create_restore_point('here');
 select pg_switch_wal();
 select pg_logical_emit_message(true, 'p', 'in a transaction');
@@ -62,5 +58,13 @@ vacuum (freeze);
 	}
 	w.sql("postgres", "update pg_database set datallowconn = false where datname = 'template0'; checkpoint;")
 	w.sql("postgres", "insert into x select g, 0 from generate_series(50000, 50040) g; update x set b = 9 where a > 50000;")
+	// One that stays prepared; before, it would have held the horizon back.
+	w.sql("postgres", `
+begin;
+insert into x values (-2, 2);
+savepoint s;
+insert into x values (-3, 2);
+prepare transaction 'stays';
+`)
 	return w.err
 }

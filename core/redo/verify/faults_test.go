@@ -1,0 +1,49 @@
+//go:build faults
+
+package verify_test
+
+import (
+	"testing"
+
+	"xenon/core/faults"
+)
+
+// TestEveryFaultIsCaught plants each wrong line of redo and wants the verifier
+// to see it: a run without mismatches proves nothing unless broken redo turns
+// it red.
+func TestEveryFaultIsCaught(t *testing.T) {
+	tests := []struct {
+		name     string
+		point    faults.Point
+		workload string
+	}{
+		{"flipped byte of a tuple", faults.RedoFlipByte, "smoke"},
+		{"wrong xmax of a delete", faults.RedoDeleteXmax, "smoke"},
+		{"ctid of a deleted tuple kept", faults.RedoDeleteCtid, "heap"},
+		{"suffix of an update off by one", faults.RedoSuffixOff, "heap"},
+		{"hot-updated left by a lock", faults.RedoLockHot, "heap"},
+		{"no compaction after pruning", faults.RedoNoCompaction, "heap"},
+		{"line pointers kept by vacuum", faults.RedoKeepLinePointers, "heap"},
+		{"frozen not marked", faults.RedoFreezeMask, "heap"},
+		{"map bits not cleared", faults.RedoSkipVMClear, "heap"},
+		{"no shift of line pointers", faults.RedoNoShift, "btree"},
+		{"wrong link after a split", faults.RedoSplitLink, "btree"},
+		{"split left incomplete", faults.RedoKeepIncomplete, "btree"},
+		{"one deletion too few", faults.RedoDeleteLess, "btree"},
+		{"left link not moved by an unlink", faults.RedoUnlinkRight, "btree"},
+		{"aborted marked committed", faults.RedoClogStatus, "xact"},
+		{"members one too far", faults.RedoMemberShift, "xact"},
+		{"tail of a truncated map kept", faults.RedoKeepTail, "heap"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			dir := corpusDir(t, test.workload)
+			defer faults.Plant(test.point)()
+			if n := mismatches(t, dir); n == 0 {
+				t.Errorf("workload %s: no mismatch", test.workload)
+			} else {
+				t.Logf("%d mismatches", n)
+			}
+		})
+	}
+}
