@@ -233,11 +233,15 @@ func (p plain) remove(path string, dir bool) error {
 	return nil
 }
 
+// rename looks for both directories before it looks for the file, as the
+// system call does.
 func (p plain) rename(from, to string) error {
-	if err := p.lookup(from); err != nil {
-		return err
+	for _, path := range []string{from, to} {
+		if err := p.lookup(path); err != nil && !p.isDir(parent(path)) {
+			return err
+		}
 	}
-	if err := p.lookup(to); err != nil && !(err == vfs.ENOENT && p.isDir(parent(to))) {
+	if err := p.lookup(from); err != nil {
 		return err
 	}
 	_, exists := p[to]

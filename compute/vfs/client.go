@@ -74,6 +74,9 @@ func (c Client) in(ctx context.Context, path string, f func(dir NodeID, name str
 		return err
 	}
 	defer c.forget(at.Node)
+	if at.Kind != Directory {
+		return ENOTDIR
+	}
 	return f(at.Node, name)
 }
 
