@@ -34,15 +34,18 @@ type Message struct {
 // a record. Records longer than one append are cut; none is offered in part, so
 // that whatever a safekeeper has is followed by the rest.
 func (p *Proposer) Offer(end core.LSN) {
-	core.Must(p.phase == Leading, "WAL offered while %s", p.phase)
-	core.Must(end >= p.available, "WAL offered up to %s after %s", end, p.available)
+	if p.phase != Leading || end < p.available { // guarded: arguments of Must are allocated
+		core.Must(false, "WAL offered up to %s after %s while %s", end, p.available, p.phase)
+	}
 	p.available = end
 }
 
 // Forget says that the driver no longer holds WAL below lsn. It may forget only
 // what is committed: the rest might exist nowhere else.
 func (p *Proposer) Forget(lsn core.LSN) {
-	core.Must(lsn <= max(p.commit, p.start), "WAL up to %s forgotten, committed is %s", lsn, p.commit)
+	if lsn > max(p.commit, p.start) {
+		core.Must(false, "WAL up to %s forgotten, committed is %s", lsn, p.commit)
+	}
 	p.local = max(p.local, lsn)
 }
 
@@ -276,9 +279,14 @@ func (p *Proposer) Peer(i int) PeerStatus {
 	return PeerStatus{pe.member, pe.state, pe.sent, pe.flush, pe.last, pe.heardAt}
 }
 
-// Backlog is how many bytes of WAL offered safekeeper i has not acknowledged.
+// Backlog is how many bytes of WAL offered safekeeper i has not acknowledged; 0
+// while none is streamed to it.
 func (p *Proposer) Backlog(i int) int64 {
-	return int64(p.available) - int64(p.peers[i].flush)
+	pe := &p.peers[i]
+	if pe.state != Active {
+		return 0
+	}
+	return int64(p.available) - int64(max(pe.flush, min(p.start, pe.sent)))
 }
 
 // AvailableLSN is the end of the WAL offered.

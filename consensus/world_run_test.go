@@ -12,9 +12,11 @@ import (
 	"xenon/core"
 )
 
+func full() bool { return os.Getenv("XENON_FULL") == "1" }
+
 // steps is how many steps each of rapid's 100 worlds takes.
 func steps() int {
-	if os.Getenv("XENON_FULL") == "1" {
+	if full() {
 		return 400
 	}
 	return 150
@@ -57,7 +59,7 @@ func TestWorldKeepsTheLaws(t *testing.T) {
 // TestSeededWorlds goes deeper than rapid's shrinkable worlds can.
 func TestSeededWorlds(t *testing.T) {
 	seeds := 150
-	if os.Getenv("XENON_FULL") == "1" {
+	if full() {
 		seeds = 5000
 	}
 	commits, elections := 0, 0

@@ -120,9 +120,6 @@ func (c *conn) release() {
 // handOver tells whether the writer must do it: writing to a safekeeper this far
 // behind could block.
 func (s *session) handOver(c *conn) bool {
-	if s.core.Peer(c.i).State != consensus.Active {
-		return false
-	}
 	c.lag = s.core.Backlog(c.i) > int64(s.p.cfg.DirectBytes) || s.core.Lacks(c.i)
 	return c.lag
 }

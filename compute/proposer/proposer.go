@@ -163,7 +163,9 @@ func (p *Proposer) Offer(begin core.LSN, wal []byte) error {
 		p.mu.Unlock()
 		return err
 	}
-	core.Must(begin == p.wal.end, "WAL offered at %s to a log that ends at %s", begin, p.wal.end)
+	if begin != p.wal.end {
+		core.Must(false, "WAL offered at %s to a log that ends at %s", begin, p.wal.end)
+	}
 	p.wal.append(wal)
 	s.core.Forget(max(s.core.LocalLSN(), p.wal.trim(s.core.CommitLSN())))
 	s.core.Offer(p.wal.end)

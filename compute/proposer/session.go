@@ -194,16 +194,26 @@ func (s *session) tick() {
 // arm sets the timer for what is due next, if that is earlier than what it is
 // set for.
 func (s *session) arm() {
-	now := s.env.Clock().Mono()
-	s.p.mu.Lock()
-	at := s.core.Wake()
-	set := at < s.armed && !s.over
-	if set {
-		s.armed = at
-	}
-	s.p.mu.Unlock()
-	if set {
+	for {
+		now := s.env.Clock().Mono()
+		s.p.mu.Lock()
+		at := s.core.Wake()
+		set := at < s.armed && !s.over
+		if set {
+			s.armed = at
+		}
+		s.p.mu.Unlock()
+		if !set {
+			return
+		}
 		s.timer.Reset(max(0, at.Sub(now)))
+		// Whoever armed it for an earlier time meanwhile may have been
+		// overtaken by this Reset: do it again then.
+		s.p.mu.Lock()
+		if s.armed < at {
+			s.armed = math.MaxInt64
+		}
+		s.p.mu.Unlock()
 	}
 }
 

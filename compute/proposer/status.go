@@ -44,7 +44,7 @@ func (p *Proposer) Status() Status {
 	for i := range s.peers {
 		pe := PeerStatus{PeerStatus: c.Peer(i), Err: s.peers[i].err}
 		if c.Phase() == consensus.Leading {
-			pe.Lag = c.Backlog(i)
+			pe.Lag = int64(st.Available) - int64(min(st.Available, max(pe.Flush, st.Start)))
 		}
 		if pe.State != consensus.Offline {
 			pe.Silent = now.Sub(pe.Heard)
