@@ -13,8 +13,9 @@ const MaxLines = 700
 // vagueNames are file names that tell nothing of what is in the file.
 var vagueNames = []string{"types.go", "util.go", "utils.go", "misc.go", "helper.go", "helpers.go", "common.go"}
 
-// Source finds packages without a comment that begins as godoc wants it, files
-// that are too long, and file names that say nothing.
+// Source finds packages without a comment that begins as godoc wants it,
+// exported names without one, files that are too long, and file names that say
+// nothing.
 func Source(files []*File) (found []Finding) {
 	documented := map[string]bool{}
 	first := map[string]*File{}
@@ -39,6 +40,9 @@ func Source(files []*File) (found []Finding) {
 		}
 	}
 	for _, f := range files {
+		for _, u := range f.Undocumented {
+			found = append(found, Finding{f.Name, u.Line, u.Text})
+		}
 		if first[f.Dir()] == f && !documented[f.Dir()] {
 			found = append(found, Finding{f.Name, 1, fmt.Sprintf("package %s has no package comment: say what it decides and where to start", f.Package)})
 		}

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// A File is one Go file of the tree, read as far as its imports.
+// A File is one Go file of the tree, as far as the rules look at it.
 type File struct {
 	Name    string // slash-separated, below the root
 	Test    bool
@@ -21,6 +21,8 @@ type File struct {
 	Doc     string // the package comment
 	Lines   int
 	Imports []Import
+	// Undocumented are the exported names without a comment.
+	Undocumented []Finding
 }
 
 // An Import is one import of a file.
@@ -79,13 +81,16 @@ func readFile(root, name string) (*File, error) {
 		return nil, err
 	}
 	fset := token.NewFileSet()
-	tree, err := parser.ParseFile(fset, name, src, parser.ImportsOnly|parser.ParseComments)
+	tree, err := parser.ParseFile(fset, name, src, parser.SkipObjectResolution|parser.ParseComments)
 	if err != nil {
 		return nil, err
 	}
 	f := &File{
 		Name: filepath.ToSlash(rel), Test: strings.HasSuffix(name, "_test.go"), Package: tree.Name.Name,
 		Doc: docText(tree.Doc), Lines: strings.Count(string(src), "\n"),
+	}
+	if !f.Test && f.Package != "main" {
+		f.Undocumented = undocumented(fset, tree)
 	}
 	for _, spec := range tree.Imports {
 		p, err := strconv.Unquote(spec.Path.Value)
