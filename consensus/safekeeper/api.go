@@ -68,6 +68,7 @@ type TimelineStatus struct {
 	RemoteConsistent core.LSN `json:"remote_consistent_lsn"`
 
 	WALBytes  int64       `json:"wal_bytes"`
+	Syncs     uint64      `json:"wal_syncs"`         // since the timeline was loaded
 	Waiting   string      `json:"waiting,omitempty"` // why appends wait, and which key lets them go on
 	Failed    string      `json:"failed,omitempty"`  // why the timeline is out of service
 	Receivers int         `json:"walreceivers"`      // proposers connected
@@ -196,7 +197,7 @@ func (t *Timeline) describe() TimelineStatus {
 		Server:   serverInfo{c.Server.PGVersion, c.Server.SystemID, c.Server.SegmentSize},
 		Flush:    at.Flush, Write: t.status.write, Commit: at.Commit,
 		TimelineStart: c.TimelineStart, LocalStart: c.LocalStart, Horizon: c.Horizon, RemoteConsistent: c.RemoteConsistent,
-		WALBytes: t.status.walBytes, Waiting: string(t.status.waiting), Receivers: t.status.receivers, Senders: []WALSender{},
+		WALBytes: t.status.walBytes, Syncs: t.status.syncs, Waiting: string(t.status.waiting), Receivers: t.status.receivers, Senders: []WALSender{},
 	}
 	if t.status.failed != nil {
 		s.Failed = t.status.failed.Error()

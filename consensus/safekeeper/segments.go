@@ -36,9 +36,10 @@ type segments struct {
 
 	cur    env.File // the segment being written, nil if none is open
 	curSeg uint64
-	dirty  bool // cur has writes that are not synced
-	spare  bool // spareName is there
-	count  int  // segment files, the spare included
+	dirty  bool   // cur has writes that are not synced
+	spare  bool   // spareName is there
+	count  int    // segment files, the spare included
+	syncs  uint64 // of WAL so far
 }
 
 func (s *segments) path(name string) string { return path.Join(s.dir, name) }
@@ -242,6 +243,7 @@ func (s *segments) sync() error {
 	if s.cur == nil || !s.dirty {
 		return nil
 	}
+	s.syncs++
 	err := s.cur.Sync(env.SyncData)
 	if err != nil && faults.On && faults.Hit(faults.SyncRetried) {
 		err = s.cur.Sync(env.SyncData)

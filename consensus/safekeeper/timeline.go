@@ -58,6 +58,7 @@ type status struct {
 	history   consensus.History
 	write     core.LSN
 	walBytes  int64
+	syncs     uint64
 	waiting   shortage
 	failed    error
 	receivers int
@@ -165,7 +166,7 @@ func (t *Timeline) publish() {
 	p := Position{Term: t.acc.Term(), Flush: t.acc.FlushLSN(), Commit: t.acc.CommitLSN()}
 	t.leaf.Lock()
 	t.status.control, t.status.history = t.acc.Control(), t.acc.History()
-	t.status.write, t.status.walBytes = t.acc.WriteLSN(), t.segs.bytes()
+	t.status.write, t.status.walBytes, t.status.syncs = t.acc.WriteLSN(), t.segs.bytes(), t.segs.syncs
 	t.leaf.Unlock()
 	if p != t.pos.Get() {
 		t.pos.Set(p)
