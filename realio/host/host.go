@@ -139,7 +139,7 @@ func (h *Host) ownDir(dir string) error {
 // Start implements [compute.Host].
 func (h *Host) Start(ctx context.Context, l compute.Launch) (compute.Server, error) {
 	h.runs++
-	s := &server{host: h, dir: filepath.Join(h.opts.Dir, "run-"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(h.runs))}
+	s := &Server{host: h, dir: filepath.Join(h.opts.Dir, "run-"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(h.runs))}
 	s.exit = xsync.NewWatch[*compute.Exit](h.env, nil)
 	if err := s.start(ctx, l); err != nil {
 		s.takeAway()
@@ -149,8 +149,8 @@ func (h *Host) Start(ctx context.Context, l compute.Launch) (compute.Server, err
 	return s, nil
 }
 
-// A server is one run of PostgreSQL.
-type server struct {
+// A Server is one run of PostgreSQL.
+type Server struct {
 	host   *Host
 	dir    string
 	mounts []*fusemount.Mount
@@ -158,7 +158,7 @@ type server struct {
 	exit   *xsync.Watch[*compute.Exit]
 }
 
-func (s *server) start(ctx context.Context, l compute.Launch) error {
+func (s *Server) start(ctx context.Context, l compute.Launch) error {
 	if err := os.Mkdir(s.dir, 0o711); err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (s *server) start(ctx context.Context, l compute.Launch) error {
 
 // mount makes a mount point and mounts tree there. Only the WAL's tree is asked
 // to sync: no data file ever needs to be.
-func (s *server) mount(ctx context.Context, point string, tree vfs.Tree, sync bool) error {
+func (s *Server) mount(ctx context.Context, point string, tree vfs.Tree, sync bool) error {
 	if err := os.Mkdir(point, 0o700); err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func (s *server) mount(ctx context.Context, point string, tree vfs.Tree, sync bo
 	return nil
 }
 
-func (s *server) spec(l compute.Launch, data, wal string) warden.Spec {
+func (s *Server) spec(l compute.Launch, data, wal string) warden.Spec {
 	o := s.host.opts
 	argv := []string{o.Postgres, "-D", data,
 		"-c", "unix_socket_directories=" + s.host.SocketDir(),
@@ -212,13 +212,13 @@ func (s *server) spec(l compute.Launch, data, wal string) warden.Spec {
 }
 
 // follow tells how the server ended.
-func (s *server) follow() {
+func (s *Server) follow() {
 	e := s.proc.Exit()
 	s.exit.Set(&compute.Exit{Clean: e.Clean(), Reason: "PostgreSQL ended: " + e.String()})
 }
 
 // AwaitReady implements [compute.Server]: it asks until the server answers.
-func (s *server) AwaitReady(ctx context.Context) error {
+func (s *Server) AwaitReady(ctx context.Context) error {
 	for {
 		if e := s.exit.Get(); e != nil {
 			return errors.New(e.Reason)
@@ -237,28 +237,35 @@ func (s *server) AwaitReady(ctx context.Context) error {
 // of milliseconds; an attempt costs one connection to a Unix socket.
 const readyPoll = 4 * time.Millisecond
 
-func (s *server) ask(ctx context.Context) error {
+func (s *Server) ask(ctx context.Context) error {
 	c, err := s.Connect(ctx, "postgres")
+	var refused *wire.Error
+	if errors.As(err, &refused) && refused.Code != cannotConnectNow {
+		// An imported cluster may have no such role: the server answers.
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	_, err = c.Query("SELECT 1")
-	return err
+	return c.Close()
 }
 
+// cannotConnectNow is ERRCODE_CANNOT_CONNECT_NOW (src/backend/utils/errcodes.txt):
+// the server is starting up.
+const cannotConnectNow = "57P03"
+
 // Connect opens a session of the superuser over the private socket.
-func (s *server) Connect(ctx context.Context, database string) (*wire.Client, error) {
+func (s *Server) Connect(ctx context.Context, database string) (*wire.Client, error) {
 	return wire.Connect(ctx, s.host.env, "unix:"+s.host.socket(), wire.ClientConfig{
 		User: "postgres", Database: database, ApplicationName: "xenon", Timeout: 10 * time.Second,
 	})
 }
 
 // Stop implements [compute.Server].
-func (s *server) Stop() { s.proc.Signal(syscall.SIGINT) }
+func (s *Server) Stop() { s.proc.Signal(syscall.SIGINT) }
 
 // AwaitExit implements [compute.Server].
-func (s *server) AwaitExit(ctx context.Context) (compute.Exit, error) {
+func (s *Server) AwaitExit(ctx context.Context) (compute.Exit, error) {
 	e, err := s.exit.Await(ctx, func(e *compute.Exit) bool { return e != nil })
 	if err != nil {
 		return compute.Exit{}, err
@@ -267,7 +274,7 @@ func (s *server) AwaitExit(ctx context.Context) (compute.Exit, error) {
 }
 
 // End implements [compute.Server].
-func (s *server) End() {
+func (s *Server) End() {
 	for _, m := range s.mounts {
 		m.Fence(errEnded)
 	}
@@ -279,7 +286,7 @@ func (s *server) End() {
 var errEnded = errors.New("the server is being ended")
 
 // takeAway ends the mounts and removes the directories.
-func (s *server) takeAway() {
+func (s *Server) takeAway() {
 	for _, m := range s.mounts {
 		m.Unmount()
 	}
@@ -289,7 +296,10 @@ func (s *server) takeAway() {
 }
 
 // PID is the postmaster's process id.
-func (s *server) PID() int { return s.proc.PID }
+func (s *Server) PID() int { return s.proc.PID }
+
+// WardenPID is the process id of its warden.
+func (s *Server) WardenPID() int { return s.proc.WardenPID() }
 
 // FreePort finds the first port from p on that listen can bind on host.
 func FreePort(host string, p int) (int, error) {

@@ -1,0 +1,117 @@
+package ctl
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"xenon/cmd/xenon/internal/home"
+)
+
+// maxSocketPath is sun_path without its zero byte (sys/un.h).
+const maxSocketPath = 107
+
+// Listen makes a Unix socket that its owner alone can use. Its name may be
+// longer than the kernel takes: it is then bound by way of its directory's
+// descriptor.
+func Listen(name string) (net.Listener, error) {
+	short, done, err := shorten(name)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	l, err := net.Listen("unix", short)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", name, err)
+	}
+	return l, os.Chmod(name, 0o600)
+}
+
+// shorten finds a name of the socket that fits into a socket's address.
+func shorten(name string) (short string, done func(), err error) {
+	if len(name) <= maxSocketPath {
+		return name, func() {}, nil
+	}
+	dir, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(name)), func() { dir.Close() }, nil
+}
+
+// ErrNotRunning reports that nobody takes commands for a directory.
+var ErrNotRunning = errors.New("not running")
+
+// Call sends a command to the running installation in dir: body as JSON
+// unless it is nil, the answer into out unless that is nil.
+func Call(ctx context.Context, dir, method, path string, body, out any) error {
+	if home.Holder(dir) == 0 {
+		return fmt.Errorf("no xenon runs in %s: start it with xenon up --dir %s: %w", dir, dir, ErrNotRunning)
+	}
+	return CallSocket(ctx, home.Socket(dir), method, path, body, out)
+}
+
+// CallSocket sends a command to whoever listens on a socket.
+func CallSocket(ctx context.Context, socket, method, path string, body, out any) error {
+	var b []byte
+	if body != nil {
+		var err error
+		if b, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://xenon"+path, bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	res, err := client(socket).Do(req)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", socket, err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", socket, err)
+	}
+	if res.StatusCode != http.StatusOK {
+		var e struct {
+			Error string `json:"error"`
+		}
+		if json.Unmarshal(answer, &e) != nil || e.Error == "" {
+			e.Error = res.Status
+		}
+		return errors.New(e.Error)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(answer, out)
+}
+
+func client(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			short, done, err := shorten(socket)
+			if err != nil {
+				return nil, err
+			}
+			defer done()
+			return (&net.Dialer{}).DialContext(ctx, "unix", short)
+		},
+	}}
+}
+
+// WriteError answers a command with an error.
+func WriteError(w http.ResponseWriter, status int, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
+}

@@ -1,0 +1,282 @@
+package role
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"xenon/cmd/xenon/internal/branch"
+	"xenon/cmd/xenon/internal/pgdist"
+	"xenon/compute"
+	"xenon/compute/proposer"
+	"xenon/consensus"
+	"xenon/core"
+	"xenon/core/pageserver/bootset"
+	"xenon/core/xsync"
+	"xenon/realio"
+	"xenon/realio/host"
+)
+
+// A Member is a safekeeper of the one configuration there is.
+type Member struct {
+	ID     core.NodeID `toml:"id"`
+	Listen string      `toml:"listen"`
+}
+
+// Compute is the configuration of a compute: one endpoint on one branch.
+type Compute struct {
+	Name   string `toml:"name" comment:"of the endpoint"`
+	Branch string `toml:"branch"`
+	// Owner names this compute in the branch's endpoint register. It is the
+	// same at every start, so that a restart needs no take-over.
+	Owner    string `toml:"owner" comment:"names this compute in the endpoint's register"`
+	Takeover bool   `toml:"takeover" comment:"fence whoever runs the branch"`
+
+	Dir    string `toml:"dir" comment:"scratch files and the server's log"`
+	RunDir string `toml:"run_dir" comment:"mount points and sockets; short, and the server's user can reach it"`
+
+	PgBin  string `toml:"pg_bin" comment:"directory of PostgreSQL's binaries"`
+	User   string `toml:"user" comment:"who the server runs as, if we are root"`
+	Listen string `toml:"listen" comment:"addresses the server listens on, as listen_addresses"`
+	Port   int    `toml:"port"`
+	// PassFile holds the password of the superuser of a branch that was not
+	// imported, in the format of .pgpass.
+	PassFile string `toml:"pass_file"`
+
+	Safekeepers []Member          `toml:"safekeepers"`
+	Pageserver  string            `toml:"pageserver" comment:"host:port"`
+	Remote      Remote            `toml:"remote_storage"`
+	Settings    map[string]string `toml:"settings" comment:"configuration parameters on the server's command line"`
+}
+
+func (c Compute) check() error {
+	var missing []string
+	for _, f := range []struct {
+		key string
+		ok  bool
+	}{
+		{"branch", c.Branch != ""}, {"owner", c.Owner != ""}, {"run_dir", c.RunDir != ""},
+		{"port", c.Port > 0 && c.Port < 1<<16}, {"safekeepers", len(c.Safekeepers) > 0}, {"pageserver", c.Pageserver != ""},
+	} {
+		if !f.ok {
+			missing = append(missing, f.key)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("compute: no %s in the configuration", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// A Node is a compute that runs.
+type Node struct {
+	cfg      Compute
+	branch   branch.Branch
+	env      *realio.Env
+	host     *host.Host
+	endpoint *compute.Endpoint
+}
+
+// Run is a compute until it is stopped, superseded, or ctx ends. started is
+// called once with what to ask and to stop.
+func (c Compute) Run(ctx context.Context, log *slog.Logger, started func(*Node)) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	return run(ctx, c.Name, c.Dir, &c.Remote, log, func(ctx context.Context, e *realio.Env) error {
+		n, serverLog, err := c.open(ctx, e)
+		if err != nil {
+			return err
+		}
+		defer serverLog.Close()
+		if started != nil {
+			started(n)
+		}
+		return n.endpoint.Run(ctx)
+	})
+}
+
+// open prepares the endpoint.
+func (c Compute) open(ctx context.Context, e *realio.Env) (*Node, *os.File, error) {
+	dist, err := pgdist.Find(c.PgBin)
+	if err != nil {
+		return nil, nil, err
+	}
+	user, err := pgdist.RunAs(c.User)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := branch.Load(ctx, e, c.Branch)
+	if err != nil {
+		return nil, nil, err
+	}
+	members, err := Configuration(c.Safekeepers)
+	if err != nil {
+		return nil, nil, err
+	}
+	postgres, err := dist.Path("postgres")
+	if err != nil {
+		return nil, nil, err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := os.OpenFile(filepath.Join(c.Dir, "postgres.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	h, err := host.New(e, host.Options{
+		ID: MountID(c.RunDir), Dir: c.RunDir, Exe: exe,
+		Postgres: postgres, Env: pgdist.Environ(user), UID: user.UID, GID: user.GID, Switch: user.Switch,
+		Listen: c.Listen, Port: c.Port, Log: log,
+	})
+	if err != nil {
+		log.Close()
+		return nil, nil, err
+	}
+	n := &Node{cfg: c, branch: b, env: e, host: h}
+	n.endpoint = compute.New(e, h, n.config(members))
+	return n, log, nil
+}
+
+// MountID names the mounts of the compute with this run directory. It ends
+// with a slash, so that no name is the beginning of another.
+func MountID(runDir string) string {
+	return filepath.Base(filepath.Dir(runDir)) + "/" + filepath.Base(runDir) + "/"
+}
+
+// Configuration is the members of the one configuration there is, of
+// generation 1.
+func Configuration(safekeepers []Member) (consensus.Configuration, error) {
+	c := consensus.Configuration{Generation: 1}
+	for _, m := range safekeepers {
+		name, text, err := net.SplitHostPort(m.Listen)
+		if err != nil {
+			return c, fmt.Errorf("safekeeper %d: %w", m.ID, err)
+		}
+		port, err := strconv.ParseUint(text, 10, 16)
+		if err != nil {
+			return c, fmt.Errorf("safekeeper %d: port %q: %w", m.ID, text, err)
+		}
+		c.Members = append(c.Members, consensus.Member{ID: m.ID, Host: name, Port: uint16(port)})
+	}
+	return c, c.Check()
+}
+
+func (n *Node) config(members consensus.Configuration) compute.Config {
+	c, b := n.cfg, n.branch
+	var settings []compute.Setting
+	for _, k := range slices.Sorted(maps.Keys(c.Settings)) {
+		settings = append(settings, compute.Setting{Name: k, Value: c.Settings[k]})
+	}
+	return compute.Config{
+		Branch: c.Branch, TTID: b.TTID(), Owner: c.Owner, Takeover: c.Takeover, Pageserver: c.Pageserver,
+		Quorum: proposer.Config{
+			TTID: b.TTID(), Members: members,
+			Server: consensus.Server{PGVersion: b.PGVersion, SystemID: b.SystemID, SegmentSize: b.SegmentSize},
+		},
+		Settings: settings, Files: files(b), Scratch: "scratch", Prepare: n.prepare,
+	}
+}
+
+// files are the settings files that a branch begins with; what its users
+// change is kept for it.
+func files(b branch.Branch) []bootset.File {
+	conf := "# Written by xenon at every start. Change settings with ALTER SYSTEM:\n# postgresql.auto.conf is kept for the branch.\n" +
+		"password_encryption = 'scram-sha-256'\n" +
+		"shared_buffers = '" + strconv.Itoa(sharedBuffers()) + "MB'\n" +
+		"timezone = 'UTC'\nlog_timezone = 'UTC'\n"
+	for _, k := range slices.Sorted(maps.Keys(b.Settings)) {
+		conf += fmt.Sprintf("%s = %s\n", k, b.Settings[k])
+	}
+	// Whoever can enter the directory of the socket is trusted.
+	hba := "local all all trust\nlocal replication all trust\n" +
+		"host all all 0.0.0.0/0 scram-sha-256\nhost all all ::/0 scram-sha-256\n" +
+		"host replication all 0.0.0.0/0 scram-sha-256\nhost replication all ::/0 scram-sha-256\n"
+	return []bootset.File{
+		{Path: "postgresql.conf", Content: []byte(conf)},
+		{Path: "pg_hba.conf", Content: []byte(hba)},
+		{Path: "postgresql.auto.conf"},
+	}
+}
+
+// sharedBuffers is a quarter of the machine's memory, 512 MB at most, in MB:
+// a page that the server does not hold costs a round trip.
+func sharedBuffers() int {
+	const most, least = 512, 32
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return least
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "MemTotal:" {
+			kb, _ := strconv.Atoi(f[1])
+			return min(most, max(least, kb/1024/4))
+		}
+	}
+	return least
+}
+
+// prepare gives the superuser his password, the first time that a server of
+// the branch runs.
+func (n *Node) prepare(ctx context.Context, s compute.Server) error {
+	if n.branch.Imported || n.cfg.PassFile == "" {
+		return nil
+	}
+	password, err := ReadPassFile(n.cfg.PassFile)
+	if err != nil {
+		return err
+	}
+	c, err := s.(*host.Server).Connect(ctx, "postgres")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	r, err := c.Query("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'postgres'")
+	if err != nil || len(r.Rows) != 1 || string(r.Rows[0][0]) != "t" {
+		return err
+	}
+	_, err = c.Query("ALTER ROLE postgres PASSWORD '" + strings.ReplaceAll(password, "'", "''") + "'")
+	return err
+}
+
+// ReadPassFile is the password in the last line of a file in the format of
+// .pgpass, host:port:database:user:password.
+func ReadPassFile(name string) (string, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	f := strings.SplitN(lines[len(lines)-1], ":", 5)
+	if len(f) != 5 || f[4] == "" {
+		return "", fmt.Errorf("%s: want lines host:port:database:user:password", name)
+	}
+	return f[4], nil
+}
+
+// Stop asks for a fast shutdown; a second call ends the server at once.
+func (n *Node) Stop() { n.endpoint.Stop() }
+
+// AwaitReady returns once clients can connect, or with the reason why none
+// ever will.
+func (n *Node) AwaitReady(ctx context.Context) error {
+	wctx, cancel := xsync.WithCancel(context.Background())
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	defer stop()
+	return n.endpoint.AwaitReady(wctx)
+}
+
+// Superseded tells whether an error of Run says that somebody else runs the
+// branch now.
+func Superseded(err error) bool { return errors.Is(err, compute.ErrSuperseded) }

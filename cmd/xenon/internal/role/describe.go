@@ -1,0 +1,34 @@
+package role
+
+import (
+	"fmt"
+	"os"
+
+	"xenon/cmd/xenon/internal/ctl"
+	"xenon/realio/host"
+)
+
+// Describe tells how the endpoint is.
+func (n *Node) Describe() ctl.Endpoint {
+	s := n.endpoint.Status()
+	e := ctl.Endpoint{
+		Name: n.cfg.Name, Branch: n.cfg.Branch, State: string(s.State), Note: s.Note,
+		Host: n.cfg.Listen, Port: n.cfg.Port, SocketDir: n.host.SocketDir(), PID: os.Getpid(),
+		Epoch: s.Epoch, Term: s.Term, StartLSN: s.Start, CommitLSN: s.Quorum.Commit, Starts: s.Starts,
+	}
+	e.URL = fmt.Sprintf("postgres://postgres@%s:%d/postgres", ConnectHost(n.cfg.Listen), n.cfg.Port)
+	if server, ok := s.Server.(*host.Server); ok && server != nil {
+		e.Warden, e.Postmaster = server.WardenPID(), server.PID()
+	}
+	return e
+}
+
+// ConnectHost is where a client on this machine reaches a server that listens
+// on addresses as in listen_addresses.
+func ConnectHost(listen string) string {
+	switch listen {
+	case "", "*", "0.0.0.0", "::":
+		return "127.0.0.1"
+	}
+	return listen
+}

@@ -1,0 +1,90 @@
+// Package role runs one role of an installation from its configuration:
+// safekeeper, pageserver or compute, each on a production environment of its
+// own. `xenon run` runs one in a process, `xenon up` several in one.
+//
+// Start at [Safekeeper], [Pageserver] and [Compute].
+package role
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"xenon/consensus/safekeeper"
+	"xenon/core/pageserver"
+	"xenon/realio"
+)
+
+// Remote says where the object store is.
+type Remote struct {
+	LocalPath string `toml:"local_path" comment:"directory of the object store"`
+}
+
+// Open opens the store.
+func (r Remote) Open() (*realio.ObjectDir, error) {
+	if r.LocalPath == "" {
+		return nil, errors.New("remote_storage.local_path: want the directory of the object store")
+	}
+	return realio.DirStore(r.LocalPath)
+}
+
+// Safekeeper is the configuration of a safekeeper.
+type Safekeeper struct {
+	Dir string `toml:"dir" comment:"its directory"`
+	safekeeper.Config
+}
+
+// Run is a safekeeper until ctx ends.
+func (c Safekeeper) Run(ctx context.Context, log *slog.Logger) error {
+	return run(ctx, fmt.Sprintf("safekeeper-%d", c.NodeID), c.Dir, nil, log, func(ctx context.Context, e *realio.Env) error {
+		return safekeeper.Run(ctx, e, c.Config)
+	})
+}
+
+// Pageserver is the configuration of a pageserver.
+type Pageserver struct {
+	Dir    string `toml:"dir" comment:"its directory; it can be made anew from the object store and WAL"`
+	Remote Remote `toml:"remote_storage"`
+	pageserver.Config
+}
+
+// Run is a pageserver until ctx ends.
+func (c Pageserver) Run(ctx context.Context, log *slog.Logger) error {
+	return run(ctx, fmt.Sprintf("pageserver-%d", c.ID), c.Dir, &c.Remote, log, func(ctx context.Context, e *realio.Env) error {
+		return pageserver.Run(ctx, e, c.Config)
+	})
+}
+
+// run runs f as a task of an environment rooted at dir, until it returns or
+// ctx ends.
+func run(ctx context.Context, name, dir string, remote *Remote, log *slog.Logger, f func(context.Context, *realio.Env) error) error {
+	if dir == "" {
+		return fmt.Errorf("%s: dir: want its directory", name)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	o := realio.Options{Root: dir, Log: log.With("role", name)}
+	if remote != nil {
+		objects, err := remote.Open()
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		defer objects.Close()
+		o.Objects = objects
+	}
+	e := realio.New(o)
+	defer e.Close()
+	ended := make(chan error, 1)
+	e.Go(name, func(tctx context.Context) { ended <- f(tctx, e) })
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		e.Close()
+		<-ended
+		return nil
+	}
+}

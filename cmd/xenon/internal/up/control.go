@@ -1,0 +1,215 @@
+package up
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+
+	"xenon/cmd/xenon/internal/branch"
+	"xenon/cmd/xenon/internal/ctl"
+	"xenon/cmd/xenon/internal/home"
+	"xenon/consensus/safekeeper"
+	"xenon/core/pageserver"
+)
+
+// serveControl takes commands on the installation's socket until the listener
+// is closed. stop is called for POST /stop.
+func (in *installation) serveControl(stop func()) (net.Listener, error) {
+	name := home.Socket(in.home.Dir)
+	// The directory's lock is ours: a socket that is there is a dead one's.
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := ctl.Listen(name)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	handle(mux, "GET /status", func(ctx context.Context, _ struct{}) (ctl.Status, error) { return in.status(ctx) })
+	handle(mux, "POST /stop", func(context.Context, struct{}) (struct{}, error) { stop(); return struct{}{}, nil })
+	handle(mux, "POST /endpoint/start", func(ctx context.Context, r startRequest) (ctl.Endpoint, error) {
+		e, err := in.startEndpoint(ctx, r)
+		if err == nil {
+			err = e.awaitReady(ctx)
+		}
+		if err != nil {
+			return ctl.Endpoint{}, err
+		}
+		return e.describe(ctx), nil
+	})
+	handle(mux, "POST /endpoint/stop", func(ctx context.Context, r struct{ Name string }) (struct{}, error) {
+		return struct{}{}, in.stopEndpoint(ctx, r.Name)
+	})
+	handle(mux, "POST /import", func(ctx context.Context, r struct{ Dir, Name string }) (*importResult, error) {
+		in.starting.Lock()
+		defer in.starting.Unlock()
+		return in.importDir(ctx, r.Dir, r.Name, true)
+	})
+	go http.Serve(l, mux)
+	return l, nil
+}
+
+// handle serves one command: JSON in, JSON out, an error as {"error": text}.
+func handle[In, Out any](mux *http.ServeMux, pattern string, f func(ctx context.Context, in In) (Out, error)) {
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		var arg In
+		if r.Method == "POST" {
+			if err := json.NewDecoder(r.Body).Decode(&arg); err != nil {
+				ctl.WriteError(w, http.StatusBadRequest, err)
+				return
+			}
+		}
+		out, err := f(r.Context(), arg)
+		if err != nil {
+			ctl.WriteError(w, http.StatusInternalServerError, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(out)
+	})
+}
+
+// status asks everybody how they are.
+func (in *installation) status(ctx context.Context) (ctl.Status, error) {
+	s := ctl.Status{
+		Dir: in.home.Dir, PID: os.Getpid(),
+		Endpoints: []ctl.Endpoint{}, Branches: []ctl.Branch{}, Safekeepers: []ctl.Safekeeper{}, Pageservers: []ctl.Pageserver{}, Notes: []string{},
+	}
+	all, err := branch.List(ctx, in.env)
+	if err != nil {
+		return s, err
+	}
+	for _, e := range in.listEndpoints() {
+		s.Endpoints = append(s.Endpoints, e.describe(ctx))
+	}
+	for _, m := range in.layout.Safekeepers {
+		k := ctl.Safekeeper{ID: m.ID, Listen: m.Listen}
+		k.PID, k.State = in.nodeState(fmt.Sprintf("safekeeper-%d", m.ID))
+		in.askSafekeeper(ctx, &k, all)
+		s.Safekeepers = append(s.Safekeepers, k)
+	}
+	p := ctl.Pageserver{ID: 1, Listen: in.layout.Pageserver}
+	p.PID, p.State = in.nodeState("pageserver-1")
+	in.askPageserver(ctx, &p, all)
+	s.Pageservers = append(s.Pageservers, p)
+	for _, b := range all {
+		s.Branches = append(s.Branches, describeBranch(b, s))
+	}
+	s.Notes = append(s.Notes, notes(s)...)
+	return s, nil
+}
+
+func (in *installation) nodeState(name string) (pid int, state string) {
+	in.mu.Lock()
+	t := in.tasks[name]
+	in.mu.Unlock()
+	if t == nil {
+		return 0, "not started"
+	}
+	pid, last := t.state()
+	switch {
+	case in.opts.Processes && pid == 0 && last != nil:
+		return 0, "ended: " + last.Error()
+	case !in.opts.Processes:
+		pid = os.Getpid()
+	}
+	return pid, "running"
+}
+
+func (in *installation) askSafekeeper(ctx context.Context, k *ctl.Safekeeper, all []branch.Branch) {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	var node safekeeper.NodeStatus
+	if err := in.call(ctx, k.Listen, "GET", "/v1/status", nil, &node); err != nil {
+		k.State = "does not answer: " + err.Error()
+		return
+	}
+	k.FreeBytes = uint64(max(0, node.FreeBytes))
+	for _, b := range all {
+		t := ctl.SafekeeperTL{Tenant: b.Tenant, Timeline: b.Timeline, State: "active", Receive: receiveLine(k.Listen, b)}
+		var got safekeeper.TimelineStatus
+		err := in.call(ctx, k.Listen, "GET", "/v1/tenant/"+b.Tenant.String()+"/timeline/"+b.Timeline.String(), nil, &got)
+		switch {
+		case err != nil:
+			t.State = err.Error()
+		case got.Failed != "":
+			t.State = got.Failed
+		case got.Waiting != "":
+			t.State = "waiting: " + got.Waiting
+		}
+		t.Term, t.FlushLSN, t.CommitLSN, t.WALBytes, t.Syncs = got.Acceptor.Term, got.Flush, got.Commit, uint64(max(0, got.WALBytes)), got.Syncs
+		k.Timelines = append(k.Timelines, t)
+	}
+}
+
+// receiveLine is how to follow a branch's WAL with PostgreSQL's own tool.
+func receiveLine(listen string, b branch.Branch) string {
+	host, port, _ := net.SplitHostPort(listen)
+	return fmt.Sprintf(`pg_receivewal -D DIR -d "host=%s port=%s user=postgres options='-c tenant_id=%s -c timeline_id=%s'"`, host, port, b.Tenant, b.Timeline)
+}
+
+func (in *installation) askPageserver(ctx context.Context, p *ctl.Pageserver, all []branch.Branch) {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	for _, b := range all {
+		t := ctl.PageserverTL{Tenant: b.Tenant, Timeline: b.Timeline, State: "active"}
+		var got pageserver.TimelineInfo
+		err := in.call(ctx, p.Listen, "GET", "/v1/tenant/"+b.Tenant.String()+"/timeline/"+b.Timeline.String(), nil, &got)
+		switch {
+		case err != nil:
+			t.State = err.Error()
+		case got.Reason != "":
+			t.State = got.State + ": " + got.Reason
+		}
+		t.LastRecordLSN = got.LastRecord
+		p.Timelines = append(p.Timelines, t)
+	}
+}
+
+func describeBranch(b branch.Branch, s ctl.Status) ctl.Branch {
+	d := ctl.Branch{Name: b.Name, Tenant: b.Tenant, Timeline: b.Timeline, Postgres: int(b.PGVersion / 10000), StartLSN: b.Start}
+	for _, k := range s.Safekeepers {
+		for _, t := range k.Timelines {
+			if t.Timeline == b.Timeline {
+				d.CommitLSN = max(d.CommitLSN, t.CommitLSN)
+			}
+		}
+	}
+	return d
+}
+
+// notes are the lines of a status that somebody has to act on.
+func notes(s ctl.Status) (all []string) {
+	for _, k := range s.Safekeepers {
+		if k.State != "running" {
+			all = append(all, fmt.Sprintf("safekeeper %d %s", k.ID, k.State))
+		}
+		for _, t := range k.Timelines {
+			if t.State != "active" {
+				all = append(all, fmt.Sprintf("safekeeper %d, timeline %s: %s", k.ID, t.Timeline, t.State))
+			}
+		}
+	}
+	for _, p := range s.Pageservers {
+		if p.State != "running" {
+			all = append(all, fmt.Sprintf("pageserver %d %s", p.ID, p.State))
+		}
+		for _, t := range p.Timelines {
+			if t.State != "active" {
+				all = append(all, fmt.Sprintf("pageserver %d, timeline %s: %s", p.ID, t.Timeline, t.State))
+			}
+		}
+	}
+	for _, e := range s.Endpoints {
+		if e.Note != "" && !strings.EqualFold(e.Note, e.State) {
+			all = append(all, fmt.Sprintf("endpoint %s: %s", e.Name, e.Note))
+		}
+	}
+	return all
+}

@@ -1,0 +1,219 @@
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+
+	"xenon/cmd/xenon/internal/branch"
+	"xenon/cmd/xenon/internal/role"
+	"xenon/consensus"
+	"xenon/consensus/safekeeper"
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/pageserver"
+	"xenon/core/wal"
+	"xenon/realio"
+)
+
+// ensureMain makes branch main of a fresh cluster if there is none.
+func (in *installation) ensureMain(ctx context.Context) error {
+	_, err := branch.Load(ctx, in.env, branch.Main)
+	if !errors.Is(err, branch.ErrMissing) {
+		return err
+	}
+	dir, err := in.template(ctx)
+	if err != nil {
+		return err
+	}
+	in.opts.Say("importing it as branch %s", branch.Main)
+	_, err = in.importDir(ctx, dir, branch.Main, false)
+	return err
+}
+
+// template is a fresh cluster, made once. PostgreSQL's user may not be able to
+// reach DIR, so it is made elsewhere and moved there.
+func (in *installation) template(ctx context.Context) (string, error) {
+	dir := in.home.Path("template", strconv.Itoa(in.dist.Major)+"-"+fileName(in.opts.Locale))
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	in.opts.Say("making a cluster with initdb")
+	tmp, err := os.MkdirTemp("/var/tmp", "xenon-initdb-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	if err := os.Chmod(tmp, 0o711); err != nil {
+		return "", err
+	}
+	made := filepath.Join(tmp, "data")
+	if err := in.dist.InitDB(ctx, in.user, made, in.opts.Locale); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return "", err
+	}
+	// A copy under another name first: a crash leaves no half of a template.
+	half := dir + ".new"
+	if err := os.RemoveAll(half); err != nil {
+		return "", err
+	}
+	if err := os.CopyFS(half, os.DirFS(made)); err != nil {
+		return "", fmt.Errorf("keep the fresh cluster: %w", err)
+	}
+	return dir, os.Rename(half, dir)
+}
+
+var notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]`)
+
+func fileName(s string) string { return notInNames.ReplaceAllString(s, "_") }
+
+// importDir makes a branch of a cluster that was shut down cleanly. Whatever
+// is wrong with it is said before anything is written; the name is entered
+// last, so a crash leaves an orphan and no half of a branch.
+func (in *installation) importDir(ctx context.Context, dir, name string, foreignCluster bool) (*importResult, error) {
+	if err := branch.CheckName(name); err != nil {
+		return nil, err
+	}
+	if _, err := branch.Load(ctx, in.env, name); err == nil {
+		return nil, fmt.Errorf("%w: %s", branch.ErrExists, name)
+	} else if !errors.Is(err, branch.ErrMissing) {
+		return nil, err
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("%s is not a data directory: give the directory that holds PG_VERSION", dir)
+	}
+	b := branch.Branch{Name: name, PGVersion: pgVersionNum(in.dist.Version), Imported: foreignCluster}
+	var err error
+	if b.Tenant, err = core.NewTenantID(in.env.Entropy()); err != nil {
+		return nil, err
+	}
+	if b.Timeline, err = core.NewTimelineID(in.env.Entropy()); err != nil {
+		return nil, err
+	}
+	src := realio.New(realio.Options{Root: dir, Log: in.opts.Log})
+	defer src.Close()
+	if foreignCluster {
+		if err := checkLocales(dir); err != nil {
+			return nil, err
+		}
+	}
+	if b.Settings, err = controlSettings(src.FS()); err != nil {
+		return nil, err
+	}
+	c, cancel := foreign(ctx)
+	defer cancel(nil)
+	made, err := pageserver.Import(c, in.env, src.FS(), b.TTID())
+	if err != nil {
+		return nil, fmt.Errorf("import %s: %w", dir, err)
+	}
+	b.SystemID, b.SegmentSize, b.Start = made.Index.SystemID, made.Index.SegmentSize, made.Index.LSN
+	if err := in.createOnSafekeepers(ctx, b, made.WAL); err != nil {
+		return nil, err
+	}
+	if err := in.attach(ctx, b); err != nil {
+		return nil, err
+	}
+	if foreignCluster {
+		if err := in.keepSettings(ctx, dir, name); err != nil {
+			return nil, err
+		}
+	}
+	if err := branch.Create(ctx, in.env, b); err != nil {
+		return nil, err
+	}
+	return &importResult{Branch: b, Pages: made.Pages, ChecksumsOff: made.ChecksumsOff, Unlogged: made.Unlogged}, nil
+}
+
+// keepSettings takes over what the cluster's users set by ALTER SYSTEM.
+func (in *installation) keepSettings(ctx context.Context, dir, name string) error {
+	const auto = "postgresql.auto.conf"
+	b, err := os.ReadFile(filepath.Join(dir, auto))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = in.objs.Put(ctx, "branches/"+name+"/kept/"+auto, env.Bytes(b), env.PutOpts{})
+	return err
+}
+
+// controlSettings are the parameters that pg_control remembers because a
+// server must not have less of them than its WAL was written with.
+func controlSettings(f env.FS) (map[string]string, error) {
+	file, err := f.Open("global/pg_control", 0)
+	if err != nil {
+		return nil, fmt.Errorf("not a data directory: %w", err)
+	}
+	defer file.Close()
+	page := make([]byte, core.PageSize)
+	if n, err := file.ReadAt(page, 0); n < len(page) {
+		return nil, fmt.Errorf("global/pg_control has %d bytes, want %d: %w", n, len(page), err)
+	}
+	ctl, err := wal.DecodeControl(page)
+	if err != nil {
+		return nil, err
+	}
+	s := ctl.Settings
+	return map[string]string{
+		"max_connections":           strconv.Itoa(int(s.MaxConnections)),
+		"max_worker_processes":      strconv.Itoa(int(s.MaxWorkerProcesses)),
+		"max_wal_senders":           strconv.Itoa(int(s.MaxWALSenders)),
+		"max_prepared_transactions": strconv.Itoa(int(s.MaxPreparedXacts)),
+		"max_locks_per_transaction": strconv.Itoa(int(s.MaxLocksPerXact)),
+	}, nil
+}
+
+// pgVersionNum is PG_VERSION_NUM of a version such as 15.18.
+func pgVersionNum(version string) uint32 {
+	var major, minor uint32
+	fmt.Sscanf(version, "%d.%d", &major, &minor)
+	return major*10000 + minor
+}
+
+// createOnSafekeepers creates the timeline on every safekeeper, with the WAL
+// of the cluster's own segment up to the start.
+func (in *installation) createOnSafekeepers(ctx context.Context, b branch.Branch, initial []byte) error {
+	members, err := role.Configuration(in.layout.Safekeepers)
+	if err != nil {
+		return err
+	}
+	server := consensus.Server{PGVersion: b.PGVersion, SystemID: b.SystemID, SegmentSize: b.SegmentSize}
+	if b.Start.SegmentOffset(b.SegmentSize) == 0 {
+		initial = nil
+	}
+	body := safekeeper.NewCreation(b.TTID(), members, server, b.Start, initial)
+	for _, m := range in.layout.Safekeepers {
+		if err := in.call(ctx, m.Listen, "POST", "/v1/tenant/timeline", body, nil); err != nil {
+			return fmt.Errorf("create the timeline on safekeeper %d: %w", m.ID, err)
+		}
+	}
+	return nil
+}
+
+// attach makes the pageserver serve a branch. Repeating it is fine.
+func (in *installation) attach(ctx context.Context, b branch.Branch) error {
+	req := pageserver.AttachRequest{Timeline: b.Timeline}
+	for _, m := range in.layout.Safekeepers {
+		req.Safekeepers = append(req.Safekeepers, m.Listen)
+	}
+	if err := in.call(ctx, in.layout.Pageserver, "POST", "/v1/tenant/"+b.Tenant.String()+"/timeline", req, nil); err != nil {
+		return fmt.Errorf("attach branch %s to the pageserver: %w", b.Name, err)
+	}
+	return nil
+}
+
+// An importResult tells people what an import did.
+type importResult struct {
+	branch.Branch
+	Pages        uint64 `json:"pages"`
+	ChecksumsOff bool   `json:"checksums_off"`
+	Unlogged     int    `json:"unlogged"`
+}

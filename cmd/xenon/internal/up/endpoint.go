@@ -1,0 +1,305 @@
+package up
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"xenon/cmd/xenon/internal/branch"
+	"xenon/cmd/xenon/internal/ctl"
+	"xenon/cmd/xenon/internal/role"
+	"xenon/compute"
+)
+
+// An endpoint is a compute that was started here, or has ended.
+type endpoint struct {
+	name   string
+	branch branch.Branch
+	cfg    role.Compute
+	socket string // where its process tells how it is
+	*task
+
+	mu    sync.Mutex
+	node  *role.Node // if it runs in this process
+	asked bool       // to stop
+	last  ctl.Endpoint
+}
+
+// A startRequest is the body of POST /endpoint/start.
+type startRequest struct {
+	Branch   string `json:"branch"`
+	Name     string `json:"name"`
+	Port     int    `json:"port"`
+	Takeover bool   `json:"takeover"`
+}
+
+// startEndpoint starts a compute. It returns at once; see awaitReady.
+func (in *installation) startEndpoint(ctx context.Context, r startRequest) (*endpoint, error) {
+	in.starting.Lock()
+	defer in.starting.Unlock()
+	b, err := branch.Load(ctx, in.env, r.Branch)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.mayStart(r); err != nil {
+		return nil, err
+	}
+	e := &endpoint{name: in.nameEndpoint(r), branch: b}
+	if e.cfg, err = in.computeConfig(e.name, r); err != nil {
+		return nil, err
+	}
+	e.socket = in.home.Path("run", e.name+".sock")
+	e.last = ctl.Endpoint{Name: e.name, Branch: b.Name, State: string(compute.Starting), Host: in.opts.Listen, Port: e.cfg.Port}
+	if e.task, err = in.keepCompute(e); err != nil {
+		return nil, err
+	}
+	in.mu.Lock()
+	in.endpoints[e.name] = e
+	in.mu.Unlock()
+	return e, nil
+}
+
+// mayStart refuses what cannot run beside what runs.
+func (in *installation) mayStart(r startRequest) error {
+	for _, other := range in.listEndpoints() {
+		if !other.running() {
+			continue
+		}
+		switch {
+		case r.Name == other.name:
+			return fmt.Errorf("endpoint %s runs already, on branch %s", other.name, other.branch.Name)
+		case other.branch.Name == r.Branch && !r.Takeover:
+			return fmt.Errorf("branch %s has a running endpoint, %s: stop it with xenon endpoint stop %s, or take it over with --takeover", r.Branch, other.name, other.name)
+		case other.branch.Name != r.Branch:
+			return fmt.Errorf("endpoint %s runs on branch %s, and one branch at a time can be run: stop it with xenon endpoint stop %s", other.name, other.branch.Name, other.name)
+		}
+	}
+	return nil
+}
+
+// nameEndpoint is the name asked for, or the branch's, or that with a number.
+func (in *installation) nameEndpoint(r startRequest) string {
+	if r.Name != "" {
+		return r.Name
+	}
+	name := r.Branch
+	for n := 2; ; n++ {
+		in.mu.Lock()
+		e := in.endpoints[name]
+		in.mu.Unlock()
+		if e == nil || !e.running() {
+			return name
+		}
+		name = fmt.Sprintf("%s-%d", r.Branch, n)
+	}
+}
+
+func (in *installation) computeConfig(name string, r startRequest) (role.Compute, error) {
+	c := role.Compute{
+		Name: name, Branch: r.Branch, Takeover: r.Takeover,
+		// The same at every start of this installation's endpoint, so that a
+		// restart needs no take-over.
+		Owner: installationID(in.home.Dir) + "/" + name,
+		Dir:   in.home.Path("compute", name), RunDir: in.runDir + "/" + name,
+		PgBin: in.dist.Bin, User: in.opts.User, Listen: in.opts.Listen, Port: r.Port, PassFile: in.pass,
+		Safekeepers: in.layout.Safekeepers, Pageserver: in.layout.Pageserver,
+		Remote: role.Remote{LocalPath: in.home.Path("objects")}, Settings: in.opts.Settings,
+	}
+	if r.Port != 0 {
+		if !free(in.opts.Listen, r.Port) {
+			return c, fmt.Errorf("port %d is taken: choose another with --port N", r.Port)
+		}
+		return c, nil
+	}
+	for p := in.layout.Port; p < in.layout.Port+1000; p++ {
+		if free(in.opts.Listen, p) {
+			c.Port = p
+			return c, nil
+		}
+	}
+	return c, fmt.Errorf("no free port from %d on: choose one with --port N", in.layout.Port)
+}
+
+// keepCompute runs the compute, here or as a process. One that stopped or was
+// superseded is not started again; one that died is.
+func (in *installation) keepCompute(e *endpoint) (*task, error) {
+	if !in.opts.Processes {
+		return keep(in.ctx, in.opts.Log, e.name, func(ctx context.Context, t *task) error {
+			err := e.cfg.Run(ctx, in.opts.Log, e.setNode)
+			e.remember()
+			e.setNode(nil)
+			if err != nil {
+				// A compute starts its server anew by itself. What it gives up
+				// over is not mended by trying again.
+				return fmt.Errorf("%w: %w", errFinal, err)
+			}
+			return nil
+		}), nil
+	}
+	file, err := in.writeConf("compute-"+e.name, e.cfg)
+	if err != nil {
+		return nil, err
+	}
+	return keep(in.ctx, in.opts.Log, e.name, func(ctx context.Context, t *task) error {
+		return in.spawn.child(ctx, t, in.home.Path("log", "compute-"+e.name+".log"), "run", "compute", "--config", file, "--socket", e.socket)
+	}), nil
+}
+
+func (e *endpoint) setNode(n *role.Node) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.node = n
+}
+
+// remember keeps the last status of an endpoint that has ended.
+func (e *endpoint) remember() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.node != nil {
+		e.last = e.node.Describe()
+	}
+}
+
+func (e *endpoint) running() bool {
+	select {
+	case <-e.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// describe tells how the endpoint is.
+func (e *endpoint) describe(ctx context.Context) ctl.Endpoint {
+	e.mu.Lock()
+	node, last := e.node, e.last
+	e.mu.Unlock()
+	if node != nil {
+		return node.Describe()
+	}
+	if d, err := askSocket(ctx, e.socket); err == nil {
+		e.mu.Lock()
+		e.last = d
+		e.mu.Unlock()
+		return d
+	}
+	last.PID, last.Warden, last.Postmaster = 0, 0, 0
+	pid, why := e.state()
+	switch {
+	case e.running():
+		last.State, last.PID = string(compute.Starting), pid
+		if why != nil {
+			last.Note = "its process ended: " + why.Error()
+		}
+	case why != nil && strings.Contains(why.Error(), "superseded"):
+		last.State, last.Note = string(compute.Superseded), why.Error()
+	case why != nil:
+		last.State, last.Note = string(compute.Failed), why.Error()
+	default:
+		last.State, last.Note = string(compute.Stopped), ""
+	}
+	return last
+}
+
+// askSocket asks a compute that runs in a process of its own.
+func askSocket(ctx context.Context, socket string) (d ctl.Endpoint, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	err = ctl.CallSocket(ctx, socket, "GET", "/endpoint", nil, &d)
+	return d, err
+}
+
+// askPatience bounds a question to one node: it may be paused.
+const askPatience = 2 * time.Second
+
+// awaitReady waits until clients can connect, or it is sure that they never
+// will.
+func (e *endpoint) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	for {
+		d := e.describe(ctx)
+		switch {
+		case d.State == string(compute.Ready):
+			return nil
+		case !e.running():
+			return fmt.Errorf("endpoint %s is %s: %s", e.name, d.State, d.Note)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("endpoint %s is not ready (%s): %w", e.name, d.Note, context.Cause(ctx))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// stop asks for a fast shutdown; again, for an end at once.
+func (e *endpoint) stop() {
+	e.mu.Lock()
+	node := e.node
+	e.asked = true
+	e.mu.Unlock()
+	if node != nil {
+		node.Stop()
+		return
+	}
+	e.signal(syscall.SIGTERM)
+}
+
+func (in *installation) listEndpoints() []*endpoint {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var all []*endpoint
+	for _, e := range in.endpoints {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b *endpoint) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+func (in *installation) stopEndpoints() {
+	for _, e := range in.listEndpoints() {
+		if e.running() {
+			e.stop()
+		}
+	}
+}
+
+// stopOnce stops those endpoints that nobody has asked to stop yet: a second
+// time would end their servers at once.
+func (in *installation) stopOnce() {
+	for _, e := range in.listEndpoints() {
+		e.mu.Lock()
+		asked := e.asked
+		e.mu.Unlock()
+		if e.running() && !asked {
+			e.stop()
+		}
+	}
+}
+
+func (in *installation) awaitEndpoints() {
+	for _, e := range in.listEndpoints() {
+		<-e.done
+	}
+}
+
+// stopEndpoint stops an endpoint by its name, or its branch's, and waits.
+func (in *installation) stopEndpoint(ctx context.Context, name string) error {
+	for _, e := range in.listEndpoints() {
+		if e.running() && (e.name == name || e.branch.Name == name) {
+			e.stop()
+			select {
+			case <-e.done:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+	return fmt.Errorf("no endpoint %s runs", name)
+}

@@ -1,0 +1,324 @@
+// Package up is a running installation: it starts the roles, makes the first
+// branch, runs endpoints, takes commands, and stops in order.
+//
+// Start at [Run].
+package up
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"xenon/cmd/xenon/internal/branch"
+	"xenon/cmd/xenon/internal/home"
+	"xenon/cmd/xenon/internal/pgdist"
+	"xenon/cmd/xenon/internal/preflight"
+	"xenon/cmd/xenon/internal/role"
+	"xenon/realio"
+	"xenon/realio/host"
+)
+
+// Options are what `xenon up` was asked for.
+type Options struct {
+	Dir         string
+	Processes   bool // every role in a process of its own
+	Port        int  // 0 is the last one, or the default
+	PgBin       string
+	Safekeepers int // 0 is as many as there are, or three
+	User        string
+	Listen      string
+	Locale      string
+	// Settings are configuration parameters of every server.
+	Settings map[string]string
+
+	Log *slog.Logger
+	// Ready is called once with the URL of main, password and all.
+	Ready func(url string)
+	// Say tells people what is being done.
+	Say func(format string, args ...any)
+}
+
+// An installation is what runs.
+type installation struct {
+	opts   Options
+	home   *home.Home
+	dist   pgdist.Dist
+	user   pgdist.User
+	layout layout
+	runDir string
+	pass   string // the file with the password
+	objs   *realio.ObjectDir
+	env    *realio.Env // of the control plane
+	spawn  *spawner
+	ctx    context.Context // ends the roles, after the endpoints
+
+	mu        sync.Mutex
+	tasks     map[string]*task
+	endpoints map[string]*endpoint
+	starting  sync.Mutex // one start, stop or import at a time
+}
+
+// Run starts an installation and returns when it has stopped. The first value
+// that stop gives asks for a fast shutdown, a second one ends servers at once.
+func Run(ctx context.Context, o Options, stop <-chan struct{}) error {
+	in, err := open(o)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	rolesCtx, endRoles := context.WithCancel(ctx)
+	defer in.awaitTasks()
+	defer endRoles()
+	in.ctx = rolesCtx
+
+	stopped := make(chan struct{})
+	startCtx, endStart := context.WithCancel(rolesCtx)
+	control, err := in.serveControl(func() { in.stopEndpoints(); endStart() })
+	if err != nil {
+		endStart()
+		return err
+	}
+	defer control.Close()
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				endStart()
+				in.stopEndpoints()
+			case <-rolesCtx.Done():
+				return
+			}
+		}
+	}()
+	err = in.bringUp(startCtx)
+	if err != nil && startCtx.Err() != nil {
+		err = nil // it was stopped while it started
+	}
+	if err == nil {
+		<-startCtx.Done()
+	}
+	endStart()
+	in.stopOnce()
+	in.awaitEndpoints()
+	endRoles()
+	<-stopped
+	return err
+}
+
+// open checks everything that can be checked before anything is made.
+func open(o Options) (*installation, error) {
+	dist, err := pgdist.Find(o.PgBin)
+	if err != nil {
+		return nil, err
+	}
+	user, err := pgdist.RunAs(o.User)
+	if err != nil {
+		return nil, err
+	}
+	if pid := home.Holder(o.Dir); pid != 0 {
+		return nil, home.InUseError{Dir: o.Dir, PID: pid}
+	}
+	listen := ""
+	if o.Port != 0 {
+		listen = role.ConnectHost(o.Listen) + ":" + strconv.Itoa(o.Port)
+	}
+	if err := preflight.Check(preflight.Plan{Dir: o.Dir, Listen: listen}); err != nil {
+		return nil, err
+	}
+	h, err := home.Open(o.Dir, dist.Major)
+	if err != nil {
+		return nil, err
+	}
+	in := &installation{
+		opts: o, home: h, dist: dist, user: user, spawn: newSpawner(),
+		tasks: map[string]*task{}, endpoints: map[string]*endpoint{},
+	}
+	if err := in.prepare(); err != nil {
+		in.close()
+		return nil, err
+	}
+	return in, nil
+}
+
+// prepare makes the directories, removes what a killed run left, and decides
+// who listens where.
+func (in *installation) prepare() (err error) {
+	for _, dir := range []string{"run", "log", "conf"} {
+		if err := os.MkdirAll(in.home.Path(dir), 0o700); err != nil {
+			return err
+		}
+	}
+	if in.runDir, err = runDir(in.home.Dir); err != nil {
+		return err
+	}
+	if err := in.clean(); err != nil {
+		return err
+	}
+	if in.layout, err = loadLayout(in.home, in.opts.Safekeepers); err != nil {
+		return err
+	}
+	if err := in.layout.choosePort(in.opts.Listen, in.opts.Port); err != nil {
+		return err
+	}
+	if err := in.layout.save(in.home); err != nil {
+		return err
+	}
+	if in.pass, err = passFile(in.home); err != nil {
+		return err
+	}
+	if in.objs, err = realio.DirStore(in.home.Path("objects")); err != nil {
+		return err
+	}
+	in.env = realio.New(realio.Options{Root: in.home.Dir, Objects: in.objs, Log: in.opts.Log})
+	return nil
+}
+
+// clean removes mounts and servers of an earlier run: nobody else can use
+// them, since the directory's lock is ours.
+func (in *installation) clean() error {
+	dirs, err := filepath.Glob(filepath.Join(in.runDir, "*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		if err := host.Clean(role.MountID(dir), dir); err != nil {
+			return fmt.Errorf("remove what an earlier run left in %s: %w", dir, err)
+		}
+		os.RemoveAll(filepath.Join(dir, "sock"))
+		os.Remove(dir)
+	}
+	return nil
+}
+
+func (in *installation) close() {
+	if in.env != nil {
+		in.env.Close()
+	}
+	if in.objs != nil {
+		in.objs.Close()
+	}
+	in.home.Close()
+}
+
+// bringUp starts the roles, makes main if there is none, and runs it.
+func (in *installation) bringUp(ctx context.Context) error {
+	if err := in.startRoles(ctx); err != nil {
+		return err
+	}
+	if err := in.ensureMain(ctx); err != nil {
+		return err
+	}
+	all, err := branch.List(ctx, in.env)
+	if err != nil {
+		return err
+	}
+	for _, b := range all {
+		if err := in.attach(ctx, b); err != nil {
+			return err
+		}
+	}
+	e, err := in.startEndpoint(ctx, startRequest{Branch: branch.Main, Port: in.layout.Port})
+	if err != nil {
+		return err
+	}
+	if err := e.awaitReady(ctx); err != nil {
+		return err
+	}
+	u, err := in.url(e)
+	if err != nil {
+		return err
+	}
+	in.opts.Ready(u)
+	return nil
+}
+
+// url is where clients connect to an endpoint, with the password of main's
+// superuser: an imported branch has passwords of its own.
+func (in *installation) url(e *endpoint) (string, error) {
+	u := url.URL{Scheme: "postgres", Path: "/postgres", User: url.User("postgres"),
+		Host: role.ConnectHost(in.opts.Listen) + ":" + strconv.Itoa(e.cfg.Port)}
+	if !e.branch.Imported {
+		password, err := role.ReadPassFile(in.pass)
+		if err != nil {
+			return "", err
+		}
+		u.User = url.UserPassword("postgres", password)
+	}
+	return u.String(), nil
+}
+
+// startRoles starts safekeepers and pageserver and waits until they answer.
+func (in *installation) startRoles(ctx context.Context) error {
+	var all []func() error
+	for _, m := range in.layout.Safekeepers {
+		c := role.Safekeeper{Dir: in.home.Path(fmt.Sprintf("safekeeper-%d", m.ID))}
+		c.NodeID, c.Listen = m.ID, m.Listen
+		t, err := in.keepRole(fmt.Sprintf("safekeeper-%d", m.ID), "safekeeper", c, c.Run)
+		if err != nil {
+			return err
+		}
+		all = append(all, func() error { return in.awaitAnswer(ctx, t, m.Listen) })
+	}
+	c := role.Pageserver{Dir: in.home.Path("pageserver-1"), Remote: role.Remote{LocalPath: in.home.Path("objects")}}
+	c.ID, c.Listen = 1, in.layout.Pageserver
+	t, err := in.keepRole("pageserver-1", "pageserver", c, c.Run)
+	if err != nil {
+		return err
+	}
+	all = append(all, func() error { return in.awaitAnswer(ctx, t, c.Listen) })
+	for _, await := range all {
+		if err := await(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepRole keeps a role running: here, or as a process with its configuration
+// in DIR/conf.
+func (in *installation) keepRole(name, kind string, c any, here func(context.Context, *slog.Logger) error) (*task, error) {
+	f := func(ctx context.Context, t *task) error { return here(ctx, in.opts.Log) }
+	if in.opts.Processes {
+		file, err := in.writeConf(name, c)
+		if err != nil {
+			return nil, err
+		}
+		f = func(ctx context.Context, t *task) error {
+			return in.spawn.child(ctx, t, in.home.Path("log", name+".log"), "run", kind, "--config", file)
+		}
+	}
+	t := keep(in.ctx, in.opts.Log, name, f)
+	in.mu.Lock()
+	in.tasks[name] = t
+	in.mu.Unlock()
+	return t, nil
+}
+
+func (in *installation) awaitTasks() {
+	in.mu.Lock()
+	tasks := make([]*task, 0, len(in.tasks))
+	for _, t := range in.tasks {
+		tasks = append(tasks, t)
+	}
+	in.mu.Unlock()
+	for _, t := range tasks {
+		<-t.done
+	}
+}
+
+// awaitAnswer waits until the node at addr answers.
+func (in *installation) awaitAnswer(ctx context.Context, t *task, addr string) error {
+	return t.await(ctx, func() bool {
+		return in.call(ctx, addr, "GET", "/v1/status", nil, nil) == nil
+	})
+}
+
+// startPatience bounds the start of an endpoint that a command asked for.
+const startPatience = 5 * time.Minute
