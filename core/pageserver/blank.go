@@ -83,18 +83,20 @@ func blankFile(f env.FS, path string, off int64, b []byte) error {
 	return errors.Join(err, file.Close())
 }
 
-// blankWAL writes the segment in which the checkpoint is.
+// blankWAL writes the segments in which the checkpoint is.
 func blankWAL(f env.FS, boot *wal.Boot) error {
-	put := func(at core.LSN, b []byte) error {
-		const size = core.DefaultSegmentSize
-		return blankFile(f, "pg_wal/"+core.SegmentName(1, at.Segment(size), size), int64(at.SegmentOffset(size)), b)
-	}
-	for _, s := range boot.Before {
-		if err := put(s.At, s.Bytes); err != nil {
-			return err
+	for _, s := range append(slices.Clone(boot.Before), wal.Span{At: boot.X, Bytes: boot.WAL}) {
+		for len(s.Bytes) > 0 {
+			const size = core.DefaultSegmentSize
+			n := min(len(s.Bytes), int(size-s.At.SegmentOffset(size)))
+			name := "pg_wal/" + core.SegmentName(1, s.At.Segment(size), size)
+			if err := blankFile(f, name, int64(s.At.SegmentOffset(size)), s.Bytes[:n]); err != nil {
+				return err
+			}
+			s.At, s.Bytes = s.At+core.LSN(n), s.Bytes[n:]
 		}
 	}
-	return put(boot.X, boot.WAL)
+	return nil
 }
 
 // blankRelmap is an empty relation map (src/backend/utils/cache/relmapper.c):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -79,16 +80,11 @@ func (r *receiver) Status() ReceiverStatus {
 // setPeers replaces the safekeepers; the stream goes on if its own stays.
 func (r *receiver) setPeers(peers []string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.peers, r.at = peers, 0
-	for i, p := range peers {
-		if p == r.status.Source {
-			r.at = i
-			return
-		}
-	}
-	if r.cancel != nil {
-		r.cancel(errors.New("the safekeeper was taken off the list"))
+	at, cancel := slices.Index(peers, r.status.Source), r.cancel
+	r.peers, r.at = peers, max(at, 0)
+	r.mu.Unlock()
+	if at < 0 && cancel != nil {
+		cancel(errors.New("the safekeeper was taken off the list"))
 	}
 }
 
@@ -195,16 +191,19 @@ func (r *receiver) dial(ctx context.Context, addr string) (*wire.Client, error) 
 }
 
 // resume makes the decoder ready for a new stream: where it stopped, or after
-// the last record if it met bytes that are no WAL.
+// the last record if it met bytes that are no WAL. What those bytes claimed
+// counts no longer.
 func (r *receiver) resume() {
 	last := r.t.LastRecord()
-	if faults.On && faults.Hit(faults.IngestTwice) {
-		r.decoder.Reset(r.t.index.LSN, r.t.index.PrevLSN)
-		return
-	}
 	if _, _, err := r.decoder.Next(); err != nil {
 		r.decoder.Reset(last.LSN, last.Prev)
 	}
+	if faults.On && faults.Hit(faults.IngestTwice) {
+		r.decoder.Reset(r.t.index.LSN, r.t.index.PrevLSN)
+	}
+	r.mu.Lock()
+	r.status.Received = r.decoder.Pos()
+	r.mu.Unlock()
 }
 
 // receive ingests what comes, and says how far it is once nothing more is
@@ -318,14 +317,14 @@ func (r *receiver) watch(ctx context.Context) error {
 // that is furthest ahead, if any is.
 func (r *receiver) look(ctx context.Context) bool {
 	r.mu.Lock()
-	peers, at := append([]string(nil), r.peers...), r.at
+	peers, at := slices.Clone(r.peers), r.at
 	r.mu.Unlock()
-	best, ahead := -1, r.decoderPos()
-	for i, addr := range peers {
-		if i == at {
-			continue
-		}
-		if commit, err := r.commitLSN(ctx, addr); err == nil && commit > ahead {
+	best, ahead := -1, r.received()
+	// In the order in which failures go round, so that of two equals the one
+	// that just failed comes last.
+	for n := 1; n < len(peers); n++ {
+		i := (at + n) % len(peers)
+		if commit, err := r.commitLSN(ctx, peers[i]); err == nil && commit > ahead {
 			best, ahead = i, commit
 		}
 	}
@@ -333,17 +332,21 @@ func (r *receiver) look(ctx context.Context) bool {
 		return false
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if best < len(r.peers) && r.peers[best] == peers[best] && r.at == at {
+	cancel := r.cancel
+	if r.at == at && slices.Equal(r.peers, peers) {
 		r.at = best
-		if r.cancel != nil {
-			r.cancel(errAhead)
-		}
+	} else {
+		cancel = nil
+	}
+	r.mu.Unlock()
+	if cancel != nil {
+		cancel(errAhead)
 	}
 	return true
 }
 
-func (r *receiver) decoderPos() core.LSN {
+// received is how far the WAL is here.
+func (r *receiver) received() core.LSN {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return max(r.status.Received, r.t.LastRecord().LSN)
@@ -374,5 +377,5 @@ func (r *receiver) commitLSN(ctx context.Context, addr string) (core.LSN, error)
 func (r *receiver) list() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]string(nil), r.peers...)
+	return slices.Clone(r.peers)
 }
