@@ -1,0 +1,116 @@
+package redo
+
+import (
+	"fmt"
+	"testing"
+
+	"xenon/core"
+	"xenon/core/wal"
+)
+
+// chain is a page and records that apply to it one after the other.
+func chain(tb testing.TB, n int, make func(n uint16, lsn core.LSN) *wal.Record) (base Page, recs []*wal.Record) {
+	var a Applier
+	mustApply(tb, &a, &base, insertRecord(1, 0x1000))
+	for i := range n {
+		recs = append(recs, make(uint16(i+1), core.LSN(0x2000+64*i)))
+	}
+	return base, recs
+}
+
+func inserts(n uint16, lsn core.LSN) *wal.Record { return insertRecord(n+1, lsn) }
+
+// BenchmarkApply replays chains onto a copy of one page: ns/record is what the
+// read of a page pays beyond its base image.
+func BenchmarkApply(b *testing.B) {
+	for _, kind := range []struct {
+		name string
+		make func(n uint16, lsn core.LSN) *wal.Record
+	}{{"insert", inserts}, {"update", updateRecord}} {
+		for _, n := range []int{1, 10, 100} {
+			b.Run(fmt.Sprintf("%s/%d", kind.name, n), func(b *testing.B) {
+				base, recs := chain(b, n, kind.make)
+				var a Applier
+				var p Page
+				b.ReportAllocs()
+				for b.Loop() {
+					p = base
+					for _, rec := range recs {
+						if _, err := a.Apply(&p, rec, &rec.Blocks[0]); err != nil {
+							b.Fatal(err)
+						}
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/record")
+			})
+		}
+	}
+}
+
+func BenchmarkPrune(b *testing.B) {
+	base, recs := chain(b, 100, updateRecord)
+	var a Applier
+	for _, rec := range recs {
+		mustApply(b, &a, &base, rec)
+	}
+	data := []byte{1, 0, 101, 0}
+	for i := uint16(2); i <= 100; i++ {
+		data = append(data, byte(i), byte(i>>8))
+	}
+	prune := &wal.Record{Start: 0x9000, End: 0x9040, Rmgr: wal.RmgrHeap2, Info: heap2Prune,
+		Main: words(0, 1), Blocks: []wal.Block{{Rel: table, Data: data}}}
+	var p Page
+	b.ReportAllocs()
+	for b.Loop() {
+		p = base
+		mustApply(b, &a, &p, prune)
+	}
+}
+
+func BenchmarkEffectsCommit(b *testing.B) {
+	rec := &wal.Record{Rmgr: wal.RmgrXact, Info: 0x80, XID: 32767, Main: append(make([]byte, 8), words(2, 2, 32768, 32770)...)}
+	var d Effects
+	var c Counters
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := d.Decode(rec, &c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestSteadyStateAllocatesNothing(t *testing.T) {
+	base, recs := chain(t, 100, updateRecord)
+	var a Applier
+	p := base
+	if n := testing.AllocsPerRun(20, func() {
+		p = base
+		for _, rec := range recs {
+			mustApply(t, &a, &p, rec)
+		}
+	}); n != 0 {
+		t.Errorf("Apply allocates %v times in 100 records", n)
+	}
+	var d Effects
+	var c Counters
+	truncate := &wal.Record{Rmgr: wal.RmgrSMGR, Info: smgrTruncate, Main: words(10, 1663, 5, 16384, 7)}
+	multi := &wal.Record{Rmgr: wal.RmgrMultiXact, Info: multiCreate, Main: words(100, 1635, 2, 11, 4, 12, 5)}
+	mixed := []*wal.Record{truncate, multi, recs[0]}
+	if n := testing.AllocsPerRun(50, func() {
+		for _, rec := range mixed {
+			list, err := d.Decode(rec, &c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range list {
+				if list[i].Kind == PatchPage {
+					if err := list[i].Patch.Apply(&p); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+	}); n != 0 {
+		t.Errorf("Decode and patches allocate %v times", n)
+	}
+}
