@@ -3,7 +3,12 @@
 package pageserver_test
 
 import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
 	"testing"
+	"time"
 
 	"xenon/core/faults"
 )
@@ -30,5 +35,40 @@ func TestReferenceCatches(t *testing.T) {
 			}
 			t.Logf("%d of 10 histories differ: %s", bad, first)
 		})
+	}
+}
+
+// TestSkippedWaitIsSeen: without the wait a page as of an LSN that was not
+// reached is answered, wrongly.
+func TestSkippedWaitIsSeen(t *testing.T) {
+	w := newWorld(t)
+	tl := w.open(t)
+	defer tl.Close()
+	at := w.im.Index.LSN + 800
+	defer faults.Plant(faults.SkipWait)()
+	if _, err := tl.ReadLSN(context.Background(), at, at, time.Millisecond); err != nil {
+		t.Errorf("the fault is not reached: %v", err)
+	}
+}
+
+// TestRecordsIngestedTwiceAreSeen: a receiver that begins anew after a lost
+// stream breaks an invariant, which ends the process; so it is one of its own.
+func TestRecordsIngestedTwiceAreSeen(t *testing.T) {
+	if os.Getenv("XENON_INGEST_TWICE") != "" {
+		defer faults.Plant(faults.IngestTwice)()
+		w := newWorld(t)
+		s := longScript(t, w, 40)
+		k := newKeeper(t, s, s.last())
+		k.cut = 4
+		p := w.run(t, t.TempDir())
+		p.attach(k)
+		p.reaches(s.last())
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestRecordsIngestedTwiceAreSeen$")
+	cmd.Env = append(os.Environ(), "XENON_INGEST_TWICE=1")
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "invariant broken") || !strings.Contains(string(out), "ingested after") {
+		t.Errorf("%v, want a broken invariant\n%s", err, out)
 	}
 }

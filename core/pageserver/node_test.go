@@ -247,6 +247,11 @@ func ask(t *testing.T, c *wire.Client, reqs ...wire.PageRequest) []wire.PageRepl
 	return out
 }
 
+// pageRequest asks for block 0 as of an LSN.
+func pageRequest(lsn core.LSN) wire.PageRequest {
+	return wire.PageRequest{Kind: wire.PageGet, LSN: lsn, NotModifiedSince: lsn, Rel: heapRel}
+}
+
 // longScript is a history of n records.
 func longScript(t *testing.T, w *world, n int) *script {
 	s := newScript(w)
