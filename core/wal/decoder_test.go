@@ -281,8 +281,7 @@ func TestFindEnd(t *testing.T) {
 		}
 		want := wal.Tail{End: l.start}
 		for _, r := range l.records {
-			// The end of a switch record is told before the segment is filled.
-			if r.Start+24 > cut || !switches(r) && dataEnd(r) > cut {
+			if dataEnd(r) > cut {
 				break
 			}
 			want.End, want.Last, want.Records = r.End, r.Start, want.Records+1
@@ -305,10 +304,18 @@ func TestFindEnd(t *testing.T) {
 	})
 }
 
-func switches(r *wal.Record) bool { return r.Rmgr == wal.RmgrXLOG && r.Op() == wal.XLOGSwitch }
-
-// dataEnd is the end of a record without padding.
-func dataEnd(r *wal.Record) core.LSN { return r.End - core.LSN(-int(r.Len)&7) }
+// dataEnd is the end of a record without padding; of a switch, without the
+// rest of the segment.
+func dataEnd(r *wal.Record) core.LSN {
+	if r.Rmgr != wal.RmgrXLOG || r.Op() != wal.XLOGSwitch {
+		return r.End - core.LSN(-int(r.Len)&7)
+	}
+	end := r.Start + wal.RecordHeaderSize
+	if page := (end - 1) &^ (core.WALPageSize - 1); page > r.Start {
+		end += core.LSN(format.HeaderSize(page))
+	}
+	return end
+}
 
 func TestFindEndPassesOnReadErrors(t *testing.T) {
 	boom := errors.New("boom")
