@@ -35,10 +35,12 @@ var (
 
 // A cluster is safekeepers on real sockets and directories.
 type cluster struct {
-	t     testing.TB
-	conf  consensus.Configuration
-	dirs  []string
-	nodes []*node
+	t    testing.TB
+	conf consensus.Configuration
+	// through has other addresses that lead to the same safekeepers, if set.
+	through consensus.Configuration
+	dirs    []string
+	nodes   []*node
 }
 
 type node struct {
@@ -142,6 +144,9 @@ func (c *cluster) compute(edit func(*proposer.Config)) *compute {
 	c.t.Helper()
 	e := realio.New(realio.Options{Log: quiet, Grace: time.Millisecond})
 	cfg := proposer.Config{TTID: ttid, Members: c.conf, Server: server}
+	if c.through.Generation != 0 {
+		cfg.Members = c.through
+	}
 	if edit != nil {
 		edit(&cfg)
 	}

@@ -125,7 +125,7 @@ func (t *Timeline) writeWAL(m *consensus.AppendRequest) (shortage, error) {
 	before := t.segs.bytes()
 	err := t.segs.prepare(m.Begin, m.End)
 	if err == nil {
-		_, err = t.segs.write(m.Begin, m.WAL)
+		err = t.writeAll(m)
 	}
 	t.node.used.Add(t.segs.bytes() - before)
 	if canRetry(err) {
@@ -136,6 +136,20 @@ func (t *Timeline) writeWAL(m *consensus.AppendRequest) (shortage, error) {
 	}
 	t.wantSpare()
 	return "", nil
+}
+
+// writeAll writes the WAL of m. Once its first segment is finished there is no
+// going back to its beginning, so the rest waits here for space.
+func (t *Timeline) writeAll(m *consensus.AppendRequest) error {
+	done, err := t.segs.write(m.Begin, m.WAL)
+	if done == 0 || !canRetry(err) {
+		return err
+	}
+	return t.patiently(func() error {
+		n, err := t.segs.write(m.Begin+core.LSN(done), m.WAL[done:])
+		done += n
+		return err
+	})
 }
 
 // takeIn checks that m's bytes are WAL that continues the log, record by

@@ -140,23 +140,32 @@ func (t *Timeline) readControl() (consensus.Control, error) {
 	return c, nil
 }
 
-// persist makes c the control file. A full disk is waited out: the old file
-// stays in force, and nothing was promised yet.
+// persist makes c the control file.
 func (t *Timeline) persist(c *consensus.Control) error {
 	body := encodeControl(t.node.cfg.NodeID, t.id, c)
-	for {
+	return t.patiently(func() error {
 		err := writeSealed(t.segs.disk, t.segs.dir, controlName, controlMagic, body)
 		if err == nil {
 			t.saved = c.Commit
 		}
+		return err
+	})
+}
+
+// patiently repeats f while the disk is full, under the lock: the timeline has
+// gone too far to do anything else, and nobody was told of it yet.
+func (t *Timeline) patiently(f func() error) error {
+	for {
+		err := f()
 		if !canRetry(err) {
 			return err
 		}
-		t.setWaiting(shortage(err.Error()))
-		if err := t.node.e.Clock().Sleep(t.node.ctx, shortagePause); err != nil {
+		t.setWaiting(shortage(fmt.Sprintf("safekeeper %d: %v: free space on its disk", t.node.cfg.NodeID, err)))
+		err = t.node.e.Clock().Sleep(t.node.ctx, shortagePause)
+		t.setWaiting("")
+		if err != nil {
 			return err
 		}
-		t.setWaiting("")
 	}
 }
 
@@ -296,7 +305,7 @@ func (t *Timeline) carryOut(out consensus.Output) error {
 
 func (t *Timeline) truncate(lsn core.LSN) error {
 	before := t.segs.bytes()
-	err := t.segs.truncate(lsn)
+	err := t.patiently(func() error { return t.segs.truncate(lsn) })
 	t.node.used.Add(t.segs.bytes() - before)
 	if err != nil {
 		return err
