@@ -9,6 +9,9 @@ import (
 type commands struct {
 	Globals
 
+	Up      upCommand      `cmd:"" help:"Start an installation."`
+	Stop    stopCommand    `cmd:"" help:"Stop the running installation."`
+	Run     runCommand     `cmd:"" help:"Run one role from its configuration."`
 	Version versionCommand `cmd:"" help:"Print what this is."`
 }
 

@@ -109,6 +109,12 @@ func client(socket string) *http.Client {
 	}}
 }
 
+// WriteJSON answers a command.
+func WriteJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(v)
+}
+
 // WriteError answers a command with an error.
 func WriteError(w http.ResponseWriter, status int, err error) {
 	w.Header().Set("Content-Type", "application/json")

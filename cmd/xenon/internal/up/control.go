@@ -70,8 +70,7 @@ func handle[In, Out any](mux *http.ServeMux, pattern string, f func(ctx context.
 			ctl.WriteError(w, http.StatusInternalServerError, err)
 			return
 		}
-		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(out)
+		ctl.WriteJSON(w, out)
 	})
 }
 

@@ -107,7 +107,7 @@ func (in *installation) computeConfig(name string, r startRequest) (role.Compute
 		Dir:   in.home.Path("compute", name), RunDir: in.runDir + "/" + name,
 		PgBin: in.dist.Bin, User: in.opts.User, Listen: in.opts.Listen, Port: r.Port, PassFile: in.pass,
 		Safekeepers: in.layout.Safekeepers, Pageserver: in.layout.Pageserver,
-		Remote: role.Remote{LocalPath: in.home.Path("objects")}, Settings: in.opts.Settings,
+		Remote: role.Remote{LocalPath: in.objects()}, Settings: in.opts.Settings,
 	}
 	if r.Port != 0 {
 		if !free(in.opts.Listen, r.Port) {

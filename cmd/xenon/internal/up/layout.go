@@ -31,6 +31,9 @@ type layout struct {
 // DefaultPort is where the first endpoint listens if nobody says otherwise.
 const DefaultPort = 55432
 
+// defaultSafekeepers survive the loss of one.
+const defaultSafekeepers = 3
+
 func layoutFile(h *home.Home) string { return h.Path("conf", "layout.toml") }
 
 // loadLayout reads the layout, or makes one with n safekeepers. Addresses that
@@ -44,6 +47,9 @@ func loadLayout(h *home.Home, n int) (l layout, err error) {
 		return l, err
 	}
 	if len(l.Safekeepers) == 0 {
+		if n == 0 {
+			n = defaultSafekeepers
+		}
 		for i := range n {
 			l.Safekeepers = append(l.Safekeepers, role.Member{ID: core.NodeID(i + 1)})
 		}

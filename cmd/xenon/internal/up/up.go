@@ -30,7 +30,8 @@ type Options struct {
 	Processes   bool // every role in a process of its own
 	Port        int  // 0 is the last one, or the default
 	PgBin       string
-	Safekeepers int // 0 is as many as there are, or three
+	Safekeepers int    // 0 is as many as there are, or three
+	Objects     string // directory of the object store, "" for DIR/objects
 	User        string
 	Listen      string
 	Locale      string
@@ -173,11 +174,19 @@ func (in *installation) prepare() (err error) {
 	if in.pass, err = passFile(in.home); err != nil {
 		return err
 	}
-	if in.objs, err = realio.DirStore(in.home.Path("objects")); err != nil {
+	if in.objs, err = realio.DirStore(in.objects()); err != nil {
 		return err
 	}
 	in.env = realio.New(realio.Options{Root: in.home.Dir, Objects: in.objs, Log: in.opts.Log})
 	return nil
+}
+
+// objects is the directory of the object store.
+func (in *installation) objects() string {
+	if in.opts.Objects != "" {
+		return in.opts.Objects
+	}
+	return in.home.Path("objects")
 }
 
 // clean removes mounts and servers of an earlier run: nobody else can use
@@ -266,7 +275,7 @@ func (in *installation) startRoles(ctx context.Context) error {
 		}
 		all = append(all, func() error { return in.awaitAnswer(ctx, t, m.Listen) })
 	}
-	c := role.Pageserver{Dir: in.home.Path("pageserver-1"), Remote: role.Remote{LocalPath: in.home.Path("objects")}}
+	c := role.Pageserver{Dir: in.home.Path("pageserver-1"), Remote: role.Remote{LocalPath: in.objects()}}
 	c.ID, c.Listen = 1, in.layout.Pageserver
 	t, err := in.keepRole("pageserver-1", "pageserver", c, c.Run)
 	if err != nil {

@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"xenon/cmd/xenon/internal/cli/exit"
+	"xenon/cmd/xenon/internal/conf"
+	"xenon/cmd/xenon/internal/ctl"
+	"xenon/cmd/xenon/internal/role"
+)
+
+type runCommand struct {
+	Safekeeper runSafekeeper `cmd:"" help:"Run one safekeeper."`
+	Pageserver runPageserver `cmd:"" help:"Run one pageserver."`
+	Compute    runCompute    `cmd:"" help:"Run one endpoint on a branch."`
+}
+
+// configFlags name a role's configuration.
+type configFlags struct {
+	Config string   `placeholder:"FILE" help:"TOML file; xenon up --processes writes such files to DIR/conf."`
+	Set    []string `short:"c" placeholder:"KEY=VALUE" sep:"none" help:"Setting over the file's, VALUE being TOML; may be repeated."`
+}
+
+func (f configFlags) load(into any) error {
+	if f.Config == "" && len(f.Set) == 0 {
+		return Usage("want --config FILE, or settings with -c key=value")
+	}
+	if err := conf.Load(f.Config, f.Set, into); err != nil {
+		return UsageError{err.Error()}
+	}
+	return nil
+}
+
+func logger(g *Globals) *slog.Logger {
+	return slog.New(slog.NewTextHandler(g.Stderr, nil))
+}
+
+// untilSignal is a context that ends with SIGINT or SIGTERM.
+func untilSignal() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+}
+
+type runSafekeeper struct{ configFlags }
+
+func (c runSafekeeper) Run(g *Globals) error {
+	var r role.Safekeeper
+	if err := c.load(&r); err != nil {
+		return err
+	}
+	ctx, stop := untilSignal()
+	defer stop()
+	return r.Run(ctx, logger(g))
+}
+
+type runPageserver struct{ configFlags }
+
+func (c runPageserver) Run(g *Globals) error {
+	var r role.Pageserver
+	if err := c.load(&r); err != nil {
+		return err
+	}
+	ctx, stop := untilSignal()
+	defer stop()
+	return r.Run(ctx, logger(g))
+}
+
+type runCompute struct {
+	configFlags
+	Socket string `placeholder:"PATH" help:"Unix socket on which to tell how the endpoint is."`
+}
+
+func (c runCompute) Run(g *Globals) error {
+	var r role.Compute
+	if err := c.load(&r); err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	s := &computeServer{}
+	if c.Socket != "" {
+		os.Remove(c.Socket)
+		l, err := ctl.Listen(c.Socket)
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		go http.Serve(l, s)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		for range signals {
+			// One asks for a fast shutdown, the next for an end at once; one
+			// that comes before there is anything to stop ends the start.
+			if n := s.get(); n != nil {
+				n.Stop()
+			} else {
+				cancel()
+			}
+		}
+	}()
+	err := r.Run(ctx, logger(g), s.set)
+	if role.Superseded(err) {
+		logger(g).Error(err.Error())
+		return ExitError{exit.Superseded}
+	}
+	return err
+}
+
+// A computeServer tells how the endpoint of this process is.
+type computeServer struct {
+	mu   sync.Mutex
+	node *role.Node
+}
+
+func (s *computeServer) set(n *role.Node) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.node = n
+}
+
+func (s *computeServer) get() *role.Node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.node
+}
+
+// ServeHTTP answers every request with how the endpoint is.
+func (s *computeServer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	n := s.get()
+	if n == nil {
+		http.Error(w, "starting", http.StatusServiceUnavailable)
+		return
+	}
+	ctl.WriteJSON(w, n.Describe())
+}
