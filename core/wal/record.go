@@ -3,7 +3,8 @@
 // at an LSN. What differs between major versions stands in tables keyed by
 // the page magic.
 //
-// Start at [Record] and the Decoder that makes it.
+// Start at [Record] and the [Decoder] that makes it; [Encoder] is its inverse,
+// [ShutdownCheckpoint] boots a server.
 package wal
 
 import (
