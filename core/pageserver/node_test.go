@@ -529,3 +529,11 @@ func TestWaits(t *testing.T) {
 		t.Errorf("the request was answered as of %s, want %s", lsn, at)
 	}
 }
+
+func pageserverAttach(keepers []*safekeeperAt) pageserver.AttachRequest {
+	req := pageserver.AttachRequest{Timeline: testTimeline.Timeline}
+	for _, k := range keepers {
+		req.Safekeepers = append(req.Safekeepers, k.addr)
+	}
+	return req
+}
