@@ -126,20 +126,25 @@ func Make(ctx context.Context, dir, workload string, o Options) error {
 	return s.collect(ctx, dir, data)
 }
 
-// prepare makes the data directory and its copy initial/.
+// prepare makes the data directory and its copy initial/, which nobody changes.
 func (s *server) prepare(ctx context.Context, data string) error {
-	template := s.opt.Template
-	if template == "" {
+	initial := filepath.Join(filepath.Dir(data), "initial")
+	if s.opt.Template != "" {
+		if err := s.copyTree(ctx, s.opt.Template, data); err != nil {
+			return err
+		}
+		if err := s.linkTree(ctx, s.opt.Template, initial); err != nil {
+			return err
+		}
+	} else {
 		if err := Init(ctx, data, s.opt); err != nil {
 			return err
 		}
-	} else if err := s.copyTree(ctx, template, data); err != nil {
-		return err
+		if err := s.copyTree(ctx, data, initial); err != nil {
+			return err
+		}
 	}
-	if err := s.configure(data); err != nil {
-		return err
-	}
-	return s.copyTree(ctx, data, filepath.Join(filepath.Dir(data), "initial"))
+	return s.configure(data)
 }
 
 var segmentName = regexp.MustCompile(`^[0-9A-F]{24}$`)
@@ -190,9 +195,13 @@ func (s *server) replay(ctx context.Context, dir string) error {
 		if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
+		// A copy: recovery writes the end of the last one.
 		if err := s.copyTree(ctx, from, to); err != nil {
 			return err
 		}
+	}
+	if err := s.configure(data); err != nil {
+		return err
 	}
 	conf := fmt.Sprintf("hot_standby = off\nrestore_command = 'false'\nrecovery_target_lsn = '%s'\n"+
 		"recovery_target_inclusive = on\nrecovery_target_action = 'shutdown'\n", last)

@@ -82,20 +82,31 @@ func (s *server) copyTree(ctx context.Context, from, to string) error {
 	return nil
 }
 
+// linkTree copies a tree whose files nobody will change: by links.
+func (s *server) linkTree(ctx context.Context, from, to string) error {
+	out, err := exec.CommandContext(ctx, "cp", "-al", from, to).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("link %s: %w: %s", from, err, out)
+	}
+	return nil
+}
+
 // configure makes every record keep its change and carry the image of the page
 // after it, and keeps all WAL.
 func (s *server) configure(data string) error {
-	socket, err := os.MkdirTemp("", "xcorpus") // short: a socket's path is limited
-	if err != nil {
-		return err
-	}
-	s.socket = socket
-	if err := s.own(socket); err != nil {
-		return err
+	if s.socket == "" {
+		socket, err := os.MkdirTemp("", "xcorpus") // short: a socket's path is limited
+		if err != nil {
+			return err
+		}
+		s.socket = socket
+		if err := s.own(socket); err != nil {
+			return err
+		}
 	}
 	onOff := map[bool]string{true: "on", false: "off"}
 	conf := []string{
-		"listen_addresses = ''", "unix_socket_directories = '" + socket + "'", "fsync = off",
+		"listen_addresses = ''", "unix_socket_directories = '" + s.socket + "'", "fsync = off",
 		"max_wal_size = '100GB'", "checkpoint_timeout = '1d'", "wal_keep_size = 1000000", "wal_recycle = off",
 		"wal_init_zero = off", "shared_buffers = '32MB'", "autovacuum = off", "wal_level = replica",
 		"wal_consistency_checking = 'all'", "full_page_writes = " + onOff[s.opt.FullPageWrites],
