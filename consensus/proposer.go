@@ -404,6 +404,5 @@ func (p *Proposer) lead(pe *peer, now env.Instant) error {
 	pe.state, pe.owed = Active, true
 	pe.sent, pe.sentCommit, pe.fresh = start, 0, true
 	pe.heardAt, pe.staleAt = now, now
-	pe.retry = firstRetry
 	return nil
 }

@@ -207,6 +207,7 @@ func (p *Proposer) Response(i int, conn uint64, m *AppendResponse, now env.Insta
 		return fmt.Errorf("%w: safekeeper %d had flushed %s and now has %s", ErrProtocol, pe.member.ID, was, m.Flush)
 	}
 	pe.flush = m.Flush
+	pe.retry = firstRetry // not before: a safekeeper that refuses all WAL is not to be asked 20 times a second
 	pe.last.Commit = m.Commit
 	if m.HasFeedback {
 		pe.last.Feedback = m.Feedback

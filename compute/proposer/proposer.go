@@ -71,6 +71,7 @@ type Proposer struct {
 	raise     func(core.LSN) core.LSN
 	commit    *xsync.Watch[core.LSN]
 	elected   *xsync.Watch[Elected]
+	waits     sync.Pool // of *commitWait
 }
 
 // New makes a proposer. Nothing happens before Run.
@@ -87,6 +88,7 @@ func New(e env.Env, cfg Config) (*Proposer, error) {
 	p := &Proposer{
 		env: e, cfg: cfg, wal: buffer{limit: cfg.BufferBytes},
 		commit: xsync.NewWatch(e, core.LSN(0)), elected: xsync.NewWatch(e, Elected{}),
+		waits: sync.Pool{New: newCommitWait},
 	}
 	// Two readers may publish at once, in either order: each publishes the
 	// newest, so the watch never goes back.
@@ -199,6 +201,21 @@ func (p *Proposer) AwaitCommit(ctx context.Context, lsn core.LSN) error {
 	if p.Committed() >= lsn {
 		return nil
 	}
-	_, err := p.commit.Await(ctx, func(c core.LSN) bool { return c >= lsn })
+	w := p.waits.Get().(*commitWait)
+	w.lsn = lsn
+	_, err := p.commit.Await(ctx, w.met)
+	p.waits.Put(w)
 	return err
+}
+
+// A commitWait is a reused condition: one per waiting flush would be garbage.
+type commitWait struct {
+	lsn core.LSN
+	met func(core.LSN) bool
+}
+
+func newCommitWait() any {
+	w := new(commitWait)
+	w.met = func(c core.LSN) bool { return c >= w.lsn }
+	return w
 }

@@ -177,3 +177,27 @@ func BenchmarkCommit(b *testing.B) {
 		w.log = w.log[:0]
 	}
 }
+
+// When half of the electing majority lags, Elect returns only once it has been
+// given everything up to X: losing the other half then loses nothing.
+func TestElectBringsAMajorityLevel(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.compute(nil)
+	w.elect(0)
+	c.kill(2)
+	for range 30 {
+		w.write(50_000)
+	}
+	w.commit()
+	w.stop()
+	c.kill(1)
+	c.start(2)
+	next := c.compute(nil)
+	x := next.elect(0)
+	if x.Start != w.at {
+		t.Fatalf("X is %s, acknowledged was %s", x.Start, w.at)
+	}
+	if s := c.status(2); s.Flush != x.Start || s.Acceptor.Epoch != x.Term {
+		t.Fatalf("elected in term %d at %s with a safekeeper at %s of term %d", x.Term, x.Start, s.Flush, s.Acceptor.Epoch)
+	}
+}

@@ -1,7 +1,6 @@
 package safekeeper_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -261,4 +260,6 @@ func (r *rig) readWAL(sql string, cfg wire.ClientConfig, n int) ([]byte, error) 
 
 func startReplication(at core.LSN) string { return fmt.Sprintf("START_REPLICATION PHYSICAL %s", at) }
 
-var _ = context.Background
+func historyOf(t1 core.Term, l1 core.LSN, t2 core.Term, l2 core.LSN) consensus.History {
+	return consensus.History{{Term: t1, LSN: l1}, {Term: t2, LSN: l2}}
+}
