@@ -11,12 +11,16 @@ import (
 // returns.
 func NewWaiter() env.Waiter { return newNativeWaiter() }
 
+//simsafe:allow production parks goroutines on a channel
 type nativeWaiter chan struct{}
 
+//simsafe:allow production parks goroutines on a channel
 func newNativeWaiter() nativeWaiter { return make(chan struct{}, 1) }
 
+//simsafe:allow production parks goroutines on a channel
 func (w nativeWaiter) Wait(env.Reason) { <-w }
 
+//simsafe:allow production parks goroutines on a channel
 func (w nativeWaiter) Wake() {
 	select {
 	case w <- struct{}{}:
@@ -64,6 +68,8 @@ func (p *parked) free() {
 
 // wait parks until p is woken, ctx ends, or for no reason. The caller does not
 // hold the leaf lock and checks its condition again, ctx included.
+//
+//simsafe:allow the branch without a scheduler is production
 func (p *parked) wait(ctx context.Context, reason env.Reason) {
 	if p.sched != nil {
 		p.waitSimulated(ctx, reason)
@@ -78,6 +84,24 @@ func (p *parked) wait(ctx context.Context, reason env.Reason) {
 	case <-p.native:
 	case <-done:
 	}
+}
+
+// WaitUnder parks the calling task on w until w is woken, ctx ends, or for no
+// reason. It is for worlds, whose sleeps and dials end with a context.
+//
+//simsafe:allow a native waiter is production
+func WaitUnder(ctx context.Context, w env.Waiter, reason env.Reason) {
+	if n, ok := w.(nativeWaiter); ok {
+		select {
+		case <-n:
+		case <-ctx.Done():
+		}
+		return
+	}
+	p := pool.Get().(*parked)
+	p.w = w
+	p.waitSimulated(ctx, reason)
+	p.free()
 }
 
 func (p *parked) waitSimulated(ctx context.Context, reason env.Reason) {
@@ -127,6 +151,9 @@ func (p *parked) await(ctx context.Context, reason env.Reason) error {
 
 // abandon takes the entry of a killed task off its list.
 func (p *parked) abandon() {
+	if p.leaf == nil {
+		return
+	}
 	p.leaf.Lock()
 	defer p.leaf.Unlock()
 	if l := p.list; l != nil {
