@@ -123,7 +123,7 @@ func onlyCommitted(t *testing.T) error {
 		return err
 	}
 	if m, err := wire.DecodeStream(body); err != nil || m.Kind == wire.MsgXLogData {
-		return fmt.Errorf("%d bytes of WAL beyond the commit LSN, %w", len(m.Data.WAL), err)
+		return fmt.Errorf("%d bytes of WAL beyond the commit LSN, %v", len(m.Data.WAL), err)
 	}
 	return nil
 }

@@ -232,8 +232,10 @@ func waitFor(t *testing.T, what func() bool) {
 // A failed fsync takes the timeline out of service; nothing that it was to
 // make durable is ever acknowledged on the strength of a later one.
 func TestFailedSync(t *testing.T) {
-	if err := failedSync(t, 5); err != nil {
-		t.Fatal(err)
+	for seed := range uint64(5) {
+		if err := failedSync(t, seed); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
 	}
 }
 
