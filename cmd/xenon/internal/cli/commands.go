@@ -9,10 +9,16 @@ import (
 type commands struct {
 	Globals
 
-	Up      upCommand      `cmd:"" help:"Start an installation."`
-	Stop    stopCommand    `cmd:"" help:"Stop the running installation."`
-	Run     runCommand     `cmd:"" help:"Run one role from its configuration."`
-	Version versionCommand `cmd:"" help:"Print what this is."`
+	Up       upCommand       `cmd:"" help:"Start an installation."`
+	Status   statusCommand   `cmd:"" help:"Tell what runs, every LSN, what waits and why."`
+	Stop     stopCommand     `cmd:"" help:"Stop the running installation."`
+	Psql     psqlCommand     `cmd:"" help:"Connect to a branch with psql."`
+	Endpoint endpointCommand `cmd:"" help:"Start, stop and list endpoints."`
+	Import   importCommand   `cmd:"" help:"Make a branch of a data directory."`
+	Page     pageCommand     `cmd:"" help:"Look at pages."`
+	Redo     redoCommand     `cmd:"" help:"Check WAL redo."`
+	Run      runCommand      `cmd:"" help:"Run one role from its configuration."`
+	Version  versionCommand  `cmd:"" help:"Print what this is."`
 }
 
 type versionCommand struct{}

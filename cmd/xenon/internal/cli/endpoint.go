@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"xenon/cmd/xenon/internal/ctl"
+)
+
+type endpointCommand struct {
+	Start endpointStart `cmd:"" help:"Start an endpoint on a branch."`
+	Stop  endpointStop  `cmd:"" help:"Stop an endpoint."`
+	List  endpointList  `cmd:"" help:"List endpoints."`
+}
+
+type endpointStart struct {
+	Branch   string `arg:"" help:"Branch to run."`
+	Name     string `placeholder:"N" help:"Name of the endpoint (default: the branch's)."`
+	Port     int    `placeholder:"N" help:"Port to listen on (default: a free one)."`
+	Takeover bool   `help:"Fence whoever runs the branch now."`
+}
+
+func (c endpointStart) Run(g *Globals) error {
+	dir, err := g.Dir()
+	if err != nil {
+		return err
+	}
+	e, err := startEndpoint(dir, c)
+	if err != nil {
+		return err
+	}
+	return g.Result(e, fmt.Sprintf("ready %s\n", e.URL))
+}
+
+func startEndpoint(dir string, c endpointStart) (e ctl.Endpoint, err error) {
+	body := map[string]any{"branch": c.Branch, "name": c.Name, "port": c.Port, "takeover": c.Takeover}
+	return e, ctl.Call(context.Background(), dir, "POST", "/endpoint/start", body, &e)
+}
+
+type endpointStop struct {
+	Name string `arg:"" help:"Name of the endpoint, or its branch."`
+}
+
+func (c endpointStop) Run(g *Globals) error {
+	dir, err := g.Dir()
+	if err != nil {
+		return err
+	}
+	if err := ctl.Call(context.Background(), dir, "POST", "/endpoint/stop", map[string]string{"name": c.Name}, nil); err != nil {
+		return err
+	}
+	return g.Result(map[string]string{"stopped": c.Name}, "stopped "+c.Name+"\n")
+}
+
+type endpointList struct{}
+
+func (endpointList) Run(g *Globals) error {
+	s, err := askStatus(g)
+	if err != nil {
+		return err
+	}
+	text := ""
+	for _, e := range s.Endpoints {
+		text += fmt.Sprintf("%s\t%s\t%s\t%s\n", e.Name, e.Branch, e.State, e.URL)
+	}
+	return g.Result(s.Endpoints, text)
+}
+
+type importCommand struct {
+	From string `arg:"" name:"dir" help:"Data directory that was shut down cleanly."`
+	Name string `arg:"" help:"Name of the new branch."`
+}
+
+func (c importCommand) Run(g *Globals) error {
+	dir, err := g.Dir()
+	if err != nil {
+		return err
+	}
+	from, err := filepath.Abs(c.From)
+	if err != nil {
+		return err
+	}
+	var r struct {
+		StartLSN     string `json:"start_lsn"`
+		Timeline     string `json:"timeline"`
+		Pages        uint64 `json:"pages"`
+		ChecksumsOff bool   `json:"checksums_off"`
+		Unlogged     int    `json:"unlogged"`
+	}
+	if err := ctl.Call(context.Background(), dir, "POST", "/import", map[string]string{"dir": from, "name": c.Name}, &r); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("imported %d pages as branch %s, which starts at %s\n", r.Pages, c.Name, r.StartLSN)
+	if r.ChecksumsOff {
+		text += "data checksums were on; they were verified, and are off in what is served\n"
+	}
+	if r.Unlogged > 0 {
+		text += fmt.Sprintf("%d unlogged relations come up empty\n", r.Unlogged)
+	}
+	text += "settings made by ALTER SYSTEM are taken over; postgresql.conf and pg_hba.conf are not\nrun it: xenon endpoint start " + c.Name + "\n"
+	return g.Result(r, text)
+}

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"xenon/cmd/xenon/internal/ctl"
+)
+
+type statusCommand struct{}
+
+// askStatus asks the running installation how it is.
+func askStatus(g *Globals) (s ctl.Status, err error) {
+	dir, err := g.Dir()
+	if err != nil {
+		return s, err
+	}
+	return s, ctl.Call(context.Background(), dir, "GET", "/status", nil, &s)
+}
+
+func (statusCommand) Run(g *Globals) error {
+	s, err := askStatus(g)
+	if err != nil {
+		return err
+	}
+	return g.Result(s, statusText(s))
+}
+
+// statusText is a status for people.
+func statusText(s ctl.Status) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
+	fmt.Fprintf(w, "%s, pid %d\n\n", s.Dir, s.PID)
+	fmt.Fprintln(w, "ENDPOINT\tBRANCH\tSTATE\tURL\tTERM\tSTART\tCOMMIT\tSTARTS")
+	for _, e := range s.Endpoints {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%d\n", e.Name, e.Branch, e.State, e.URL, e.Term, e.StartLSN, e.CommitLSN, e.Starts)
+	}
+	fmt.Fprintln(w, "\nBRANCH\tPOSTGRES\tTENANT\tTIMELINE\tSTART\tCOMMIT")
+	for _, r := range s.Branches {
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", r.Name, r.Postgres, r.Tenant, r.Timeline, r.StartLSN, r.CommitLSN)
+	}
+	fmt.Fprintln(w, "\nSAFEKEEPER\tLISTEN\tPID\tTIMELINE\tTERM\tFLUSH\tCOMMIT\tWAL")
+	for _, k := range s.Safekeepers {
+		if len(k.Timelines) == 0 {
+			fmt.Fprintf(w, "%d\t%s\t%d\t%s\n", k.ID, k.Listen, k.PID, k.State)
+		}
+		for _, t := range k.Timelines {
+			fmt.Fprintf(w, "%d\t%s\t%d\t%.8s…\t%d\t%s\t%s\t%s\n", k.ID, k.Listen, k.PID, t.Timeline, t.Term, t.FlushLSN, t.CommitLSN, bytesText(t.WALBytes))
+		}
+	}
+	fmt.Fprintln(w, "\nPAGESERVER\tLISTEN\tPID\tTIMELINE\tHAS")
+	for _, p := range s.Pageservers {
+		for _, t := range p.Timelines {
+			fmt.Fprintf(w, "%d\t%s\t%d\t%.8s…\t%s\n", p.ID, p.Listen, p.PID, t.Timeline, t.LastRecordLSN)
+		}
+	}
+	w.Flush()
+	for _, n := range s.Notes {
+		fmt.Fprintf(&b, "\nnote: %s\n", n)
+	}
+	if line := followLine(s); line != "" {
+		fmt.Fprintf(&b, "\nfollow the WAL: %s\n", line)
+	}
+	return b.String()
+}
+
+// followLine is one pg_receivewal line, of the first safekeeper that takes part.
+func followLine(s ctl.Status) string {
+	for _, k := range s.Safekeepers {
+		for _, t := range k.Timelines {
+			if t.State == "active" {
+				return t.Receive
+			}
+		}
+	}
+	return ""
+}
+
+// bytesText is a count of bytes for people.
+func bytesText(n uint64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, i := float64(n)/unit, 0
+	for v >= unit && i < 3 {
+		v, i = v/unit, i+1
+	}
+	return fmt.Sprintf("%.1f %ciB", v, "KMGT"[i])
+}
