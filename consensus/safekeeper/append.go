@@ -134,7 +134,7 @@ func (t *Timeline) writeWAL(m *consensus.AppendRequest) (shortage, error) {
 	if err != nil {
 		return "", t.fail(err)
 	}
-	t.wantSpare()
+	t.wantSpare(m.End)
 	return "", nil
 }
 
@@ -220,10 +220,11 @@ func (t *Timeline) save(atLeast core.LSN) error {
 }
 
 // wantSpare has a task make the next segment before it is needed, once a
-// quarter of this one is written: a commit then waits for a rename alone.
-func (t *Timeline) wantSpare() {
+// quarter of this one is written, up to end: a commit then waits for a rename
+// alone.
+func (t *Timeline) wantSpare(end core.LSN) {
 	s := &t.segs
-	if t.making || s.spare || s.cur == nil || t.acc.WriteLSN().SegmentOffset(s.size) < s.size/4 {
+	if t.making || s.spare || s.cur == nil || end.SegmentOffset(s.size) < s.size/4 {
 		return
 	}
 	if t.node.room(t, int64(s.size)) != "" {

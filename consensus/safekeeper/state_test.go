@@ -54,7 +54,7 @@ func pour(t testing.TB, p *proposer, term core.Term, w *walMaker, n, size int) c
 func pourOne(p *proposer, term core.Term, at core.LSN, b []byte) error {
 	for len(b) > 0 {
 		n := min(len(b), consensus.MaxAppend)
-		if _, err := p.append(term, at, b[:n], at); err != nil {
+		if _, err := p.append(term, at, b[:n], 0); err != nil {
 			return err
 		}
 		at, b = at+core.LSN(n), b[n:]
