@@ -1,6 +1,7 @@
 package pageserver
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -53,12 +54,7 @@ func (t *Timeline) Boot(lsn core.LSN) (*bootset.Set, error) {
 			return nil, err
 		}
 	}
-	slices.SortFunc(set.Files, func(a, b bootset.File) int {
-		if a.Path < b.Path {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(set.Files, func(a, b bootset.File) int { return cmp.Compare(a.Path, b.Path) })
 	return set, nil
 }
 
@@ -89,20 +85,38 @@ func (s *state) segments(lsn core.LSN) []bootset.Segment {
 				list = append(list, bootset.Segment{SLRU: core.SLRU(u), Segment: seg, Blocks: n})
 			}
 		}
-		slices.SortFunc(list[begin:], func(a, b bootset.Segment) int { return int(a.Segment) - int(b.Segment) })
+		slices.SortFunc(list[begin:], func(a, b bootset.Segment) int { return cmp.Compare(a.Segment, b.Segment) })
 	}
 	return list
 }
 
-// Relations lists the forks in a directory of relations, with their sizes.
+// Relations lists the forks in a directory of relations, with their sizes,
+// sorted by node and fork.
 func (t *Timeline) Relations(d bootset.Database, lsn core.LSN) []bootset.Relation {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	rels := t.state.relations(dbID{d.Spc, d.DB}, lsn)
-	out := make([]bootset.Relation, len(rels))
-	for i, r := range rels {
-		n, _ := t.state.fork(r).exists(lsn)
-		out[i] = bootset.Relation{Rel: r, Blocks: n}
+	t.mu.Unlock()
+	slices.SortFunc(rels, func(a, b bootset.Relation) int {
+		return cmp.Or(cmp.Compare(a.Rel.Node, b.Rel.Node), cmp.Compare(a.Rel.Fork, b.Rel.Fork))
+	})
+	return rels
+}
+
+// LSNAt is the LSN as of which the cluster was as at a time, given in
+// microseconds since 2000: the end of the last commit at or before it, to the
+// second. kind is Neon's word: present, future (no commit is later), past (the
+// base is later), or nodata (no commit since the base).
+func (t *Timeline) LSNAt(micros int64) (lsn core.LSN, kind string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lsn, later, ok := t.state.commitBefore(micros)
+	switch {
+	case len(t.state.commits) == 0:
+		return t.index.LSN, "nodata"
+	case !ok:
+		return t.index.LSN, "past"
+	case !later:
+		return lsn, "future"
 	}
-	return out
+	return lsn, "present"
 }

@@ -73,7 +73,9 @@ func (f *fork) at(lsn core.LSN) int {
 // resize notes a size. LSNs do not go back.
 func (f *fork) resize(s size) {
 	n := len(f.sizes)
-	core.Must(n == 0 || f.sizes[n-1].lsn <= s.lsn, "size of %s at %s after %s", f.first, s.lsn, f.now().lsn)
+	if n > 0 && f.sizes[n-1].lsn > s.lsn {
+		core.Must(false, "size of %s at %s after %s", f.first, s.lsn, f.now().lsn)
+	}
 	if n > 0 && f.sizes[n-1].lsn == s.lsn && f.sizes[n-1].from == s.from && s.blocks >= f.sizes[n-1].blocks {
 		// One record may touch several new blocks.
 		f.sizes[n-1].blocks = s.blocks

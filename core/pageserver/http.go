@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"xenon/core"
 	"xenon/core/env"
@@ -54,6 +55,7 @@ func (n *node) handler() http.Handler {
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}", n.withTimeline(n.getTimeline))
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/boot", n.withTimeline(n.getBoot))
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/relations", n.withTimeline(n.getRelations))
+	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/get_lsn_by_timestamp", n.withTimeline(n.getLSNByTime))
 	return mux
 }
 
@@ -137,6 +139,16 @@ func (n *node) getRelations(w http.ResponseWriter, r *http.Request, a *attached)
 	rels := a.t.Relations(bootset.Database{Spc: core.OID(spc), DB: core.OID(db)}, lsn)
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Write(bootset.AppendRelations(nil, rels))
+}
+
+func (n *node) getLSNByTime(w http.ResponseWriter, r *http.Request, a *attached) {
+	at, err := time.Parse(time.RFC3339Nano, r.FormValue("timestamp"))
+	if err != nil {
+		http1.WriteError(w, http.StatusBadRequest, err)
+		return
+	}
+	lsn, kind := a.t.LSNAt(at.Sub(postgresEpoch).Microseconds())
+	http1.WriteJSON(w, map[string]any{"lsn": lsn, "kind": kind})
 }
 
 // waitFor waits until the LSN of the query can be read.

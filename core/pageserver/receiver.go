@@ -47,6 +47,8 @@ type receiver struct {
 	e       env.Env
 	cfg     *Config
 	decoder *wal.Decoder
+	// spillFails keeps one full disk from being logged with every message.
+	spillFails bool
 
 	mu     sync.Mutex // leaf: guards what status reads
 	peers  []string
@@ -268,9 +270,11 @@ func (r *receiver) ingest(m wire.XLogData) error {
 	}
 	// Versions that cannot go to the disk stay in memory: to stop would help
 	// nobody.
-	if err := r.t.Spill(r.cfg.memory()); err != nil {
+	err := r.t.Spill(r.cfg.memory())
+	if err != nil && !r.spillFails {
 		r.e.Log().Warn("versions stay in memory", slog.String("timeline", r.t.id.String()), slog.Any("err", err))
 	}
+	r.spillFails = err != nil
 	return nil
 }
 

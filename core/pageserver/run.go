@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"xenon/core"
@@ -64,7 +65,9 @@ type node struct {
 	cache *layer.Cache
 	group *xsync.Group
 
-	mu        xsync.Mutex // held while a timeline is attached
+	attaching xsync.Mutex // one timeline at a time
+
+	mu        sync.Mutex // leaf: guards timelines
 	timelines map[core.TTID]*attached
 }
 
@@ -89,7 +92,7 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 		return fmt.Errorf("pageserver %d: listen on %s: %w", cfg.ID, cfg.Listen, err)
 	}
 	n := &node{e: e, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}}
-	n.mu.Init(e)
+	n.attaching.Init(e)
 	n.group = xsync.NewGroup(ctx, e)
 	n.group.Go("pageserver-serve", func(ctx context.Context) error {
 		return port.Serve(ctx, e, l, port.Handlers{PG: n.servePG, HTTP: n.handler()})
@@ -106,9 +109,9 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 func (n *node) list() []*attached {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	all := slices.Collect(maps.Values(n.timelines))
-	slices.SortFunc(all, func(a, b *attached) int { return strings.Compare(a.t.id.String(), b.t.id.String()) })
-	return all
+	return slices.SortedFunc(maps.Values(n.timelines), func(a, b *attached) int {
+		return strings.Compare(a.t.id.String(), b.t.id.String())
+	})
 }
 
 // lookup finds an attached timeline by its ids in hexadecimal.
@@ -120,12 +123,16 @@ func (n *node) lookup(tenant, timeline string) (*attached, error) {
 	if err = errors.Join(err, err2); err != nil {
 		return nil, err
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if a := n.timelines[id]; a != nil {
+	if a := n.get(id); a != nil {
 		return a, nil
 	}
 	return nil, fmt.Errorf("timeline %s is not attached to pageserver %d", id, n.cfg.ID)
+}
+
+func (n *node) get(id core.TTID) *attached {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.timelines[id]
 }
 
 func (n *node) find(tenant, timeline string) (*Timeline, error) {
@@ -139,11 +146,11 @@ func (n *node) find(tenant, timeline string) (*Timeline, error) {
 // attach serves a timeline and remembers it; one that is served already gets
 // other safekeepers.
 func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (*attached, error) {
-	if err := n.mu.LockCtx(ctx); err != nil {
+	if err := n.attaching.LockCtx(ctx); err != nil {
 		return nil, err
 	}
-	defer n.mu.Unlock()
-	a := n.timelines[id]
+	defer n.attaching.Unlock()
+	a := n.get(id)
 	if a == nil {
 		dir := timelineDir(id)
 		if err := mkdirs(n.e.FS(), dir); err != nil {
@@ -154,7 +161,9 @@ func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (
 			return nil, err
 		}
 		a = &attached{t: t, receiver: newReceiver(t, n.e, &n.cfg, safekeepers)}
+		n.mu.Lock()
 		n.timelines[id] = a
+		n.mu.Unlock()
 		n.group.Go("receiver", ended(a.receiver.run))
 		n.group.Go("receiver-watch", ended(a.receiver.watch))
 	} else {

@@ -1,11 +1,13 @@
 package pageserver
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sort"
 
 	"xenon/core"
+	"xenon/core/pageserver/bootset"
 	"xenon/core/redo"
 )
 
@@ -163,34 +165,46 @@ func (s *state) commit(micros int64, lsn core.LSN) {
 	s.commits = append(s.commits, commitAt{micros, lsn})
 }
 
-// relations lists the forks that existed in a directory, sorted.
-func (s *state) relations(id dbID, lsn core.LSN) []core.Rel {
+// relations lists the forks that existed in a directory, in no order that
+// means anything.
+func (s *state) relations(id dbID, lsn core.LSN) []bootset.Relation {
 	d := s.dbs[id]
 	if d == nil {
 		return nil
 	}
-	var rels []core.Rel
+	rels := make([]bootset.Relation, 0, len(d.forks))
 	for _, f := range d.forks {
-		if _, ok := f.exists(lsn); ok {
+		if n, ok := f.exists(lsn); ok {
 			r, _, _ := core.BlockOfKey(f.first)
-			rels = append(rels, r)
+			rels = append(rels, bootset.Relation{Rel: r, Blocks: n})
 		}
 	}
-	slices.SortFunc(rels, func(a, b core.Rel) int { return core.BlockKey(a, 0).Compare(core.BlockKey(b, 0)) })
 	return rels
+}
+
+// commitBefore is the end of the last commit at or before a time, by entries
+// of whole seconds; later tells whether there are commits after it. ok is
+// false if all commits are later, or there are none.
+func (s *state) commitBefore(micros int64) (lsn core.LSN, later, ok bool) {
+	for _, c := range s.commits {
+		if c.micros > micros {
+			later = true
+			continue
+		}
+		// Clocks may go back: what counts is the last one in the WAL.
+		lsn, ok, later = c.lsn, true, false
+	}
+	return lsn, later, ok
 }
 
 // databases lists the directories that existed, sorted.
 func (s *state) databases(lsn core.LSN) []dbID {
-	ids := slices.DeleteFunc(slices.Collect(maps.Keys(s.dbs)), func(id dbID) bool {
+	ids := slices.SortedFunc(maps.Keys(s.dbs), func(a, b dbID) int {
+		return cmp.Or(cmp.Compare(a.spc, b.spc), cmp.Compare(a.db, b.db))
+	})
+	ids = slices.DeleteFunc(ids, func(id dbID) bool {
 		_, ok := s.dbs[id].sizes.exists(lsn)
 		return !ok
-	})
-	slices.SortFunc(ids, func(a, b dbID) int {
-		if a.spc != b.spc {
-			return int(a.spc) - int(b.spc)
-		}
-		return int(a.db) - int(b.db)
 	})
 	return ids
 }

@@ -150,3 +150,40 @@ func TestLongChains(t *testing.T) {
 		}
 	}
 }
+
+// TestLSNAt looks moments up in the commit-time index.
+func TestLSNAt(t *testing.T) {
+	w := newWorld(t)
+	s := newScript(w)
+	tl := w.open(t)
+	defer tl.Close()
+	if lsn, kind := tl.LSNAt(0); lsn != w.im.Index.LSN || kind != "nodata" {
+		t.Errorf("without commits: %s, %s", lsn, kind)
+	}
+	// Commits at 3.0, 3.3, 3.9 and 4.2 seconds.
+	var ends []core.LSN
+	for _, writes := range []int{10, 11, 13, 14} {
+		s.writes = writes
+		s.commit(t)
+		ends = append(ends, s.last())
+	}
+	for _, rec := range s.recs {
+		if err := tl.Ingest(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, q := range []struct {
+		micros int64
+		lsn    core.LSN
+		kind   string
+	}{
+		{2_999_999, w.im.Index.LSN, "past"},
+		{3_950_000, ends[2], "present"},
+		{4_200_000, ends[3], "future"},
+		{9_000_000, ends[3], "future"},
+	} {
+		if lsn, kind := tl.LSNAt(q.micros); lsn != q.lsn || kind != q.kind {
+			t.Errorf("at %d µs: %s, %s; want %s, %s", q.micros, lsn, kind, q.lsn, q.kind)
+		}
+	}
+}

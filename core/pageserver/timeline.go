@@ -84,15 +84,15 @@ type hintsAt struct {
 // so it is replaced, not changed; that is once in a cluster's life or never.
 func (t *Timeline) noteHints(lsn core.LSN) {
 	on := t.ingest.counters.Settings.LogHints()
-	var list []hintsAt
-	if old := t.hints.Load(); old != nil {
-		list = *old
-	}
-	if n := len(list); n > 0 && list[n-1].on == on {
+	old := t.hints.Load()
+	if old != nil && (*old)[len(*old)-1].on == on {
 		return
 	}
-	list = append(slices.Clone(list), hintsAt{lsn, on})
-	t.hints.Store(&list)
+	now := []hintsAt{{lsn, on}}
+	if old != nil {
+		now = append(slices.Clone(*old), now...)
+	}
+	t.hints.Store(&now)
 }
 
 // OpenTimeline reads the index and the directories of a timeline's base. Then

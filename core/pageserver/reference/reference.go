@@ -8,6 +8,7 @@ package reference
 
 import (
 	"maps"
+	"slices"
 
 	"xenon/core"
 	"xenon/core/redo"
@@ -94,7 +95,7 @@ func (s *State) effect(e *redo.Effect) error {
 	case redo.PatchPage:
 		return s.patch(e)
 	case redo.SLRUTruncate:
-		for first := range maps.Clone(s.Sizes) { //simsafe:allow each segment by itself
+		for _, first := range s.firsts() {
 			if f1, u, _, seg, _, _ := first.Fields(); f1 == 1 && core.SLRU(u) == e.SLRU && e.DropsSegment(seg) {
 				s.cut(first, 0)
 				delete(s.Sizes, first)
@@ -151,8 +152,11 @@ func (s *State) drop(first core.Key) {
 	delete(s.Sizes, first)
 }
 
+// firsts is the keys of Sizes, sorted.
+func (s *State) firsts() []core.Key { return slices.SortedFunc(maps.Keys(s.Sizes), core.Key.Compare) }
+
 func (s *State) inDB(d core.Rel) (firsts []core.Key) {
-	for first := range s.Sizes { //simsafe:allow each fork by itself
+	for _, first := range s.firsts() {
 		if r, _, ok := core.BlockOfKey(first); ok && r.Spc == d.Spc && r.DB == d.DB {
 			firsts = append(firsts, first)
 		}
