@@ -98,6 +98,10 @@ const (
 	RedoClogStatus       // R15: an aborted transaction is marked committed
 	RedoMemberShift      // R16: a multixact's members lie one place too far
 	RedoKeepTail         // R17: a truncated visibility map keeps its tail
+	RedoNextMulti        // R18: a new multixact does not move the next one
+	RedoKeepLength       // R19: a truncated relation keeps its length
+	RedoDropNothing      // R20: the end of a transaction drops no relation
+	RedoDedupOrder       // R21: a merged posting list has its first two TIDs swapped
 
 	// WAL codec
 	RecordCRCUnchecked  // W01: a record's checksum is not compared
@@ -160,6 +164,7 @@ var names = map[Point]string{
 	RedoNoCompaction: "R06", RedoKeepLinePointers: "R07", RedoFreezeMask: "R08", RedoSkipVMClear: "R09",
 	RedoNoShift: "R10", RedoSplitLink: "R11", RedoKeepIncomplete: "R12", RedoDeleteLess: "R13",
 	RedoUnlinkRight: "R14", RedoClogStatus: "R15", RedoMemberShift: "R16", RedoKeepTail: "R17",
+	RedoNextMulti: "R18", RedoKeepLength: "R19", RedoDropNothing: "R20", RedoDedupOrder: "R21",
 
 	RecordCRCUnchecked: "W01", RecordLinkUnchecked: "W02", ContUnchecked: "W03", OverwriteUnnamed: "W04",
 	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07",

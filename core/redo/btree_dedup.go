@@ -1,6 +1,9 @@
 package redo
 
-import "xenon/core/wal"
+import (
+	"xenon/core/faults"
+	"xenon/core/wal"
+)
 
 // redoBtDedup merges runs of tuples with equal keys into posting lists. The
 // block's data are the runs: first offset number and how many tuples.
@@ -79,10 +82,14 @@ func mergeTuples(p, old *Page, n, count int) bool {
 		return false
 	}
 	to := beginPosting(dst, base, keySize, total)
+	merged := to
 	for i := n; i < n+count; i++ {
 		t, _ := item(old, i)
 		_, tids, _ := postingList(t)
 		to = to[copy(to, tids):]
+	}
+	if faults.On && faults.Hit(faults.RedoDedupOrder) {
+		merged[4], merged[10] = merged[10], merged[4]
 	}
 	return true
 }

@@ -49,7 +49,7 @@ func (d *Effects) createMulti(rec *wal.Record, r cursor, c *Counters) error {
 	d.setOffsets(multi, offset, count, c)
 	d.setMembers(offset, members)
 	// MultiXactAdvanceNextMXact
-	if int32(c.NextMulti-(multi+1)) < 0 {
+	if int32(c.NextMulti-(multi+1)) < 0 && !(faults.On && faults.Hit(faults.RedoNextMulti)) {
 		c.NextMulti = multi + 1
 	}
 	if int32(c.NextOffset-(offset+count)) < 0 {

@@ -2,6 +2,7 @@ package redo
 
 import (
 	"xenon/core"
+	"xenon/core/faults"
 	"xenon/core/wal"
 )
 
@@ -33,7 +34,7 @@ func (d *Effects) smgr(rec *wal.Record) error {
 	if r.bad {
 		return fail(rec, ErrMalformed, "main data of %d bytes", len(rec.Main))
 	}
-	if flags&truncateHeap != 0 {
+	if flags&truncateHeap != 0 && !(faults.On && faults.Hit(faults.RedoKeepLength)) {
 		d.add(Effect{Kind: RelTruncate, Rel: rel, Blocks: blocks})
 	}
 	if flags&truncateVM != 0 {

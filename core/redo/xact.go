@@ -1,6 +1,9 @@
 package redo
 
-import "xenon/core/wal"
+import (
+	"xenon/core/faults"
+	"xenon/core/wal"
+)
 
 // transaction lists what the end, or the preparing, of a transaction does.
 func (d *Effects) transaction(rec *wal.Record, c *Counters) error {
@@ -44,6 +47,9 @@ func (d *Effects) end(x *wal.Xact, status uint8) {
 	d.gatherXIDs(x.XID, x.SubXIDs)
 	d.setStatus(status)
 	for _, rel := range x.Rels {
+		if faults.On && faults.Hit(faults.RedoDropNothing) {
+			break
+		}
 		d.add(Effect{Kind: RelDrop, Rel: rel})
 	}
 	if x.Op == wal.XactCommitPrepared || x.Op == wal.XactAbortPrepared {

@@ -3,6 +3,14 @@ package corpus
 import "fmt"
 
 func xact(w *session) error {
+	// Lockers of the same rows at the same time make multixacts.
+	lockers := fmt.Sprintf(`
+\set a random(1, %d)
+begin;
+select b from x where a = :a for key share;
+select count(*) from (select b from x where a between :a and :a + 20 for share) s;
+end;
+`, w.rows)
 	w.sql("postgres", `
 create table x (a int primary key, b int);
 insert into x select g, 0 from generate_series(1, ROWS) g;
@@ -25,13 +33,7 @@ begin;
 do $$ begin for i in 1..50 loop begin insert into x values (20000 + i, i); if i % 3 = 0 then raise exception 'e'; end if; exception when others then null; end; end loop; end $$;
 rollback;
 `)
-	w.clients(6, fmt.Sprintf(`
-\set a random(1, %d)
-begin;
-select b from x where a = :a for key share;
-select count(*) from (select b from x where a between :a and :a + 20 for share) s;
-end;
-`, w.rows))
+	w.clients(6, lockers)
 	w.sql("postgres", `
 update x set b = b + 1 where a % 3 = 0;
 -- past a page of pg_xact and a segment of pg_commit_ts
@@ -58,6 +60,7 @@ vacuum (freeze);
 	}
 	w.sql("postgres", "update pg_database set datallowconn = false where datname = 'template0'; checkpoint;")
 	w.sql("postgres", "insert into x select g, 0 from generate_series(50000, 50040) g; update x set b = 9 where a > 50000;")
+	w.clients(6, lockers) // after the last online checkpoint, which would tell the counters
 	// One that stays prepared; before, it would have held the horizon back.
 	w.sql("postgres", `
 begin;

@@ -34,6 +34,10 @@ func TestEveryFaultIsCaught(t *testing.T) {
 		{"aborted marked committed", faults.RedoClogStatus, "xact"},
 		{"members one too far", faults.RedoMemberShift, "xact"},
 		{"tail of a truncated map kept", faults.RedoKeepTail, "heap"},
+		{"next multixact not moved", faults.RedoNextMulti, "xact"},
+		{"truncated relation as long as before", faults.RedoKeepLength, "heap"},
+		{"relations not dropped", faults.RedoDropNothing, "ddl"},
+		{"TIDs of a posting list swapped", faults.RedoDedupOrder, "btree"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
