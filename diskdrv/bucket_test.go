@@ -116,7 +116,9 @@ func TestBucketRecords(t *testing.T) {
 	var noted []string
 	b := diskdrv.NewBucket(diskdrv.BucketOptions{
 		Rand: rand.New(rand.NewPCG(1, 1)),
-		Note: func(o diskdrv.ObjectOp, data []byte) { noted = append(noted, o.Owner+" "+o.Kind+" "+o.Key+" "+string(data)) },
+		Note: func(o diskdrv.ObjectOp, data []byte) {
+			noted = append(noted, o.Owner+" "+o.Kind+" "+o.Key+" "+string(data))
+		},
 	})
 	b.StartLog()
 	p1, p2 := b.Objects(nil, "p1"), b.Objects(nil, "p2")
