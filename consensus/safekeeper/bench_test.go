@@ -9,6 +9,7 @@ import (
 	"xenon/consensus/safekeeper"
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/wal"
 	"xenon/core/wire/http1"
 	"xenon/realio"
 )
@@ -35,7 +36,10 @@ func BenchmarkAppendFlush(b *testing.B) {
 	p.mustReceive()
 	v := p.vote(1)
 	p.elect(1, v.Flush, consensus.History{{Term: 1, LSN: v.Flush}})
+	big := format
+	big.SegmentSize = server.SegmentSize
 	w := newWAL(startAt, 0)
+	w.enc = wal.NewEncoder(big, startAt, 0)
 	b.ReportAllocs()
 	for b.Loop() {
 		at := w.enc.Pos()
