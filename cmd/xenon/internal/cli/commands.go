@@ -17,6 +17,8 @@ type commands struct {
 	Import   importCommand   `cmd:"" help:"Make a branch of a data directory."`
 	Page     pageCommand     `cmd:"" help:"Look at pages."`
 	Redo     redoCommand     `cmd:"" help:"Check WAL redo."`
+	Bench    benchCommand    `cmd:"" help:"Measure beside a peer on the same machine."`
+	Demo     demoCommand     `cmd:"" hidden:"" help:"Start an installation and show it at work."`
 	Run      runCommand      `cmd:"" help:"Run one role from its configuration."`
 	Version  versionCommand  `cmd:"" help:"Print what this is."`
 }
