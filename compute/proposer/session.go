@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"xenon/consensus"
 	"xenon/core"
@@ -191,6 +192,11 @@ func (s *session) tick() {
 	s.arm()
 }
 
+// overdue is when to look again at what should have been sent already and was
+// not, because a write to that safekeeper blocks: to look at once would be a
+// loop that waits for nothing.
+const overdue = 50 * time.Millisecond
+
 // arm sets the timer for what is due next, if that is earlier than what it is
 // set for.
 func (s *session) arm() {
@@ -198,6 +204,9 @@ func (s *session) arm() {
 		now := s.env.Clock().Mono()
 		s.p.mu.Lock()
 		at := s.core.Wake()
+		if at <= now {
+			at = now.Add(overdue)
+		}
 		set := at < s.armed && !s.over
 		if set {
 			s.armed = at
