@@ -1,15 +1,24 @@
 package diskdrv
 
 import (
+	"math/rand/v2"
 	"time"
-
-	"xenon/netsim"
 )
+
+// A World is what disks and buckets need of the simulator; a netsim.World is
+// one. It is declared here because neither of the two packages needs the
+// other. T is the timer that After returns.
+type World[T any] interface {
+	Rand(stream string) *rand.Rand
+	Note(kind, name string, a, b uint64, data []byte)
+	Elapsed() time.Duration
+	After(d time.Duration, f func()) T
+}
 
 // DiskIn makes a disk of a simulated world: its choices come from the world's
 // seed, and what happens on it is part of the world's trace. It goes into
-// [netsim.ProcOptions].
-func DiskIn(w *netsim.World, name string, capacity uint64, f Faults) *Disk {
+// netsim.ProcOptions.
+func DiskIn[T any](w World[T], name string, capacity uint64, f Faults) *Disk {
 	return NewDisk(DiskOptions{
 		Rand:     w.Rand("disk " + name),
 		Capacity: capacity,
@@ -21,7 +30,7 @@ func DiskIn(w *netsim.World, name string, capacity uint64, f Faults) *Disk {
 }
 
 // BucketIn makes a bucket of a simulated world; see [DiskIn].
-func BucketIn(w *netsim.World, name string, f BucketFaults) *Bucket {
+func BucketIn[T any](w World[T], name string, f BucketFaults) *Bucket {
 	return NewBucket(BucketOptions{
 		Rand:   w.Rand("bucket " + name),
 		Faults: f,
