@@ -2,120 +2,129 @@ package pageserver_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
 	"xenon/consensus"
 	"xenon/consensus/safekeeper"
 	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/pageserver"
 	"xenon/core/wire"
 	"xenon/core/wire/http1"
-	"xenon/realio"
 )
 
-// A safekeeperAt is a running safekeeper and a proposer's stream to it.
+// A safekeeperAt is a safekeeper and a proposer's stream to it.
 type safekeeperAt struct {
-	t    *testing.T
-	env  *realio.Env
+	env  env.Env
 	addr string
 	c    *wire.Client
+	stop func() // ends the safekeeper
 }
 
-// startSafekeepers runs n safekeepers that have the imported WAL.
-func startSafekeepers(t *testing.T, w *world, n int) []*safekeeperAt {
-	t.Helper()
+// members is a configuration of n safekeepers.
+func members(n int) consensus.Configuration {
 	conf := consensus.Configuration{Generation: 1}
 	for i := range n {
 		conf.Members = append(conf.Members, consensus.Member{ID: core.NodeID(i + 1), Host: fmt.Sprintf("sk%d", i+1), Port: 1})
 	}
-	pg := consensus.Server{PGVersion: 150018, SystemID: testSystem, SegmentSize: core.DefaultSegmentSize}
+	return conf
+}
+
+var testServer = consensus.Server{PGVersion: 150018, SystemID: testSystem, SegmentSize: core.DefaultSegmentSize}
+
+// startSafekeepers runs n safekeepers that have the imported WAL.
+func startSafekeepers(t *testing.T, w *world, n int) []*safekeeperAt {
+	t.Helper()
 	var all []*safekeeperAt
 	for i := range n {
-		s := &safekeeperAt{t: t, env: at(t, t.TempDir(), nil)}
-		node, err := safekeeper.Open(s.env.Context(), s.env, safekeeper.Config{NodeID: core.NodeID(i + 1)})
+		e := at(t, t.TempDir(), nil)
+		node, err := safekeeper.Open(e.Context(), e, safekeeper.Config{NodeID: core.NodeID(i + 1)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := s.env.Net().Listen(s.env.Context(), "127.0.0.1:0")
+		l, err := e.Net().Listen(e.Context(), "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.addr = l.Addr().String()
-		s.env.Go("safekeeper", func(ctx context.Context) { node.Serve(ctx, l) })
-		body := safekeeper.NewCreation(testTimeline, conf, pg, w.im.Index.LSN, w.im.WAL)
-		if err := http1.Call(s.env.Context(), s.env, s.addr, "POST", "/v1/tenant/timeline", body, nil); err != nil {
+		s := &safekeeperAt{env: e, addr: l.Addr().String(), stop: func() { e.Close() }}
+		e.Go("safekeeper", func(ctx context.Context) { node.Serve(ctx, l) })
+		if err := errors.Join(s.create(e.Context(), w.im, n), s.elect(e.Context(), members(n), testServer, 1)); err != nil {
 			t.Fatal(err)
 		}
-		s.elect(conf, pg)
 		all = append(all, s)
 	}
 	return all
 }
 
-// elect makes this end the proposer of term 1.
-func (s *safekeeperAt) elect(conf consensus.Configuration, pg consensus.Server) {
-	s.t.Helper()
+// elect makes this end the proposer of a term.
+func (s *safekeeperAt) elect(ctx context.Context, conf consensus.Configuration, pg consensus.Server, term core.Term) error {
 	var err error
-	if s.c, err = wire.Connect(s.env.Context(), s.env, s.addr, wire.ClientConfig{TTID: testTimeline}); err == nil {
-		err = s.c.CopyBoth("START_WAL_PUSH (proto_version '3', allow_timeline_creation 'false')")
+	if s.c, err = wire.Connect(ctx, s.env, s.addr, wire.ClientConfig{TTID: testTimeline}); err != nil {
+		return err
 	}
-	if err != nil {
-		s.t.Fatal(err)
+	if err := s.c.CopyBoth("START_WAL_PUSH (proto_version '3', allow_timeline_creation 'false')"); err != nil {
+		return err
 	}
-	s.send(wire.AppendProposerGreeting(nil, &consensus.ProposerGreeting{TTID: testTimeline, Config: conf, Server: pg}), nil)
-	s.receive()
-	s.send(wire.AppendVoteRequest(nil, consensus.VoteRequest{Generation: 1, Term: 1}), nil)
-	v := s.receive().Vote
-	if v == nil || !v.Granted {
-		s.t.Fatalf("no vote: %+v", v)
+	if _, err := s.call(wire.AppendProposerGreeting(nil, &consensus.ProposerGreeting{TTID: testTimeline, Config: conf, Server: pg}), nil); err != nil {
+		return err
 	}
-	s.send(wire.AppendProposerElected(nil, &consensus.ProposerElected{Generation: 1, Term: 1, Start: v.Flush,
-		History: v.History.With(consensus.TermSwitch{Term: 1, LSN: v.Flush})}), nil)
+	m, err := s.call(wire.AppendVoteRequest(nil, consensus.VoteRequest{Generation: 1, Term: term}), nil)
+	if err != nil || m.Vote == nil || !m.Vote.Granted {
+		return fmt.Errorf("no vote: %+v, %w", m.Vote, err)
+	}
+	v := m.Vote
+	s.c.CopyData(wire.AppendProposerElected(nil, &consensus.ProposerElected{Generation: 1, Term: term, Start: v.Flush,
+		History: v.History.With(consensus.TermSwitch{Term: term, LSN: v.Flush})}), nil)
+	return s.c.Flush()
 }
 
-func (s *safekeeperAt) send(head, wal []byte) {
-	s.t.Helper()
+// call sends one message and returns the next that comes.
+func (s *safekeeperAt) call(head, wal []byte) (m wire.AcceptorMessage, err error) {
 	s.c.CopyData(head, wal)
 	if err := s.c.Flush(); err != nil {
-		s.t.Fatal(err)
+		return m, err
 	}
-}
-
-func (s *safekeeperAt) receive() (m wire.AcceptorMessage) {
-	s.t.Helper()
 	body, err := s.c.ReadCopy()
 	if err == nil {
 		err = wire.DecodeAcceptor(body, &m)
 	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return m
+	return m, err
 }
 
 // push makes WAL [from, to) of the script durable and then committed.
-func (s *safekeeperAt) push(sc *script, from, to core.LSN) {
-	s.t.Helper()
+func (s *safekeeperAt) push(sc *script, from, to core.LSN) error {
 	for from < to {
 		end := min(from+16*core.WALPageSize, to)
-		for _, commit := range []core.LSN{0, end} {
-			m := consensus.AppendRequest{Generation: 1, Term: 1, Begin: from, End: end, Commit: commit}
-			b := sc.wal[from-sc.begin : end-sc.begin]
-			if commit != 0 {
-				m.Begin, b = end, nil
-			}
-			s.send(wire.AppendAppendRequest(nil, &m), b)
-			for r := s.receive(); r.Append.Flush < end; r = s.receive() {
-			}
+		m := consensus.AppendRequest{Generation: 1, Term: 1, Begin: from, End: end}
+		r, err := s.call(wire.AppendAppendRequest(nil, &m), sc.wal[from-sc.begin:end-sc.begin])
+		for err == nil && r.Append.Flush < end {
+			m.Begin = end
+			r, err = s.call(wire.AppendAppendRequest(nil, &m), nil)
+		}
+		if err != nil {
+			return err
+		}
+		m.Begin, m.Commit = end, end
+		if _, err := s.call(wire.AppendAppendRequest(nil, &m), nil); err != nil {
+			return err
 		}
 		from = end
 	}
+	return nil
+}
+
+// create makes the timeline on a safekeeper, one of n.
+func (s *safekeeperAt) create(ctx context.Context, im *pageserver.Imported, n int) error {
+	body := safekeeper.NewCreation(testTimeline, members(n), testServer, im.Index.LSN, im.WAL)
+	return http1.Call(ctx, s.env, s.addr, "POST", "/v1/tenant/timeline", body, nil)
 }
 
 // status asks a safekeeper what its pageserver reported.
-func (s *safekeeperAt) status() (st safekeeper.TimelineStatus, err error) {
+func (s *safekeeperAt) status(ctx context.Context) (st safekeeper.TimelineStatus, err error) {
 	path := "/v1/tenant/" + testTimeline.Tenant.String() + "/timeline/" + testTimeline.Timeline.String()
-	err = http1.Call(s.env.Context(), s.env, s.addr, "GET", path, nil, &st)
+	err = http1.Call(ctx, s.env, s.addr, "GET", path, nil, &st)
 	return st, err
 }
 
@@ -132,7 +141,9 @@ func TestWithSafekeepers(t *testing.T) {
 	}
 	half := s.lsns[len(s.lsns)/2]
 	for _, k := range keepers {
-		k.push(s, s.begin, half)
+		if err := k.push(s, s.begin, half); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p.reaches(half)
 	source := p.info().Receiver.Source
@@ -141,17 +152,19 @@ func TestWithSafekeepers(t *testing.T) {
 			continue
 		}
 		p.eventually("the pageserver's feedback", func() error {
-			st, err := k.status()
+			st, err := k.status(p.env.Context())
 			if err == nil && st.RemoteConsistent != w.im.Index.LSN {
 				err = fmt.Errorf("remote consistent LSN %s, want %s", st.RemoteConsistent, w.im.Index.LSN)
 			}
 			return err
 		})
-		k.env.Close()
+		k.stop()
 	}
 	for _, k := range keepers {
 		if k.addr != source {
-			k.push(s, half, s.last())
+			if err := k.push(s, half, s.last()); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	p.reaches(s.last())
