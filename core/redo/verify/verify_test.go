@@ -1,0 +1,100 @@
+package verify_test
+
+import (
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"xenon/core/redo/verify"
+)
+
+// flipped is a file system in which one byte of one file is wrong.
+type flipped struct {
+	fs.FS
+	name string
+	at   int64
+}
+
+func (f flipped) ReadFile(name string) ([]byte, error) {
+	b, err := fs.ReadFile(f.FS, name)
+	if err == nil && name == f.name {
+		b[f.at] ^= 0x40
+	}
+	return b, err
+}
+
+func (f flipped) Open(name string) (fs.File, error) {
+	file, err := f.FS.Open(name)
+	if err != nil || name != f.name {
+		return file, err
+	}
+	return flippedFile{file, f.at}, nil
+}
+
+type flippedFile struct {
+	fs.File
+	at int64
+}
+
+func (f flippedFile) ReadAt(b []byte, off int64) (int, error) {
+	n, err := f.File.(io.ReaderAt).ReadAt(b, off)
+	if i := f.at - off; i >= 0 && i < int64(n) {
+		b[i] ^= 0x40
+	}
+	return n, err
+}
+
+// TestOraclesSeeOneByte damages the corpus instead of redo: one wrong byte in
+// what PostgreSQL made must show.
+func TestOraclesSeeOneByte(t *testing.T) {
+	dir := corpusDir(t, "smoke")
+	for _, name := range []string{"replayed/base/5/1259", "replayed/global/1262", "replayed/pg_xact/0000",
+		"replayed/pg_commit_ts/0000", "replayed/base/5/pg_filenode.map", "initial/base/5/2601"} {
+		t.Run(name, func(t *testing.T) {
+			res, err := verify.Corpus(flipped{os.DirFS(dir), name, 100}, verify.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.Mismatches == 0 {
+				t.Error("no mismatch")
+			}
+		})
+	}
+}
+
+func TestWALThatEndsInTheMiddleIsAnError(t *testing.T) {
+	dir := corpusDir(t, "pgbench")
+	segments, err := filepath.Glob(filepath.Join(dir, "wal", "0*"))
+	if err != nil || len(segments) < 8 {
+		t.Fatalf("%d segments, %v", len(segments), err)
+	}
+	name := "wal/" + filepath.Base(segments[6])
+	_, err = verify.Corpus(flipped{os.DirFS(dir), name, 50000}, verify.Options{})
+	if err == nil || !strings.Contains(err.Error(), "ends within the corpus") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestCorpusThatIsNone(t *testing.T) {
+	tests := []struct {
+		name string
+		fsys fstest.MapFS
+		want string
+	}{
+		{"an empty directory", fstest.MapFS{}, "initial/global/pg_control"},
+		{"a control file that is none", fstest.MapFS{"initial/global/pg_control": {Data: make([]byte, 8192)}}, "pg_control"},
+		{"a control file cut short", fstest.MapFS{"initial/global/pg_control": {Data: []byte("x")}}, "pg_control"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := verify.Corpus(test.fsys, verify.Options{})
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want %q in it", err, test.want)
+			}
+		})
+	}
+}
