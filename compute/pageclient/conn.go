@@ -13,6 +13,10 @@ import (
 	"xenon/core/xsync"
 )
 
+// replyLimit is the longest answer that is taken: a full segment of an SLRU,
+// 32 pages, and its head.
+const replyLimit = core.SLRUSegmentPages*core.PageSize + 1024
+
 // A call is one request and where its answer goes.
 type call struct {
 	req wire.PageRequest
@@ -141,7 +145,9 @@ func (cn *conn) run(ctx context.Context) error {
 // serve is the life of one stream. It tells whether any answer came.
 func (cn *conn) serve(ctx context.Context) (answered bool, err error) {
 	c := cn.client
-	stream, err := wire.Connect(ctx, c.env, c.cfg.Addr, wire.ClientConfig{ApplicationName: "xenon compute", TTID: c.cfg.TTID, Timeout: replyTimeout})
+	stream, err := wire.Connect(ctx, c.env, c.cfg.Addr, wire.ClientConfig{
+		ApplicationName: "xenon compute", TTID: c.cfg.TTID, Timeout: replyTimeout, Limit: replyLimit,
+	})
 	if err != nil {
 		return false, err
 	}
