@@ -103,7 +103,7 @@ func (w *World) Rand(stream string) *rand.Rand {
 
 // maxSameInstant is how many steps a world may take while its clock stands
 // still: more is a loop that waits for nothing.
-const maxSameInstant = 5_000_000
+const maxSameInstant = 1_000_000
 
 // Run runs the world until until says so, for limit at most. It returns a
 // [Failure] if a task panicked or Fail was called; if until is given, also if
