@@ -104,12 +104,15 @@ type installation struct {
 	done chan error // how up ended
 	url  string
 	log  *bytes.Buffer
+
+	name   string // see id
+	shared string // shared memory of the machine before the first start
 }
 
 // install makes an installation and starts it.
 func install(t *testing.T, args ...string) *installation {
 	t.Helper()
-	in := &installation{t: t, dist: needs(t), dir: filepath.Join(workDir(t), "x"), args: args}
+	in := &installation{t: t, dist: needs(t), dir: filepath.Join(workDir(t), "x"), args: args, shared: sharedMemory(t)}
 	in.start()
 	t.Cleanup(in.destroy)
 	return in
@@ -162,6 +165,7 @@ func (in *installation) tryStart() error {
 	}()
 	select {
 	case in.url = <-ready:
+		in.id()
 		return nil
 	case err := <-in.done:
 		in.done <- err
