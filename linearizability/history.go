@@ -12,8 +12,8 @@ package linearizability
 
 import (
 	"fmt"
+	"io"
 	"math"
-	"os"
 	"slices"
 
 	"github.com/anishathalye/porcupine"
@@ -181,18 +181,10 @@ func (h *History) Check() error {
 	return nil
 }
 
-// Report writes a page that shows the calls on the key and how far an order of
-// them could be found.
-func (v *Violation) Report(path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	if err := porcupine.Visualize(model, v.info, f); err != nil {
-		f.Close()
-		return fmt.Errorf("report %s: %w", path, err)
-	}
-	return f.Close()
+// Report writes an HTML page that shows the calls on the key and how far an
+// order of them could be found. The caller keeps it as a file.
+func (v *Violation) Report(w io.Writer) error {
+	return porcupine.Visualize(model, v.info, w)
 }
 
 // partition splits a history by key, in order of keys: each key is a register
