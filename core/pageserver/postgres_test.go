@@ -460,6 +460,10 @@ func TestPagesEqualStockRecovery(t *testing.T) {
 	targets := []int{len(recs) - 2}
 	for len(targets) < n {
 		targets = append(targets, rng.IntN(len(recs)))
+		// The end has more of what is rare: reuse, copies, drops.
+		if late := len(recs) / 8; len(targets) < n {
+			targets = append(targets, len(recs)-1-rng.IntN(late))
+		}
 	}
 	slices.Sort(targets)
 	for i, at := range targets {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -127,44 +128,64 @@ func readOnce(ctx context.Context, e env.Env, q wire.PageRequest) (r wire.PageRe
 	return wire.DecodePageReply(body)
 }
 
+// seeds is how many worlds are run: more when there is time.
+func seeds() uint64 {
+	if os.Getenv("XENON_FULL") == "1" {
+		return 100
+	}
+	return 5
+}
+
 // TestSimulated commits WAL on three safekeepers while the pageserver is
 // killed, loses power and is cut off, and one safekeeper dies for good. Pages
 // read all the while, and all pages in the end, equal the reference.
 func TestSimulated(t *testing.T) {
-	for seed := range uint64(5) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			s := simulate(t, seed)
-			if err := s.test.Do(time.Minute, s.begin); err != nil {
-				t.Fatal(err)
-			}
-			sc := newScript(&world{im: s.im})
-			rng := rand.New(rand.NewPCG(seed, 5))
-			for len(sc.recs) < 300 {
-				sc.step(t, rng.IntN)
-			}
-			for i := range s.sks {
-				s.startSK(i)
-			}
-			s.startPS()
-			for i := range 6 {
-				s.w.After(time.Duration(1+3*i)*time.Second, func() {
-					if i%2 == 0 {
-						s.ps.Kill()
-					} else {
-						s.ps.PowerCut()
-					}
-				})
-				s.w.After(time.Duration(2+3*i)*time.Second, s.startPS)
-			}
-			s.w.After(7500*time.Millisecond, s.sks[seed%3].PowerCut)
-			err := s.test.Do(time.Hour, func(ctx context.Context, e env.Env) error {
-				return s.work(ctx, e, sc, int(seed%3), rng)
-			})
-			if err != nil {
-				t.Fatal(err)
+	for seed := range seeds() {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { runWorld(t, seed) })
+	}
+}
+
+// TestSimulatedTwice: a seed is one run, to the last byte on the wire.
+func TestSimulatedTwice(t *testing.T) {
+	if a, b := runWorld(t, 1), runWorld(t, 1); a != b {
+		t.Errorf("two runs of one seed have hashes %016x and %016x", a, b)
+	}
+}
+
+// runWorld returns the hash of all that happened.
+func runWorld(t *testing.T, seed uint64) uint64 {
+	t.Helper()
+	s := simulate(t, seed)
+	if err := s.test.Do(time.Minute, s.begin); err != nil {
+		t.Fatal(err)
+	}
+	sc := newScript(&world{im: s.im})
+	rng := rand.New(rand.NewPCG(seed, 5))
+	for len(sc.recs) < 300 {
+		sc.step(t, rng.IntN)
+	}
+	for i := range s.sks {
+		s.startSK(i)
+	}
+	s.startPS()
+	for i := range 6 {
+		s.w.After(time.Duration(1+3*i)*time.Second, func() {
+			if i%2 == 0 {
+				s.ps.Kill()
+			} else {
+				s.ps.PowerCut()
 			}
 		})
+		s.w.After(time.Duration(2+3*i)*time.Second, s.startPS)
 	}
+	s.w.After(7500*time.Millisecond, s.sks[seed%3].PowerCut)
+	err := s.test.Do(time.Hour, func(ctx context.Context, e env.Env) error {
+		return s.work(ctx, e, sc, int(seed%3), rng)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.w.Hash()
 }
 
 // work commits the script piece by piece and reads pages in between. The
