@@ -20,8 +20,8 @@ vacuum wide;
 create table dup (a int, b int, v int) with (fillfactor = 60);
 create index dup_a on dup (a);
 create unique index dup_b on dup (b);
-insert into dup select g % 5, g, 0 from generate_series(1, ROWS * 3) g;
-insert into dup select g % 5, -g, 0 from generate_series(1, ROWS * 3) g order by random();
+insert into dup select g % 5, g, 0 from generate_series(1, ROWS * 2) g;
+insert into dup select g % 5, -g, 0 from generate_series(1, ROWS * 2) g order by random();
 delete from dup where b % 3 = 0;
 vacuum dup;                -- TIDs out of posting lists
 insert into dup select g % 5, g * 100000, 1 from generate_series(1, ROWS * 2) g;
@@ -35,7 +35,7 @@ create table churn (id int primary key, v int, w int) with (fillfactor = 50);
 create index churn_v on churn (v);
 insert into churn select g, g % 20, 0 from generate_series(1, ROWS) g;
 `)
-	for range 4 {
+	for range 3 {
 		w.sql("postgres", `
 update churn set w = w + 1, v = v + 1 where id % 2 = 0;
 set enable_seqscan = off;
