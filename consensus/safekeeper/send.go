@@ -211,8 +211,9 @@ func (s *sender) listen() error {
 }
 
 func (s *sender) take(m *wire.ReaderMessage) {
+	now := s.t.node.uptime()
 	s.t.leaf.Lock()
-	s.heard = s.t.node.uptime()
+	s.heard = now
 	switch m.Kind {
 	case wire.MsgStatus:
 		s.status = m.Status
@@ -226,8 +227,9 @@ func (s *sender) take(m *wire.ReaderMessage) {
 }
 
 func (s *sender) checkHeard() error {
+	now := s.t.node.uptime()
 	s.t.leaf.Lock()
-	silent := s.t.node.uptime() - s.heard
+	silent := now - s.heard
 	s.t.leaf.Unlock()
 	if silent > readerTimeout {
 		return &wire.ConnError{Err: fmt.Errorf("reader of WAL %s said nothing for %s", s.name, silent)}
@@ -236,10 +238,11 @@ func (s *sender) checkHeard() error {
 }
 
 func (s *sender) enlist() {
+	now := s.t.node.uptime()
 	s.t.leaf.Lock()
 	defer s.t.leaf.Unlock()
 	s.t.nextSender++
-	s.number, s.heard, s.sent = s.t.nextSender, s.t.node.uptime(), s.pos
+	s.number, s.heard, s.sent = s.t.nextSender, now, s.pos
 	s.t.status.senders[s.number] = s
 }
 
