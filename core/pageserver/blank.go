@@ -1,6 +1,7 @@
 package pageserver
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,6 +22,9 @@ type Blank struct {
 	LSN      core.LSN // where its checkpoint is appended; 0 is the start of segment 1
 	DB       core.OID // its one database; 0 is 5
 	Rels     []BlankRel
+	// SegmentSize is wal_segment_size; 0 is the 16 MiB that [Import] insists
+	// on. [ImportBlank] takes any: the simulator's segments are small.
+	SegmentSize uint32
 }
 
 // A BlankRel is a relation of a Blank: main forks of pages of zeroes.
@@ -35,8 +39,11 @@ type BlankRel struct {
 // follows an import run in the simulator. No server could start on it: it has
 // no catalogs.
 func WriteBlank(f env.FS, b Blank) error {
+	if b.SegmentSize == 0 {
+		b.SegmentSize = core.DefaultSegmentSize
+	}
 	if b.LSN == 0 {
-		b.LSN = core.DefaultSegmentSize
+		b.LSN = core.LSN(b.SegmentSize)
 	}
 	if b.DB == 0 {
 		b.DB = 5
@@ -71,7 +78,19 @@ func WriteBlank(f env.FS, b Blank) error {
 			return err
 		}
 	}
-	return blankWAL(f, boot)
+	return blankWAL(f, boot, b.SegmentSize)
+}
+
+// ImportBlank writes a Blank to src, which is empty, and imports it.
+func ImportBlank(ctx context.Context, e env.Env, src env.FS, b Blank, id core.TTID) (*Imported, error) {
+	if err := WriteBlank(src, b); err != nil {
+		return nil, err
+	}
+	s := &survey{src: src, anySegments: true}
+	if err := s.look(); err != nil {
+		return nil, err
+	}
+	return s.imported(ctx, e, id)
 }
 
 func blankFile(f env.FS, path string, off int64, b []byte) error {
@@ -84,10 +103,9 @@ func blankFile(f env.FS, path string, off int64, b []byte) error {
 }
 
 // blankWAL writes the segments in which the checkpoint is.
-func blankWAL(f env.FS, boot *wal.Boot) error {
+func blankWAL(f env.FS, boot *wal.Boot, size uint32) error {
 	for _, s := range append(slices.Clone(boot.Before), wal.Span{At: boot.X, Bytes: boot.WAL}) {
 		for len(s.Bytes) > 0 {
-			const size = core.DefaultSegmentSize
 			n := min(len(s.Bytes), int(size-s.At.SegmentOffset(size)))
 			name := "pg_wal/" + core.SegmentName(1, s.At.Segment(size), size)
 			if err := blankFile(f, name, int64(s.At.SegmentOffset(size)), s.Bytes[:n]); err != nil {
@@ -116,7 +134,7 @@ func blankControl(b Blank) (*wal.Control, error) {
 	le.PutUint32(raw[8:], wal.PG15.ControlVersion)
 	le.PutUint32(raw[204:], 8) // maximum alignment
 	le.PutUint64(raw[208:], math.Float64bits(1234567))
-	for i, n := range []uint32{core.PageSize, relSegBlocks, core.WALPageSize, core.DefaultSegmentSize, 64, 32, 1996, 2048, 1} {
+	for i, n := range []uint32{core.PageSize, relSegBlocks, core.WALPageSize, b.SegmentSize, 64, 32, 1996, 2048, 1} {
 		le.PutUint32(raw[216+4*i:], n)
 	}
 	le.PutUint32(raw[288:], crc32.Checksum(raw[:288], castagnoli))

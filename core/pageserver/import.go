@@ -44,6 +44,11 @@ func Import(ctx context.Context, e env.Env, src env.FS, id core.TTID) (*Imported
 	if err != nil {
 		return nil, err
 	}
+	return s.imported(ctx, e, id)
+}
+
+// imported makes the timeline of what was surveyed.
+func (s *survey) imported(ctx context.Context, e env.Env, id core.TTID) (*Imported, error) {
 	out := &Imported{ChecksumsOff: s.ctl.ChecksumVersion != 0, Unlogged: s.unlogged}
 	if err := out.readWAL(s); err != nil {
 		return nil, err

@@ -258,7 +258,7 @@ func (s *server) recover(name string, target core.LSN) string {
 // sameFiles compares every page of every fork that stock has with what the
 // timeline makes, and the other way round. Both sides are made by redo, so
 // they are equal to the last byte but for checksums.
-func sameFiles(t *testing.T, tl *pageserver.Timeline, lsn core.LSN, data string) (pages int) {
+func sameFiles(t testing.TB, tl *pageserver.Timeline, lsn core.LSN, data string) (pages int) {
 	t.Helper()
 	set, err := tl.Boot(lsn)
 	if err != nil {
@@ -287,7 +287,7 @@ func sameFiles(t *testing.T, tl *pageserver.Timeline, lsn core.LSN, data string)
 	return pages
 }
 
-func sameSegment(t *testing.T, tl *pageserver.Timeline, lsn core.LSN, g bootset.Segment, data string) {
+func sameSegment(t testing.TB, tl *pageserver.Timeline, lsn core.LSN, g bootset.Segment, data string) {
 	t.Helper()
 	got, err := tl.SLRUSegment(context.Background(), g.SLRU, g.Segment, lsn)
 	if err != nil {
@@ -303,7 +303,7 @@ func sameSegment(t *testing.T, tl *pageserver.Timeline, lsn core.LSN, g bootset.
 	}
 }
 
-func sameDir(t *testing.T, tl *pageserver.Timeline, lsn core.LSN, d bootset.Database, dir string) (pages int) {
+func sameDir(t testing.TB, tl *pageserver.Timeline, lsn core.LSN, d bootset.Database, dir string) (pages int) {
 	t.Helper()
 	have := map[string]bool{}
 	for _, r := range tl.Relations(d, lsn) {
@@ -332,7 +332,7 @@ func sameDir(t *testing.T, tl *pageserver.Timeline, lsn core.LSN, d bootset.Data
 	return pages
 }
 
-func sameFork(t *testing.T, tl *pageserver.Timeline, lsn core.LSN, r bootset.Relation, path string) int {
+func sameFork(t testing.TB, tl *pageserver.Timeline, lsn core.LSN, r bootset.Relation, path string) int {
 	t.Helper()
 	want, err := os.ReadFile(path)
 	if err != nil {
@@ -408,10 +408,13 @@ var history = []string{
 }
 
 // makeHistory runs the history on a copy of initial, and keeps the WAL in wal.
-func (s *server) makeHistory(settings ...string) {
+// There are no full-page images, as under a compute: an image after each
+// checkpoint would hide chains that go back too far.
+func (s *server) makeHistory() {
 	s.t.Helper()
+	settings := []string{"track_commit_timestamp=on", "full_page_writes=off"}
 	s.run("cp", "-a", s.path("initial"), s.path("data"))
-	s.start("data", append(settings, "track_commit_timestamp=on")...)
+	s.start("data", settings...)
 	for i, line := range history {
 		// Several databases see changes.
 		if i == 22 {
@@ -422,7 +425,7 @@ func (s *server) makeHistory(settings ...string) {
 	s.stop("data")
 	// A relfilenode that was dropped is used again, as it is when the counter
 	// of OIDs has gone round: the mode of pg_upgrade lets one choose it.
-	s.start("data", append(settings, "track_commit_timestamp=on", "-b")...)
+	s.start("data", append(settings, "-b")...)
 	s.reuse("30000", "INSERT INTO r SELECT i, repeat('z', 60) FROM generate_series(1, 3000) i", "VACUUM r", "DROP TABLE r", "CHECKPOINT")
 	s.reuse("30000", "INSERT INTO r SELECT i, 'w' FROM generate_series(1, 100) i", "DELETE FROM r WHERE i < 10", "INSERT INTO r SELECT i, 'grown' FROM generate_series(1, 2000) i", "VACUUM r", "UPDATE r SET t = 'x' WHERE i = 50")
 	s.stop("data")

@@ -33,6 +33,8 @@ type survey struct {
 	relmaps  []string // path of the map of dbs[i], "" if it has none
 	prepared []uint32
 	unlogged int
+	// anySegments lets WAL segments have another size than 16 MiB.
+	anySegments bool
 }
 
 // A relFile is the files of one fork of a relation.
@@ -55,13 +57,17 @@ const relSegBlocks = 131072
 // look surveys a data directory, or says why it cannot be imported.
 func look(src env.FS) (*survey, error) {
 	s := &survey{src: src}
+	return s, s.look()
+}
+
+func (s *survey) look() error {
 	for _, step := range []func() error{s.version, s.stopped, s.control, s.checkpoint, s.unsupported, s.shared, s.databases, s.segments, s.twoPhase} {
 		if err := step(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	slices.SortFunc(s.rels, func(a, b relFile) int { return core.BlockKey(a.rel, 0).Compare(core.BlockKey(b.rel, 0)) })
-	return s, nil
+	return nil
 }
 
 // readFile reads a file of at most limit bytes.
@@ -130,7 +136,7 @@ func (s *survey) control() error {
 		return refused("global/pg_control says %q: the server runs or crashed; start it and stop it with pg_ctl stop -m fast", c.State)
 	case c.WALLevel == wal.Minimal:
 		return refused("global/pg_control says wal_level=minimal: set wal_level=replica in postgresql.conf, start the server and stop it")
-	case c.SegmentSize != core.DefaultSegmentSize:
+	case c.SegmentSize != core.DefaultSegmentSize && !s.anySegments:
 		return refused("global/pg_control says WAL segments of %d bytes, only %d are supported: use pg_resetwal --wal-segsize=16 on a copy, or pg_dumpall", c.SegmentSize, core.DefaultSegmentSize)
 	case c.CheckPoint.TimelineID != 1:
 		return refused("global/pg_control says PostgreSQL timeline %d, as a promoted standby has, only 1 is supported: use pg_dumpall into a new cluster", c.CheckPoint.TimelineID)
