@@ -151,7 +151,11 @@ func (d *Disk) crashFile(n *inode, f *fates) {
 	}
 	for i := range n.pending {
 		c := &n.pending[i]
-		switch f.of(c.seq) {
+		fate := f.of(c.seq)
+		if fate != kept && c.kind == changeBytes {
+			d.lost++
+		}
+		switch fate {
 		case kept:
 			c.apply(&n.durable)
 		case torn:

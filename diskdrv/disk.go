@@ -50,6 +50,7 @@ type Disk struct {
 	locks    map[*inode]bool
 	readOnly bool
 	gone     bool
+	lost     int // writes that power cuts took
 	logging  bool
 	log      []Op
 }
@@ -176,6 +177,14 @@ func (d *Disk) ReadDurable(name string, p []byte, off int64) (int, error) {
 		return 0, fmt.Errorf("read durable %s: %w", name, err)
 	}
 	return n.durable.read(p, off), nil
+}
+
+// LostWrites is how many writes that no sync had made durable were lost or torn
+// by power cuts so far.
+func (d *Disk) LostWrites() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lost
 }
 
 // free is how many pages can still be taken; -1 is any number.

@@ -233,10 +233,11 @@ func (s *session) progress(now env.Instant) error {
 	p.mu.Lock()
 	end := s.core.Ended()
 	leading := end == nil && s.core.Phase() == consensus.Leading
-	first, news := Elected{}, false
+	first, won, news := Elected{}, false, false
 	if leading {
-		first, news = s.lead()
+		first, won, news = s.lead()
 	}
+	term, start, commit := s.core.Term(), s.core.StartLSN(), core.LSN(p.committed.Load())
 	var owed uint32 // a bit per peer: Owes is asked under the lock, pump takes it itself
 	for i := range s.peers {
 		if s.core.Owes(i, now) || s.core.Lacks(i) {
@@ -251,7 +252,11 @@ func (s *session) progress(now env.Instant) error {
 		}
 		return end
 	}
+	if won {
+		p.env.Trace().Note("proposer.elected", uint64(term), uint64(start), 0, 0)
+	}
 	if news {
+		p.env.Trace().Note("proposer.commit", uint64(term), uint64(commit), 0, 0)
 		p.commit.Update(p.raise)
 	}
 	if first.Term != 0 {
@@ -268,20 +273,21 @@ func (s *session) progress(now env.Instant) error {
 	return nil
 }
 
-// lead takes over the log once elected, and moves the commit LSN. first is set
-// when the first commit has shown that a majority is level. The caller locks.
-func (s *session) lead() (first Elected, news bool) {
+// lead takes over the log once elected (won), and moves the commit LSN. first
+// is set when the first commit has shown that a majority is level. The caller
+// locks.
+func (s *session) lead() (first Elected, won, news bool) {
 	p := s.p
-	if p.wal.end == 0 {
+	if won = p.wal.end == 0; won {
 		p.wal.reset(s.core.StartLSN())
 	}
 	commit, old := s.core.CommitLSN(), core.LSN(p.committed.Load())
 	if commit <= old {
-		return first, false
+		return first, won, false
 	}
 	p.committed.Store(uint64(commit))
 	if old == 0 {
 		first = Elected{Term: s.core.Term(), Start: s.core.StartLSN()}
 	}
-	return first, true
+	return first, won, true
 }
