@@ -12,6 +12,7 @@ type pipe struct {
 	flight   segments
 	arrived  segments
 	used     int   // bytes in either
+	unread   int   // bytes in arrived
 	lastAt   int64 // arrival of the last segment: none overtakes another
 	stalled  bool  // the first segment waits for a heal
 	eof      bool  // the end of the stream has arrived
@@ -130,6 +131,7 @@ func (p *pipe) deliver(s segment) {
 	switch s.kind {
 	case segData:
 		p.arrived.push(s)
+		p.unread += len(s.data)
 		if o := p.link.opts; o.Resets > 0 && p.link.rand.IntN(1_000_000) < o.Resets {
 			p.from.fail(errReset)
 		}
@@ -154,7 +156,7 @@ func (p *pipe) refuse() {
 
 // read takes arrived bytes; there are some.
 func (p *pipe) read(b []byte) int {
-	b = b[:p.link.split(len(b))]
+	b = b[:p.link.split(min(len(b), p.unread))]
 	n := 0
 	for n < len(b) && p.arrived.len() > 0 {
 		s := p.arrived.first()
@@ -165,6 +167,7 @@ func (p *pipe) read(b []byte) int {
 		}
 	}
 	p.used -= n
+	p.unread -= n
 	p.writers.wakeAll(p.w)
 	return n
 }
@@ -176,6 +179,7 @@ func (p *pipe) discard() {
 		p.used -= len(s.data) - s.off
 		p.w.net.recycle(s.data)
 	}
+	p.unread = 0
 }
 
 // lose drops what is on its way, as if it had never been sent.

@@ -23,6 +23,9 @@ type Options struct {
 	Link LinkOptions
 	// Epoch is what clocks show at the start; zero means 2026-01-01 UTC.
 	Epoch time.Time
+	// Still is how many steps the world may take while its clock stands
+	// still: more is a loop that waits for nothing. 0 means 1,000,000.
+	Still int
 	// Log takes the lines of Env.Log; nil drops them.
 	Log io.Writer
 	// Observe is told of everything that goes into the trace hash, in order.
@@ -71,6 +74,9 @@ func New(o Options) *World {
 	if o.Epoch.IsZero() {
 		o.Epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
+	if o.Still == 0 {
+		o.Still = 1_000_000
+	}
 	if o.Link == (LinkOptions{}) {
 		o.Link = DefaultLink
 	}
@@ -100,10 +106,6 @@ func (w *World) Steps() uint64 { return w.steps.Load() }
 func (w *World) Rand(stream string) *rand.Rand {
 	return rand.New(rand.NewPCG(hashString(w.opts.Seed, stream), hashString(^w.opts.Seed, stream)))
 }
-
-// maxSameInstant is how many steps a world may take while its clock stands
-// still: more is a loop that waits for nothing.
-const maxSameInstant = 1_000_000
 
 // Run runs the world until until says so, for limit at most. It returns a
 // [Failure] if a task panicked or Fail was called; if until is given, also if
@@ -151,7 +153,7 @@ func (w *World) step(t *task) {
 		return
 	}
 	w.steps.Store(w.steps.Load() + 1)
-	if w.sameInstant++; w.sameInstant > maxSameInstant {
+	if w.sameInstant++; w.sameInstant > w.opts.Still {
 		w.fail(&Failure{Kind: "livelock", Text: "the clock stands still while tasks run on and on", Parked: w.parked()})
 		return
 	}

@@ -91,7 +91,7 @@ func TestPanicIsReportedWithItsPlace(t *testing.T) {
 func breaks(err error) { panic(err) }
 
 func TestLoopThatWaitsForNothing(t *testing.T) {
-	w := netsim.New(netsim.Options{})
+	w := netsim.New(netsim.Options{Still: 10_000})
 	defer w.Close()
 	err := w.Do(time.Hour, func(ctx context.Context, e env.Env) error {
 		for {
