@@ -192,6 +192,9 @@ func (t *Tree) drop(f *overlay.File) {
 
 // Lookup finds a name that is known.
 func (t *Tree) Lookup(_ context.Context, dir vfs.NodeID, name string) (vfs.Attr, error) {
+	if len(name) > MaxName {
+		return vfs.Attr{}, vfs.ENAMETOOLONG
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	d, err := t.dir(dir)

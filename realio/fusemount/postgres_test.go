@@ -207,6 +207,7 @@ func TestPostgresRunsOnMounts(t *testing.T) {
 	pg := needPostgres(t)
 	src := pg.initdb(t, history)
 	s := start(t, pg, src)
+	s.checkDescriptors()
 	s.want("postgres", "SELECT count(*), max(v) FROM t", "5000|"+strings.Repeat("x", 100)+"999")
 	s.want("postgres", "SELECT count(*) FROM u", "0") // unlogged: begins as its init fork
 	s.sql("postgres", "INSERT INTO u VALUES (1); CHECKPOINT")
@@ -241,6 +242,21 @@ func TestPostgresRunsOnMounts(t *testing.T) {
 	s.checkListing()
 	s.checkKept()
 	s.checkLog()
+}
+
+// checkDescriptors checks that the server has not inherited the mount: it would
+// keep it half alive after our death.
+func (s *server) checkDescriptors() {
+	dir := fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid)
+	fds, err := os.ReadDir(dir)
+	if err != nil || len(fds) < 3 {
+		s.t.Fatalf("descriptors of the server: %d, %v", len(fds), err)
+	}
+	for _, fd := range fds {
+		if to, _ := os.Readlink(filepath.Join(dir, fd.Name())); to == "/dev/fuse" {
+			s.t.Errorf("the server has descriptor %s of /dev/fuse", fd.Name())
+		}
+	}
 }
 
 // checkTablespaceRefused checks that nothing of it is in the WAL either.
