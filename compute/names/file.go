@@ -39,7 +39,7 @@ func (t *Tree) Write(ctx context.Context, id vfs.NodeID, p []byte, off int64, _ 
 	if err != nil {
 		return err
 	}
-	n.touch(t.env.Clock().Now())
+	n.touch(t.now())
 	return n.File.WriteAt(ctx, p, off)
 }
 
@@ -49,7 +49,7 @@ func (t *Tree) Allocate(_ context.Context, id vfs.NodeID, off, n int64) error {
 	if err != nil {
 		return err
 	}
-	node.touch(t.env.Clock().Now())
+	node.touch(t.now())
 	return node.File.Allocate(off, n)
 }
 
@@ -68,12 +68,13 @@ func (t *Tree) Root() *Node { return t.root }
 // MakeDir puts a directory into another when the tree is built; known says
 // whether its names are all known. A directory that is there already stays.
 func (t *Tree) MakeDir(dir *Node, name string, known bool) *Node {
+	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := dir.children[name]; n != nil {
 		return n
 	}
-	n := t.newNode(vfs.Directory, 0o700)
+	n := t.newNode(vfs.Directory, 0o700, now)
 	n.Known = known
 	t.link(n, dir, name)
 	return n
@@ -86,12 +87,13 @@ func (t *Tree) MakeFile(ctx context.Context, dir *Node, name string, content []b
 	if err := f.WriteAt(ctx, content, 0); err != nil {
 		return err
 	}
+	now := t.now()
 	t.mu.Lock()
 	var old *overlay.File
 	if dir.children[name] != nil {
 		old = t.unlink(dir, name)
 	}
-	n := t.newNode(vfs.Regular, 0o600)
+	n := t.newNode(vfs.Regular, 0o600, now)
 	n.File = f
 	t.link(n, dir, name)
 	t.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"xenon/compute/overlay"
 	"xenon/compute/vfs"
@@ -30,15 +31,18 @@ type Tree struct {
 // New makes an empty tree. Its root is known to be empty.
 func New(e env.Env, s *overlay.Scratch) *Tree {
 	t := &Tree{env: e, scratch: s, next: vfs.Root, nodes: map[vfs.NodeID]*Node{}}
-	t.root = t.newNode(vfs.Directory, 0o700)
+	t.root = t.newNode(vfs.Directory, 0o700, t.now())
 	t.root.Known, t.root.links = true, 2
 	return t
 }
 
+// now is asked for before the lock is taken: nothing of Env is called under it.
+func (t *Tree) now() time.Time { return t.env.Clock().Now() }
+
 // newNode makes a node without a name. The caller holds the lock, or is New.
-func (t *Tree) newNode(kind vfs.Kind, mode uint32) *Node {
+func (t *Tree) newNode(kind vfs.Kind, mode uint32, now time.Time) *Node {
 	n := &Node{ID: t.next, Kind: kind, mode: mode & 0o7777}
-	n.touch(t.env.Clock().Now())
+	n.touch(now)
 	if kind == vfs.Directory {
 		n.children = map[string]*Node{}
 	}
@@ -111,12 +115,13 @@ func (t *Tree) Child(dir *Node, name string) (n *Node, known bool) {
 // Learn gives a name a file over blocks of base, unless something is known of
 // the name already. It counts no lookup.
 func (t *Tree) Learn(dir *Node, name string, base overlay.Base, blocks uint32) {
+	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, known := dir.children[name]; known {
 		return
 	}
-	n := t.newNode(vfs.Regular, 0o600)
+	n := t.newNode(vfs.Regular, 0o600, now)
 	n.File = overlay.NewFile(t.env, t.scratch, base, blocks)
 	t.link(n, dir, name)
 }
@@ -261,7 +266,7 @@ func (t *Tree) truncate(ctx context.Context, id vfs.NodeID, size int64) error {
 	if err != nil {
 		return err
 	}
-	n.touch(t.env.Clock().Now())
+	n.touch(t.now())
 	return n.File.Truncate(ctx, size)
 }
 
@@ -283,6 +288,7 @@ func (t *Tree) create(dir vfs.NodeID, name string, flags vfs.OpenFlag, mode uint
 	if err := checkName(name); err != nil {
 		return at, false, err
 	}
+	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	d, err := t.dir(dir)
@@ -292,7 +298,7 @@ func (t *Tree) create(dir vfs.NodeID, name string, flags vfs.OpenFlag, mode uint
 	n := d.children[name]
 	switch {
 	case n == nil:
-		n = t.newNode(vfs.Regular, mode)
+		n = t.newNode(vfs.Regular, mode, now)
 		n.File = overlay.NewFile(t.env, t.scratch, nil, 0)
 		t.link(n, d, name)
 		made = true
@@ -310,6 +316,7 @@ func (t *Tree) Mkdir(_ context.Context, dir vfs.NodeID, name string, mode uint32
 	if err := checkName(name); err != nil {
 		return vfs.Attr{}, err
 	}
+	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	d, err := t.dir(dir)
@@ -319,7 +326,7 @@ func (t *Tree) Mkdir(_ context.Context, dir vfs.NodeID, name string, mode uint32
 	if d.children[name] != nil {
 		return vfs.Attr{}, vfs.EEXIST
 	}
-	n := t.newNode(vfs.Directory, mode)
+	n := t.newNode(vfs.Directory, mode, now)
 	n.Known = true
 	t.link(n, d, name)
 	n.lookups++
@@ -359,9 +366,10 @@ func (t *Tree) Symlink(context.Context, vfs.NodeID, string, string) (vfs.Attr, e
 
 // AddSymlink puts a link into a directory when the tree is built.
 func (t *Tree) AddSymlink(dir *Node, name, target string) {
+	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := t.newNode(vfs.Symlink, 0o777)
+	n := t.newNode(vfs.Symlink, 0o777, now)
 	n.Target = target
 	t.link(n, dir, name)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -116,7 +117,7 @@ func (s *server) launch() {
 	args := []string{"-D", filepath.Join(s.dir, "data"), "-k", filepath.Join(s.dir, "sock"), "-c", "listen_addresses="}
 	for _, v := range []string{
 		"fsync=on", "wal_sync_method=fdatasync", "full_page_writes=off", "wal_init_zero=off", "wal_recycle=off",
-		"restart_after_crash=off", "wal_level=replica", "shared_buffers=4MB", "max_prepared_transactions=4",
+		"restart_after_crash=off", "wal_level=replica", "wal_buffers=64kB", "wal_writer_delay=1ms", "shared_buffers=4MB", "max_prepared_transactions=4",
 	} {
 		args = append(args, "-c", v)
 	}
@@ -227,6 +228,10 @@ func TestPostgresRunsOnMounts(t *testing.T) {
 	s.want("postgres", "SELECT count(*), count(*) FILTER (WHERE v = 'y') FROM t", "4000|2500")
 	s.want("postgres", "SELECT count(*) FROM gone", "0")
 	s.want("postgres", "SELECT count(*), sum(i) FROM n", "20001|200010000")
+	// A record over many segments, segments filled with zeros first, and WAL
+	// that is flushed in the middle of records.
+	s.sql("postgres", "SELECT pg_logical_emit_message(false, 'x', repeat('y', 20000000))")
+	s.sql("postgres", "SET wal_init_zero = on; SET wal_recycle = on; SET synchronous_commit = off; INSERT INTO n SELECT 0, repeat('z', 1000) FROM generate_series(1, 8000); CHECKPOINT; DELETE FROM n WHERE m LIKE 'z%'")
 	s.sql("postgres", "DROP TABLE gone; CREATE DATABASE d1 STRATEGY wal_log")
 	s.sql("postgres", "CREATE DATABASE d2 STRATEGY file_copy TEMPLATE template0")
 	s.sql("d1", "CREATE TABLE x AS SELECT generate_series(1, 1000) i")
@@ -318,8 +323,16 @@ func TestCommitWaitsForQuorum(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.q.awaitWaiting()
-	for range 20 {
-		s.sql("postgres", "SELECT pg_cancel_backend(pid), pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'waiter'")
+	s.sql("postgres", "SELECT pg_cancel_backend(pid), pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'waiter'")
+	pid, err := strconv.Atoi(s.sql("postgres", "SELECT pid FROM pg_stat_activity WHERE application_name = 'waiter'"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 1000 {
+		sig := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGHUP}[i%4]
+		if err := syscall.Kill(pid, sig); err != nil {
+			t.Fatalf("signal %d: %v", i, err)
+		}
 	}
 	s.want("postgres", "SELECT string_agg(i::text, ',') FROM c", "1")
 	s.q.hold(false)
