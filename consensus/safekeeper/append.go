@@ -122,12 +122,12 @@ func (t *Timeline) writeWAL(m *consensus.AppendRequest) (shortage, error) {
 	if wait := t.node.room(t, missing); wait != "" {
 		return wait, nil
 	}
-	before := t.segs.bytes()
-	err := t.segs.prepare(m.Begin, m.End)
-	if err == nil {
-		err = t.writeAll(m)
-	}
-	t.node.used.Add(t.segs.bytes() - before)
+	var err error
+	t.counted(func() {
+		if err = t.segs.prepare(m.Begin, m.End); err == nil {
+			err = t.writeAll(m)
+		}
+	})
 	if canRetry(err) {
 		return shortage(fmt.Sprintf("safekeeper %d: %v", t.node.cfg.NodeID, err)), nil
 	}
@@ -224,28 +224,35 @@ func (t *Timeline) save(atLeast core.LSN) error {
 // alone.
 func (t *Timeline) wantSpare(end core.LSN) {
 	s := &t.segs
-	if t.making || s.spare || s.cur == nil || end.SegmentOffset(s.size) < s.size/4 {
+	if s.making || s.spare || s.cur == nil || end.SegmentOffset(s.size) < s.size/4 {
 		return
 	}
 	if t.node.room(t, int64(s.size)) != "" {
 		return
 	}
-	t.making = true
+	t.counted(func() { s.making = true })
 	t.node.e.Go("spare segment", func(context.Context) {
 		err := s.makeZeroed(spareTemp)
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.making = false
-		switch {
-		case err == nil && !s.spare && t.acc != nil:
-			if err = s.adoptSpare(spareTemp); err == nil {
-				t.node.used.Add(int64(s.size))
+		t.counted(func() {
+			s.making = false
+			switch {
+			case err == nil && !s.spare && t.acc != nil:
+				err = s.adoptSpare(spareTemp)
+			case err == nil:
+				err = s.disk.Remove(s.path(spareTemp))
 			}
-		case err == nil:
-			err = s.disk.Remove(s.path(spareTemp))
-		}
+		})
 		if err != nil {
 			t.node.e.Log().Warn("no spare WAL segment", "timeline", t.id.String(), "error", err)
 		}
 	})
+}
+
+// counted runs f, which may change what the segments take, and tells the node.
+func (t *Timeline) counted(f func()) {
+	before := t.segs.bytes()
+	f()
+	t.node.used.Add(t.segs.bytes() - before)
 }

@@ -39,6 +39,7 @@ type segments struct {
 	dirty  bool   // cur has writes that are not synced
 	spare  bool   // spareName is there
 	count  int    // segment files, the spare included
+	making bool   // a task makes a spare, whose space is spoken for
 	syncs  uint64 // of WAL so far
 }
 
@@ -85,8 +86,14 @@ func (s *segments) list() ([]segmentFile, error) {
 	return found, nil
 }
 
-// bytes is the space that the segments take.
-func (s *segments) bytes() int64 { return int64(s.count) * int64(s.size) }
+// bytes is the space that the segments take, and the spare that is being made.
+func (s *segments) bytes() int64 {
+	n := int64(s.count) * int64(s.size)
+	if s.making {
+		n += int64(s.size)
+	}
+	return n
+}
 
 // missing is how many segments have yet to be made for WAL from begin to end.
 // Only the first byte of a segment can find it not there.

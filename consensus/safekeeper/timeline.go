@@ -41,7 +41,6 @@ type Timeline struct {
 	format wal.Format
 	ahead  core.LSN // end of a record whose padding has not come yet
 	saved  core.LSN // commit LSN in the control file
-	making bool     // a task makes a spare segment
 
 	pos *xsync.Watch[Position]
 
@@ -306,9 +305,10 @@ func (t *Timeline) carryOut(out consensus.Output) error {
 }
 
 func (t *Timeline) truncate(lsn core.LSN) error {
-	before := t.segs.bytes()
-	err := t.patiently(func() error { return t.segs.truncate(lsn) })
-	t.node.used.Add(t.segs.bytes() - before)
+	var err error
+	t.counted(func() {
+		err = t.patiently(func() error { return t.segs.truncate(lsn) })
+	})
 	if err != nil {
 		return err
 	}
