@@ -524,9 +524,9 @@ func TestWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// If the reader came late, there was nothing to wait for.
-	if lsn := <-got; lsn != at && lsn != s.last() {
-		t.Errorf("the request was answered as of %s, want %s", lsn, at)
+	// If the reader came late, it did not wait, and got what there was.
+	if lsn := <-got; lsn < at {
+		t.Errorf("the request was answered as of %s, want %s at least", lsn, at)
 	}
 }
 
