@@ -29,10 +29,9 @@ type Scratch struct {
 
 	opening xsync.Mutex // held while files are opened and closed
 
-	mu     sync.Mutex // leaf; guards what follows and the fields of slots
-	next   uint64
-	idle   list.List // of *slot: open and not in use, longest idle first
-	opened int
+	mu   sync.Mutex // leaf; guards what follows and the fields of slots
+	next uint64
+	open list.List // of *slot, the one used last at the back
 }
 
 // A slot is one numbered file, which may not exist yet.
@@ -40,7 +39,7 @@ type slot struct {
 	num  uint64
 	file env.File      // nil while closed
 	uses int           // reads and writes that go on
-	at   *list.Element // in idle, nil while in use or closed
+	at   *list.Element // in open, nil while closed
 	made bool          // the file exists
 	gone bool          // the file was removed
 }
@@ -103,7 +102,8 @@ func (s *Scratch) use(sl *slot) (env.File, error) {
 	core.Must(!sl.gone, "scratch file %d used after it was removed", sl.num)
 	flag := env.Write
 	if !sl.made {
-		flag |= env.Create | env.Excl
+		// It may be there after all, if making it failed once.
+		flag |= env.Create | env.Trunc
 	}
 	f, err := s.fs.Open(s.path(sl.num), flag)
 	if err != nil {
@@ -111,7 +111,7 @@ func (s *Scratch) use(sl *slot) (env.File, error) {
 	}
 	s.mu.Lock()
 	sl.file, sl.uses, sl.made = f, 1, true
-	s.opened++
+	sl.at = s.open.PushBack(sl)
 	s.mu.Unlock()
 	for _, f := range s.evict(s.maxOpen) {
 		// What was written is in the file whether Close says so or not.
@@ -127,33 +127,37 @@ func (s *Scratch) inUse(sl *slot) env.File {
 		return nil
 	}
 	sl.uses++
-	if sl.at != nil {
-		s.idle.Remove(sl.at)
-		sl.at = nil
-	}
+	s.open.MoveToBack(sl.at)
 	return sl.file
 }
 
 func (s *Scratch) release(sl *slot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if sl.uses--; sl.uses == 0 {
-		sl.at = s.idle.PushBack(sl)
-	}
+	sl.uses--
 }
 
-// evict takes idle files away until no more than keep are open, and returns
-// them for the caller to close.
+// evict takes files that are not in use away until no more than keep are open,
+// and returns them for the caller to close.
 func (s *Scratch) evict(keep int) (files []env.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.opened > keep && s.idle.Len() > 0 {
-		sl := s.idle.Remove(s.idle.Front()).(*slot)
-		files = append(files, sl.file)
-		sl.file, sl.at = nil, nil
-		s.opened--
+	for at := s.open.Front(); at != nil && s.open.Len() > keep; {
+		sl := at.Value.(*slot)
+		at = at.Next()
+		if sl.uses == 0 {
+			files = append(files, s.closed(sl))
+		}
 	}
 	return files
+}
+
+// closed takes the file of a slot away, for the caller to close.
+func (s *Scratch) closed(sl *slot) env.File {
+	f := sl.file
+	s.open.Remove(sl.at)
+	sl.file, sl.at = nil, nil
+	return f
 }
 
 // remove deletes the file of a slot that nothing uses any more.
@@ -162,11 +166,9 @@ func (s *Scratch) remove(sl *slot) error {
 	defer s.opening.Unlock()
 	s.mu.Lock()
 	core.Must(sl.uses == 0, "scratch file %d removed while it is used", sl.num)
-	f := sl.file
-	if f != nil {
-		s.idle.Remove(sl.at)
-		sl.file, sl.at = nil, nil
-		s.opened--
+	var f env.File
+	if sl.file != nil {
+		f = s.closed(sl)
 	}
 	sl.gone = true
 	made := sl.made
