@@ -351,7 +351,7 @@ func (s *sim) run() error {
 // TestSimulatedServers: the whole of a compute but the kernel and the server
 // itself, under kills, power cuts, partitions and takeovers.
 func TestSimulatedServers(t *testing.T) {
-	seeds := uint64(3)
+	seeds := uint64(2)
 	if os.Getenv("XENON_FULL") != "" {
 		seeds = 200
 	}
