@@ -161,7 +161,8 @@ func (m *Mount) Fence(cause error) {
 	m.cancel(cause)
 }
 
-// Unmount fences the mount and takes it away, also if something still uses it.
+// Unmount fences the mount and takes it away, also if something still uses it;
+// one that is gone already is fine.
 // Nothing is served any more when it returns, except EIO to what still has a
 // file open.
 func (m *Mount) Unmount() error {
@@ -174,6 +175,10 @@ func (m *Mount) Unmount() error {
 		}
 		if m.err == nil {
 			<-m.served
+			return
+		}
+		if !warden.Mounts(m.opt.Path) {
+			m.err = nil // the warden was first
 			return
 		}
 		m.opt.Log.Warn("mount is busy and is detached", "path", m.opt.Path, "error", m.err)

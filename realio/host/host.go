@@ -83,8 +83,9 @@ func New(e env.Env, o Options) (*Host, error) {
 // maxSocketPath is sun_path without its zero byte (sys/un.h).
 const maxSocketPath = 107
 
-// Clean removes mounts and processes of the host with this id and directory
-// that an earlier run left, however that ended. Nobody else may use them.
+// Clean removes mounts, processes and directories of the host with this id and
+// directory that an earlier run left, however that ended. Nobody else may use
+// them.
 func Clean(id, dir string) error {
 	if err := warden.Clean(recordIn(dir)); err != nil {
 		return err
@@ -98,15 +99,16 @@ func Clean(id, dir string) error {
 			return err
 		}
 	}
-	runs, err := filepath.Glob(filepath.Join(dir, "run-*"))
+	left, err := filepath.Glob(filepath.Join(dir, "run-*"))
 	if err != nil {
 		return err
 	}
-	for _, r := range runs {
-		// Only directories that nothing is mounted in any more: Remove, never
-		// RemoveAll, which would walk into a mount.
-		for _, sub := range []string{"data", "wal", ""} {
-			os.Remove(filepath.Join(r, sub))
+	for _, name := range append(left, filepath.Join(dir, "sock"), recordIn(dir)+".tmp") {
+		if warden.Mounts(name) {
+			return fmt.Errorf("something is mounted below %s that xenon did not mount: unmount it", name)
+		}
+		if err := os.RemoveAll(name); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -207,6 +209,7 @@ func (s *Server) spec(l compute.Launch, data, wal string) warden.Spec {
 		Argv: argv, Env: o.Env,
 		UID: o.UID, GID: o.GID, Switch: o.Switch,
 		Mounts: []string{data, wal},
+		Remove: []string{s.dir, s.host.SocketDir()},
 		Record: recordIn(o.Dir),
 	}
 }
@@ -279,6 +282,10 @@ func (s *Server) End() {
 		m.Fence(errEnded)
 	}
 	s.proc.End()
+	// A warden that was killed leaves a record, and work.
+	if err := warden.Clean(recordIn(s.host.opts.Dir)); err != nil {
+		s.host.env.Log().Warn("a server leaves something", "error", err)
+	}
 	s.takeAway()
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -73,9 +74,13 @@ func Mounted(sourcePrefix string) ([]string, error) {
 // abortMount makes every request of a FUSE mount fail that nobody answers.
 func abortMount(point string) {
 	if m, ok := find(point); ok {
-		os.WriteFile(fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", m.minor), []byte("1"), 0)
+		abortConnection(m)
 		unix.Unmount(point, unix.MNT_FORCE|unix.MNT_DETACH)
 	}
+}
+
+func abortConnection(m mount) {
+	os.WriteFile(fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", m.minor), []byte("1"), 0)
 }
 
 // Unmount takes a FUSE mount away, also one that nobody serves or that is
@@ -90,35 +95,61 @@ func Unmount(point string) error {
 		if err == unix.EPERM {
 			err = exec.Command("fusermount3", "-u", "-z", "-q", point).Run()
 		}
-		if err != nil {
-			os.WriteFile(fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", m.minor), []byte("1"), 0)
+		// Somebody else may have unmounted it meanwhile: the number of its
+		// connection is then free for another mount.
+		if now, still := find(point); err != nil && still && now == m {
+			abortConnection(m)
 		}
 	}
-	if _, still := find(point); still {
+	if Mounts(point) {
 		return fmt.Errorf("%s stays mounted: umount -l %s", point, point)
 	}
 	return nil
 }
 
+// Mounts tells whether something is mounted at point or below.
+func Mounts(point string) bool {
+	all, _ := mounts()
+	return slices.ContainsFunc(all, func(m mount) bool {
+		return m.point == point || strings.HasPrefix(m.point, point+"/")
+	})
+}
+
+// removeTree removes a directory with what is in it, unless something is
+// mounted there: it would be emptied too.
+func removeTree(dir string) {
+	if !Mounts(dir) {
+		os.RemoveAll(dir)
+	}
+}
+
 // shmName is how PostgreSQL names a dynamic segment
-// (src/backend/storage/ipc/dsm_impl.c, PG_DYNSHMEM_... "/PostgreSQL.%u").
+// (src/backend/storage/ipc/dsm_impl.c, dsm_impl_posix: "/PostgreSQL.%u").
 const shmName = "/dev/shm/PostgreSQL."
 
-// controlSegment is the file of the DSM control segment that a process of a
-// server maps. The postmaster maps it at its start and maps no other.
-func controlSegment(pid int) string {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/maps")
+// The System V segment of a postmaster begins with a PGShmemHeader
+// (src/include/storage/pg_shmem.h): magic, the postmaster's pid, two sizes,
+// then the handle of the DSM control segment. It outlives every process.
+const (
+	shmemMagic   = 679834894
+	shmemCreator = 4
+	shmemControl = 24
+	shmemHeader  = 28
+)
+
+// controlSegment is the file of the DSM control segment of the server whose
+// postmaster made the System V segment id, "" if it made another's.
+func controlSegment(id, postmaster int) string {
+	b, err := unix.SysvShmAttach(id, 0, unix.SHM_RDONLY)
 	if err != nil {
 		return ""
 	}
-	for _, line := range strings.Split(string(b), "\n") {
-		if at := strings.Index(line, shmName); at >= 0 {
-			if name := line[at:]; isControl(name) {
-				return name
-			}
-		}
+	defer unix.SysvShmDetach(b)
+	le := binary.LittleEndian
+	if len(b) < shmemHeader || le.Uint32(b) != shmemMagic || int(le.Uint32(b[shmemCreator:])) != postmaster {
+		return ""
 	}
-	return ""
+	return shmName + strconv.FormatUint(uint64(le.Uint32(b[shmemControl:])), 10)
 }
 
 // The control segment (src/backend/storage/ipc/dsm.c): dsm_control_header is
@@ -129,17 +160,6 @@ const (
 	controlHeader = 16
 	controlItem   = 40
 )
-
-func isControl(name string) bool {
-	f, err := os.Open(name)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	var b [4]byte
-	_, err = f.ReadAt(b[:], 0)
-	return err == nil && binary.LittleEndian.Uint32(b[:]) == controlMagic
-}
 
 // segmentsOf lists the files of the segments that a control segment names,
 // as PostgreSQL itself does after a crash (dsm_cleanup_using_control_segment).
@@ -160,20 +180,19 @@ func segmentsOf(control []byte) []string {
 }
 
 // removeShared removes the shared memory of a dead server: the System V
-// segment that its postmaster made, and the POSIX segments its control
-// segment names.
-func removeShared(postmaster int, control string) {
+// segment that its postmaster made, and the POSIX segments that are found by
+// way of it. The former goes last: it is what leads to the others.
+func removeShared(postmaster int) {
 	for _, id := range sysvSegments(postmaster) {
-		unix.SysvShmCtl(id, unix.IPC_RMID, nil)
-	}
-	if control == "" {
-		return
-	}
-	if b, err := os.ReadFile(control); err == nil {
-		for _, name := range segmentsOf(b) {
-			os.Remove(name)
+		if control := controlSegment(id, postmaster); control != "" {
+			if b, err := os.ReadFile(control); err == nil {
+				for _, name := range segmentsOf(b) {
+					os.Remove(name)
+				}
+				os.Remove(control)
+			}
 		}
-		os.Remove(control)
+		unix.SysvShmCtl(id, unix.IPC_RMID, nil)
 	}
 }
 

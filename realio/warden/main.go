@@ -3,6 +3,7 @@ package warden
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -71,10 +72,9 @@ func readOrders(in *bufio.Reader) <-chan order {
 
 // A ward is the server in the warden's charge.
 type ward struct {
-	spec    Spec
-	pid     int
-	control string // the DSM control segment, once known
-	reaped  chan Exit
+	spec   Spec
+	pid    int
+	reaped chan Exit
 }
 
 func (w *ward) start() error {
@@ -132,8 +132,6 @@ func (w *ward) reap() {
 
 // watch carries out orders until the server ended or has to end.
 func (w *ward) watch(orders <-chan order) Exit {
-	look := time.NewTicker(50 * time.Millisecond)
-	defer look.Stop()
 	for {
 		select {
 		case exit := <-w.reaped:
@@ -143,10 +141,6 @@ func (w *ward) watch(orders <-chan order) Exit {
 				return w.quit()
 			}
 			syscall.Kill(w.pid, o.Signal)
-		case <-look.C:
-			if w.control = controlSegment(w.pid); w.control != "" {
-				look.Stop()
-			}
 		}
 	}
 }
@@ -189,14 +183,25 @@ func (w *ward) killAll() {
 // the rest.
 func (w *ward) clear() {
 	w.killAll()
-	for _, m := range w.spec.Mounts {
-		Unmount(m)
+	w.spec.remove(w.pid)
+}
+
+// remove takes away what is left once the processes are gone: mounts, shared
+// memory, directories, and at last the record that names all this.
+func (s Spec) remove(postmaster int) error {
+	var errs []error
+	for _, m := range s.Mounts {
+		errs = append(errs, Unmount(m))
 	}
-	removeShared(w.pid, w.control)
-	for _, dir := range w.spec.Remove {
-		os.RemoveAll(dir)
+	removeShared(postmaster)
+	for _, dir := range s.Remove {
+		removeTree(dir)
 	}
-	if w.spec.Record != "" {
-		os.Remove(w.spec.Record)
+	if err := errors.Join(errs...); err != nil || s.Record == "" {
+		return err
 	}
+	if err := os.Remove(s.Record); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }

@@ -150,12 +150,6 @@ func Clean(name string) error {
 		return fmt.Errorf("%s is no record of a server: %w; remove it", name, err)
 	}
 	family := family(r)
-	control := ""
-	for _, p := range family {
-		if control == "" && p.alive() {
-			control = controlSegment(p.PID)
-		}
-	}
 	for deadline := time.Now().Add(endPatience); ; time.Sleep(5 * time.Millisecond) {
 		left := slices.DeleteFunc(slices.Clone(family), func(p process) bool { return !p.alive() })
 		if len(left) == 0 {
@@ -171,20 +165,13 @@ func Clean(name string) error {
 			abortMount(m)
 		}
 	}
-	w := &ward{spec: r.Spec, pid: r.Server.PID, control: control}
-	for _, m := range r.Spec.Mounts {
-		Unmount(m)
-	}
-	removeShared(w.pid, w.control)
-	for _, dir := range r.Spec.Remove {
-		os.RemoveAll(dir)
-	}
-	return os.Remove(name)
+	r.Spec.Record = name
+	return r.Spec.remove(r.Server.PID)
 }
 
 // family is the warden, the server, and who else belongs to the server: its
 // descendants and, since its backends may have lost their parent, processes
-// that run its program on its data directory with its environment's user.
+// whose working directory is on its mounts.
 func family(r record) []process {
 	var out []process
 	for _, p := range []process{r.Warden, r.Server} {

@@ -165,7 +165,9 @@ func TestDeathOfTheSidecar(t *testing.T) {
 	cmd := runSidecar(t, dir)
 	cmd.Process.Kill()
 	cmd.Wait()
-	await(t, "the end of the family", func() bool { return gone(pid(t, dir, "parent")) && gone(pid(t, dir, "grandchild")) && !exists(dir, "record") })
+	await(t, "the end of the family", func() bool {
+		return gone(pid(t, dir, "parent")) && gone(pid(t, dir, "grandchild")) && !exists(dir, "record")
+	})
 	checkNothingLeft(t, dir)
 }
 
