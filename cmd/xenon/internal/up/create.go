@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	"xenon/cmd/xenon/internal/branch"
 	"xenon/cmd/xenon/internal/role"
 	"xenon/consensus"
@@ -67,7 +69,21 @@ func (in *installation) template(ctx context.Context) (string, error) {
 	if err := os.CopyFS(half, os.DirFS(made)); err != nil {
 		return "", fmt.Errorf("keep the fresh cluster: %w", err)
 	}
+	if err := syncFS(half); err != nil {
+		return "", fmt.Errorf("keep the fresh cluster: %w", err)
+	}
 	return dir, os.Rename(half, dir)
+}
+
+// syncFS makes the file system durable that dir is on: one call for the
+// thousand files of a cluster.
+func syncFS(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return unix.Syncfs(int(d.Fd()))
 }
 
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]`)

@@ -60,15 +60,15 @@ const (
 	relmapMagic  = 0x592717
 	relmapLength = 512
 
-	// Offsets in a tuple of pg_database in PostgreSQL 15
-	// (src/include/catalog/pg_database.h): the provider of its locale, and the
-	// first field of variable length, datcollate; datctype follows it.
-	datLocProvider = 76
-	datCollate     = 96
+	// datCollate is the offset of datcollate, the first field of variable
+	// length, in a row of pg_database of PostgreSQL 15
+	// (src/include/catalog/pg_database.h); datctype follows it.
+	datCollate = 96
 )
 
 // databaseLocales are the collations and character types of all databases of
-// a cluster that does not run.
+// a cluster that does not run. A database of the provider ICU has them too: a
+// session sets both.
 func databaseLocales(dir string) ([]string, error) {
 	m, err := os.ReadFile(filepath.Join(dir, "global", "pg_filenode.map"))
 	if err != nil {
@@ -79,48 +79,63 @@ func databaseLocales(dir string) ([]string, error) {
 		return nil, errors.New("global/pg_filenode.map is damaged")
 	}
 	var file uint32
-	for i := 0; i < int(le.Uint32(m[4:])) && 16+8*i <= len(m); i++ {
-		if le.Uint32(m[8+8*i:]) == databaseOID {
-			file = le.Uint32(m[12+8*i:])
+	for at := 8; at+8 <= min(len(m), 8+8*int(le.Uint32(m[4:]))); at += 8 {
+		if le.Uint32(m[at:]) == databaseOID {
+			file = le.Uint32(m[at+4:])
 		}
 	}
 	heap, err := os.ReadFile(filepath.Join(dir, "global", fmt.Sprint(file)))
 	if err != nil {
 		return nil, err
 	}
+	v := visibility{dir: dir}
 	var all []string
 	for at := 0; at+core.PageSize <= len(heap); at += core.PageSize {
-		all = append(all, pageLocales(heap[at:at+core.PageSize])...)
+		all = append(all, v.pageLocales(heap[at:at+core.PageSize])...)
+	}
+	if v.err != nil {
+		return nil, v.err
 	}
 	slices.Sort(all)
 	return slices.Compact(all), nil
 }
 
-// Parts of a heap page (src/include/storage/bufpage.h, access/htup_details.h).
+// Parts of a heap page and of a tuple (src/include/storage/bufpage.h,
+// access/htup_details.h).
 const (
 	pageHeader   = 24
 	itemNormal   = 1
 	xmaxOffset   = 4
 	infomask     = 20
 	headerOffset = 22
-	xmaxInvalid  = 0x0800
+
+	xmaxLockOnly  = 0x0080
+	xminCommitted = 0x0100
+	xminInvalid   = 0x0200
+	xmaxCommitted = 0x0400
+	xmaxInvalid   = 0x0800
+	xmaxMulti     = 0x1000
 )
 
-// pageLocales reads the tuples of a page of pg_database that nobody deleted.
-func pageLocales(page []byte) (all []string) {
+// A visibility tells which rows a session would see: nothing runs, so those
+// whose transaction committed and that none deleted that did.
+type visibility struct {
+	dir string // of the cluster
+	err error  // the first
+}
+
+// pageLocales reads the rows of a page of pg_database that are to be seen.
+func (v *visibility) pageLocales(page []byte) (all []string) {
 	le := binary.LittleEndian
-	for at := pageHeader; at+4 <= int(le.Uint16(page[12:])) && at+4 <= len(page); at += 4 {
+	for at := pageHeader; at+4 <= min(int(le.Uint16(page[12:])), len(page)); at += 4 {
 		item := le.Uint32(page[at:])
 		off, state, size := int(item&0x7FFF), item>>15&3, int(item>>17)
-		if state != itemNormal || off+size > len(page) || size < headerOffset+1 {
+		if state != itemNormal || off+size > len(page) || size <= headerOffset {
 			continue
 		}
 		t := page[off : off+size]
-		if le.Uint32(t[xmaxOffset:]) != 0 && le.Uint16(t[infomask:])&xmaxInvalid == 0 {
-			continue
-		}
 		body := t[min(int(t[headerOffset]), len(t)):]
-		if len(body) <= datCollate || body[datLocProvider] != 'c' {
+		if len(body) <= datCollate || !v.visible(t) {
 			continue
 		}
 		rest := body[datCollate:]
@@ -133,6 +148,50 @@ func pageLocales(page []byte) (all []string) {
 		}
 	}
 	return all
+}
+
+// visible tells whether a session would see a tuple. One that a multixact
+// updated counts as seen: too many locales are asked for rather than too few.
+func (v *visibility) visible(t []byte) bool {
+	xmin, xmax := binary.LittleEndian.Uint32(t), binary.LittleEndian.Uint32(t[xmaxOffset:])
+	mask := binary.LittleEndian.Uint16(t[infomask:])
+	if mask&xminCommitted == 0 && (mask&xminInvalid != 0 || !v.committed(xmin)) {
+		return false
+	}
+	if xmax == 0 || mask&(xmaxInvalid|xmaxLockOnly|xmaxMulti) != 0 {
+		return true
+	}
+	return mask&xmaxCommitted == 0 && !v.committed(xmax)
+}
+
+const (
+	// firstNormal is FirstNormalTransactionId (src/include/access/transam.h):
+	// those below committed for ever.
+	firstNormal = 3
+	// Two bits for each transaction, four in a byte
+	// (src/backend/access/transam/clog.c).
+	clogSegment   = core.SLRUSegmentPages * core.PageSize * 4 // transactions in a file
+	clogCommitted = 1
+)
+
+// committed looks a transaction up in pg_xact.
+func (v *visibility) committed(xid uint32) bool {
+	if xid < firstNormal {
+		return true
+	}
+	name := filepath.Join(v.dir, "pg_xact", fmt.Sprintf("%04X", xid/clogSegment))
+	f, err := os.Open(name)
+	if err == nil {
+		defer f.Close()
+		var b [1]byte
+		if _, err = f.ReadAt(b[:], int64(xid%clogSegment/4)); err == nil {
+			return b[0]>>(xid%4*2)&3 == clogCommitted
+		}
+	}
+	if v.err == nil {
+		v.err = fmt.Errorf("look transaction %d up in %s: %w", xid, name, err)
+	}
+	return true
 }
 
 // shortText reads a text with a header of one byte, which a short one has

@@ -200,7 +200,6 @@ func (in *installation) clean() error {
 		if err := host.Clean(role.MountID(dir), dir); err != nil {
 			return fmt.Errorf("remove what an earlier run left in %s: %w", dir, err)
 		}
-		os.RemoveAll(filepath.Join(dir, "sock"))
 		os.Remove(dir)
 	}
 	return nil
