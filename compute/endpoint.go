@@ -20,11 +20,13 @@ type Config struct {
 	Quorum     proposer.Config
 	Pageserver string // address
 	Owner      string // names this sidecar in the endpoint's register
-	Takeover   bool   // fence whoever runs the branch now
-	Settings   []Setting
-	Files      []bootset.File // postgresql.conf, pg_hba.conf: kept ones of the branch win
-	Scratch    string         // directory of the process's disk, emptied at every start
-	Prepare    func(ctx context.Context, s Server) error
+	// Takeover fences whoever runs the branch now. Whoever starts a sidecar
+	// again that has died leaves it out: nobody asked for a second take-over.
+	Takeover bool
+	Settings []Setting
+	Files    []bootset.File // postgresql.conf, pg_hba.conf: kept ones of the branch win
+	Scratch  string         // directory of the process's disk, emptied at every start
+	Prepare  func(ctx context.Context, s Server) error
 }
 
 // Times of an endpoint.
@@ -154,9 +156,6 @@ func (ep *Endpoint) run(ctx context.Context) error {
 	ep.say(func(s *Status) { s.Epoch = claim.Epoch })
 	pause := time.Duration(0)
 	for !ep.stopping() {
-		if err := ep.env.Clock().Sleep(ctx, pause); err != nil {
-			return err
-		}
 		began := ep.env.Clock().Mono()
 		why := ep.live(ctx)
 		if why == nil || ep.stopping() {
@@ -166,15 +165,28 @@ func (ep *Endpoint) run(ctx context.Context) error {
 			return err
 		}
 		ep.note("%v; starting anew", why)
+		ep.env.Log().Warn("the server ended and is started anew", "branch", ep.cfg.Branch, "reason", why)
 		if err := ep.mayGoOn(ctx, why); err != nil {
 			return err
 		}
-		pause = min(max(backoffMin, 2*pause), backoffMax)
 		if ep.env.Clock().Mono().Sub(began) > steady {
 			pause = 0
+			continue
+		}
+		pause = min(max(backoffMin, 2*pause), backoffMax)
+		if err := ep.rest(ctx, pause); err != nil {
+			return err
 		}
 	}
 	return ep.claim.Release(ctx, ep.env, ep.cfg.Branch)
+}
+
+// rest waits for d, or until somebody stops the endpoint.
+func (ep *Endpoint) rest(ctx context.Context, d time.Duration) error {
+	bounded, cancel := xsync.WithTimeout(ctx, ep.env, d)
+	defer cancel()
+	ep.stop.Await(bounded, func(n int) bool { return n > 0 })
+	return xsync.Cause(ctx)
 }
 
 // mayGoOn asks the register whether the branch is still ours to run: a dead

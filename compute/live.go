@@ -40,6 +40,9 @@ func (ep *Endpoint) live(ctx context.Context) error {
 	l.ctx, l.cancel = xsync.WithCancel(ctx)
 	l.tasks = xsync.NewGroup(l.ctx, ep.env)
 	defer l.end()
+	// Before obeyStop looks: a stop must end this start, also when the server
+	// before it was ready.
+	ep.say(func(s *Status) { s.State, s.Server = Starting, nil })
 	l.tasks.Go("await stop", l.obeyStop)
 	if err := l.begin(); err != nil {
 		return err
@@ -65,7 +68,6 @@ func (l *life) obeyStop(ctx context.Context) error {
 // begin elects, boots and starts a server, and waits until it answers.
 func (l *life) begin() error {
 	ep := l.ep
-	ep.say(func(s *Status) { s.State, s.Server = Starting, nil })
 	ep.note("waiting for a majority of safekeepers")
 	prop, err := proposer.New(ep.env, ep.cfg.Quorum)
 	if err != nil {
