@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"xenon/compute/filetree"
 	"xenon/core"
 	"xenon/core/pageserver/bootset"
@@ -39,8 +41,9 @@ func needFUSE(t *testing.T) {
 		skip(t, "/dev/fuse (in a container: --device /dev/fuse --cap-add SYS_ADMIN)", err)
 	}
 	if os.Geteuid() != 0 {
-		if _, err := exec.LookPath("fusermount3"); err != nil {
-			skip(t, "root or fusermount3", err)
+		_, err := exec.LookPath("fusermount3")
+		if err := errors.Join(err, unix.Access("/dev/fuse", unix.R_OK|unix.W_OK)); err != nil {
+			skip(t, "root, or fusermount3 and a /dev/fuse that all may open", err)
 		}
 	}
 }

@@ -113,18 +113,17 @@ func (m *Mount) options() *fuse.MountOptions {
 		// A listing would look up every file.
 		DisableReadDirPlus: true,
 		DisableXAttrs:      true,
+		// The kernel checks owner and mode, as on any file system.
+		Options: []string{"default_permissions"},
 		// A broken invariant ends the process, as everywhere.
 		PanicHandler: func(v any) fuse.Status { panic(v) },
 	}
-	if m.others() {
-		o.AllowOther = true
-		o.Options = []string{"default_permissions"}
-	}
+	o.AllowOther = m.others()
 	return o
 }
 
-// others tells whether the server runs as another user than we do. Then the
-// kernel lets anybody in, and checks owner and mode.
+// others tells whether the server runs as another user than we do. The kernel
+// lets nobody else in by itself.
 func (m *Mount) others() bool { return int(m.opt.UID) != os.Geteuid() }
 
 // attach mounts with mount(2) if we may, and returns what go-fuse is to open:
@@ -136,15 +135,19 @@ func (m *Mount) attach() (string, error) {
 		if _, err := exec.LookPath("fusermount3"); err != nil {
 			return "", fmt.Errorf("mount %s: needs root with CAP_SYS_ADMIN, or fusermount3 (install the package fuse3)", m.opt.Path)
 		}
+		// fusermount3 says it on a terminal nobody looks at.
+		if err := unix.Access("/dev/fuse", unix.R_OK|unix.W_OK); err != nil {
+			return "", fmt.Errorf("mount %s: open /dev/fuse: %w (chmod 666 /dev/fuse, or run as root)", m.opt.Path, err)
+		}
 		return m.opt.Path, nil
 	}
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return "", fmt.Errorf("mount %s: open /dev/fuse: %w (in a container: --device /dev/fuse)", m.opt.Path, err)
 	}
-	data := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,max_read=%d", fd, os.Geteuid(), os.Getegid(), maxWrite)
+	data := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,max_read=%d,default_permissions", fd, os.Geteuid(), os.Getegid(), maxWrite)
 	if m.others() {
-		data += ",allow_other,default_permissions"
+		data += ",allow_other"
 	}
 	err = unix.Mount(SourcePrefix+m.opt.ID, m.opt.Path, "fuse.xenon", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOATIME, data)
 	if err != nil {
