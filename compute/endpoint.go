@@ -9,6 +9,7 @@ import (
 	"xenon/compute/proposer"
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/faults"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/xsync"
 )
@@ -41,6 +42,9 @@ const (
 	// which no majority can be reached.
 	stopPatience   = 30 * time.Second
 	quorumPatience = 10 * time.Second
+
+	// releasePatience bounds the last word to the register.
+	releasePatience = 3 * time.Second
 )
 
 // A State is what an endpoint is doing.
@@ -113,8 +117,6 @@ func (ep *Endpoint) AwaitReady(ctx context.Context) error {
 // returns when it is done.
 func (ep *Endpoint) Stop() { ep.stop.Update(func(n int) int { return n + 1 }) }
 
-func (ep *Endpoint) stopping() bool { return ep.stop.Get() > 0 }
-
 func (ep *Endpoint) say(f func(*Status)) {
 	ep.status.Update(func(s Status) Status {
 		f(&s)
@@ -130,10 +132,11 @@ func (ep *Endpoint) note(format string, args ...any) {
 
 // Run takes the endpoint's register and keeps a server running until Stop, the
 // end of ctx, or until somebody else takes the branch over ([ErrSuperseded]).
+// It is called once.
 func (ep *Endpoint) Run(ctx context.Context) error {
 	err := ep.run(ctx)
 	ep.say(func(s *Status) {
-		s.Server = nil
+		s.Server, s.Quorum = nil, proposer.Status{}
 		switch {
 		case err == nil:
 			s.State, s.Note = Stopped, ""
@@ -147,54 +150,91 @@ func (ep *Endpoint) Run(ctx context.Context) error {
 }
 
 func (ep *Endpoint) run(ctx context.Context) error {
-	ep.note("waiting for the register of the endpoint")
-	claim, err := Take(ctx, ep.env, ep.cfg.Branch, ep.cfg.Owner, ep.cfg.Takeover)
-	if err != nil {
-		return err
-	}
-	ep.claim = claim
-	ep.say(func(s *Status) { s.Epoch = claim.Epoch })
-	pause := time.Duration(0)
-	for !ep.stopping() {
+	err := ep.unlessStopped(ctx, ep.take)
+	for pause := time.Duration(0); err == nil; {
 		began := ep.env.Clock().Mono()
 		why := ep.live(ctx)
-		if why == nil || ep.stopping() {
-			break
+		if errors.Is(why, errStopped) {
+			ep.release(ctx)
+			return nil
 		}
 		if err := xsync.Cause(ctx); err != nil {
 			return err
 		}
-		ep.note("%v; starting anew", why)
-		ep.env.Log().Warn("the server ended and is started anew", "branch", ep.cfg.Branch, "reason", why)
-		if err := ep.mayGoOn(ctx, why); err != nil {
-			return err
-		}
+		pause = min(max(backoffMin, 2*pause), backoffMax)
 		if ep.env.Clock().Mono().Sub(began) > steady {
 			pause = 0
-			continue
 		}
-		pause = min(max(backoffMin, 2*pause), backoffMax)
-		if err := ep.rest(ctx, pause); err != nil {
-			return err
-		}
+		err = ep.unlessStopped(ctx, func(ctx context.Context) error { return ep.mayGoOn(ctx, pause, why) })
 	}
-	return ep.claim.Release(ctx, ep.env, ep.cfg.Branch)
+	if errors.Is(err, errStopped) {
+		ep.release(ctx)
+		return nil
+	}
+	return err
 }
 
-// rest waits for d, or until somebody stops the endpoint.
-func (ep *Endpoint) rest(ctx context.Context, d time.Duration) error {
-	bounded, cancel := xsync.WithTimeout(ctx, ep.env, d)
+func (ep *Endpoint) take(ctx context.Context) (err error) {
+	ep.note("waiting for the register of the endpoint")
+	if ep.claim, err = Take(ctx, ep.env, ep.cfg.Branch, ep.cfg.Owner, ep.cfg.Takeover); err != nil {
+		return err
+	}
+	ep.say(func(s *Status) { s.Epoch = ep.claim.Epoch })
+	return nil
+}
+
+// release gives the branch back. A store that does not answer does not hold up
+// the end: the register then goes on to name this owner, who may come back,
+// and anybody else takes over.
+func (ep *Endpoint) release(ctx context.Context) {
+	if ep.claim == (Claim{}) {
+		return
+	}
+	ctx, cancel := xsync.WithTimeout(ctx, ep.env, releasePatience)
 	defer cancel()
-	ep.stop.Await(bounded, func(n int) bool { return n > 0 })
-	return xsync.Cause(ctx)
+	if err := ep.claim.Release(ctx, ep.env, ep.cfg.Branch); err != nil {
+		ep.env.Log().Warn("the endpoint's register still names this owner", "branch", ep.cfg.Branch, "error", err)
+	}
 }
 
-// mayGoOn asks the register whether the branch is still ours to run: a dead
-// server is started anew, a superseded one never comes back by itself.
-func (ep *Endpoint) mayGoOn(ctx context.Context, why error) error {
+// mayGoOn waits a little and asks the register whether the branch is still
+// ours to run: a dead server is started anew, a superseded one never comes
+// back by itself.
+func (ep *Endpoint) mayGoOn(ctx context.Context, pause time.Duration, why error) error {
+	ep.note("%v; starting anew", why)
+	if err := ep.env.Clock().Sleep(ctx, pause); err != nil {
+		return err
+	}
+	if faults.On && faults.Hit(faults.RegisterUnasked) {
+		return nil
+	}
+	ep.note("%v; starting anew, waiting for the register of the endpoint", why)
 	err := ep.claim.Check(ctx, ep.env, ep.cfg.Branch)
 	if errors.Is(err, ErrNotOwner) {
 		return fmt.Errorf("%w: %w (%v)", ErrSuperseded, err, why)
+	}
+	return err
+}
+
+// errStopped is why something ended that was asked to.
+var errStopped = errors.New("stopped")
+
+func asked(n int) bool { return n > 0 }
+
+// unlessStopped runs f under a context that ends with the first Stop. Its
+// error is errStopped if f did not get done because of that.
+func (ep *Endpoint) unlessStopped(ctx context.Context, f func(ctx context.Context) error) error {
+	g := xsync.NewGroup(ctx, ep.env)
+	g.Go("await stop", func(ctx context.Context) error {
+		if _, err := ep.stop.Await(ctx, asked); err != nil || faults.On && faults.Hit(faults.StopDuringStart) {
+			return nil
+		}
+		return errStopped
+	})
+	err := f(g.Context())
+	g.Cancel(nil)
+	if stopped := g.Wait(); err != nil && stopped != nil {
+		return stopped
 	}
 	return err
 }

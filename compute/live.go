@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"time"
 
 	"xenon/compute/boot"
@@ -13,7 +12,7 @@ import (
 	"xenon/compute/pageclient"
 	"xenon/compute/proposer"
 	"xenon/consensus"
-	"xenon/core/env"
+	"xenon/core/faults"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/xsync"
 )
@@ -33,40 +32,22 @@ type life struct {
 	server  Server
 }
 
-// live runs one server. It returns nil if it ended because it was asked to,
-// else why it ended.
+// live runs one server and returns why it ended: errStopped if it was asked
+// to.
 func (ep *Endpoint) live(ctx context.Context) error {
 	l := &life{ep: ep}
 	l.ctx, l.cancel = xsync.WithCancel(ctx)
 	l.tasks = xsync.NewGroup(l.ctx, ep.env)
 	defer l.end()
-	// Before obeyStop looks: a stop must end this start, also when the server
-	// before it was ready.
-	ep.say(func(s *Status) { s.State, s.Server = Starting, nil })
-	l.tasks.Go("await stop", l.obeyStop)
-	if err := l.begin(); err != nil {
+	if err := ep.unlessStopped(l.ctx, l.begin); err != nil {
 		return err
 	}
 	return l.watch()
 }
 
-// errStopped is why a life ends that was asked to.
-var errStopped = errors.New("stopped")
-
-// obeyStop ends a start that is under way; a server that runs is stopped by
-// watch.
-func (l *life) obeyStop(ctx context.Context) error {
-	if _, err := l.ep.stop.Await(ctx, func(n int) bool { return n > 0 }); err != nil {
-		return nil
-	}
-	if l.ep.Status().State == Starting {
-		l.cancel(errStopped)
-	}
-	return nil
-}
-
-// begin elects, boots and starts a server, and waits until it answers.
-func (l *life) begin() error {
+// begin elects, boots and starts a server, and waits until it answers. ctx
+// ends before the life does if the endpoint is stopped meanwhile.
+func (l *life) begin(ctx context.Context) error {
 	ep := l.ep
 	ep.note("waiting for a majority of safekeepers")
 	prop, err := proposer.New(ep.env, ep.cfg.Quorum)
@@ -78,37 +59,40 @@ func (l *life) begin() error {
 		l.cancel(prop.Run(ctx))
 		return nil
 	})
-	led, err := prop.Elect(l.ctx)
+	l.tasks.Go("report the quorum", l.report)
+	led, err := prop.Elect(ctx)
 	if err != nil {
 		return err
 	}
 	ep.say(func(s *Status) { s.Term, s.Start = led.Term, led.Start })
 	ep.note("waiting for the pageserver to have %s", led.Start)
-	set, err := pageclient.FetchBoot(l.ctx, ep.env, ep.cfg.Pageserver, ep.cfg.TTID, led.Start)
+	set, err := pageclient.FetchBoot(ctx, ep.env, ep.cfg.Pageserver, ep.cfg.TTID, led.Start)
 	if err != nil {
 		return err
 	}
-	launch, err := l.trees(set)
+	launch, err := l.trees(ctx, set)
 	if err != nil {
 		return err
 	}
 	ep.note("starting PostgreSQL at %s", led.Start)
+	// The trees answer under this context until the life ends.
 	if l.server, err = ep.host.Start(l.ctx, launch); err != nil {
 		return err
 	}
 	ep.say(func(s *Status) { s.Server = l.server; s.Starts++ })
-	return l.ready()
+	return l.ready(ctx)
 }
 
 // trees makes the two directories of a server that starts with set, and gives
 // the checkpoint that it starts from to the quorum.
-func (l *life) trees(set *bootset.Set) (Launch, error) {
+func (l *life) trees(ctx context.Context, set *bootset.Set) (Launch, error) {
 	ep, e := l.ep, l.ep.env
-	kept, err := ep.loadKept(l.ctx)
+	ep.note("waiting for the settings of branch %s", ep.cfg.Branch)
+	files, err := ep.files(ctx)
 	if err != nil {
 		return Launch{}, err
 	}
-	plan, err := boot.New(set, set.Prev, e.Clock().Now(), kept)
+	plan, err := boot.New(set, set.Prev, e.Clock().Now(), files)
 	if err != nil {
 		return Launch{}, err
 	}
@@ -119,12 +103,12 @@ func (l *life) trees(set *bootset.Set) (Launch, error) {
 		return Launch{}, err
 	}
 	l.pages = pageclient.New(l.ctx, e, pageclient.Config{Addr: ep.cfg.Pageserver, TTID: ep.cfg.TTID, Boot: set.LSN, Connections: 2})
-	data, err := plan.Data(l.ctx, e, l.scratch, l.pages, "../wal", ep.keep)
+	data, err := plan.Data(ctx, e, l.scratch, l.pages, "../wal", ep.keep)
 	if err != nil {
 		return Launch{}, err
 	}
 	l.stream = plan.Stream(e, l.prop, func(err error) { l.cancel(fmt.Errorf("the server's WAL: %w", err)) })
-	wal, err := plan.WAL(l.ctx, e, l.scratch, l.stream)
+	wal, err := plan.WAL(ctx, e, l.scratch, l.stream)
 	if err != nil {
 		return Launch{}, err
 	}
@@ -135,22 +119,23 @@ func (l *life) trees(set *bootset.Set) (Launch, error) {
 const scratchFiles = 1024
 
 // ready waits until the server answers, prepares it, and says so.
-func (l *life) ready() error {
+func (l *life) ready(ctx context.Context) error {
 	ep := l.ep
-	if err := l.server.AwaitReady(l.ctx); err != nil {
+	if err := l.server.AwaitReady(ctx); err != nil {
 		return err
 	}
 	if ep.cfg.Prepare != nil {
-		if err := ep.cfg.Prepare(l.ctx, l.server); err != nil {
+		if err := ep.cfg.Prepare(ctx, l.server); err != nil {
 			return fmt.Errorf("prepare the server: %w", err)
 		}
 	}
-	ep.say(func(s *Status) { s.State = Ready })
+	quorum := l.prop.Status()
+	ep.say(func(s *Status) { s.State, s.Quorum = Ready, quorum })
 	ep.note("ready")
 	return nil
 }
 
-// watch waits for whatever ends this life first.
+// watch waits for whatever ends this life first, and returns it.
 func (l *life) watch() error {
 	ends := xsync.NewWatch[error](l.ep.env, nil)
 	tell := func(err error) {
@@ -169,21 +154,31 @@ func (l *life) watch() error {
 		return nil
 	})
 	l.tasks.Go("await order", func(ctx context.Context) error {
-		if _, err := l.ep.stop.Await(ctx, func(n int) bool { return n > 0 }); err == nil {
+		if _, err := l.ep.stop.Await(ctx, asked); err == nil {
 			tell(errStopped)
 		}
 		return nil
 	})
 	l.tasks.Go("follow the pageserver", l.follow)
 	why, err := ends.Await(l.ctx, func(err error) bool { return err != nil })
-	switch {
-	case err != nil:
-		return xsync.Cause(l.ctx)
-	case errors.Is(why, errStopped):
+	if err != nil {
+		return err
+	}
+	if errors.Is(why, errStopped) {
 		l.shutDown()
-		return nil
 	}
 	return why
+}
+
+// report tells how the quorum is.
+func (l *life) report(ctx context.Context) error {
+	for {
+		quorum := l.prop.Status()
+		l.ep.say(func(s *Status) { s.Quorum = quorum })
+		if err := l.ep.env.Clock().Sleep(ctx, time.Second); err != nil {
+			return nil
+		}
+	}
 }
 
 // follow tells the page client how far the pageserver has come in this
@@ -194,7 +189,6 @@ func (l *life) follow(ctx context.Context) error {
 			return nil
 		}
 		l.pages.Advance(min(l.prop.Feedback().LastReceived, l.prop.Committed()))
-		l.ep.say(func(s *Status) { s.Quorum = l.prop.Status() })
 	}
 }
 
@@ -214,7 +208,7 @@ func (l *life) shutDown() {
 			if l.majority() {
 				lost = clock.Mono()
 			}
-			if ep.stop.Get() > 1 || clock.Mono().Sub(lost) >= quorumPatience {
+			if ep.stop.Get() > 1 || clock.Mono().Sub(lost) >= quorumPatience && !(faults.On && faults.Hit(faults.StopWaitsForQuorum)) {
 				cancel(errors.New("no time to shut down"))
 				return nil
 			}
@@ -251,6 +245,11 @@ func (l *life) majority() bool {
 // he must not: first every request of the server fails, then its processes
 // end, then the rest.
 func (l *life) end() {
+	l.ep.say(func(s *Status) {
+		if s.State == Ready { // else nobody waits for a server that is to come
+			s.State = Starting
+		}
+	})
 	if l.stream != nil {
 		l.stream.Fence(errEnded)
 	}
@@ -266,34 +265,7 @@ func (l *life) end() {
 	if l.scratch != nil {
 		l.scratch.Close()
 	}
-	l.ep.say(func(s *Status) { s.Server = nil })
+	l.ep.say(func(s *Status) { s.Server, s.Quorum = nil, proposer.Status{} })
 }
 
 var errEnded = errors.New("the server is being ended")
-
-// keptKey is the object that keeps one of a branch's own settings files.
-func (ep *Endpoint) keptKey(name string) string {
-	return path.Join("branches", ep.cfg.Branch, "kept", name)
-}
-
-// keep makes a settings file durable for the branch.
-func (ep *Endpoint) keep(ctx context.Context, name string, content []byte) error {
-	_, err := ep.env.Objects().Put(ctx, ep.keptKey(name), env.Bytes(content), env.PutOpts{})
-	return err
-}
-
-// loadKept is the settings files that a server of this branch starts with.
-func (ep *Endpoint) loadKept(ctx context.Context) ([]bootset.File, error) {
-	var files []bootset.File
-	for _, f := range ep.cfg.Files {
-		b, _, err := env.ReadObject(ctx, ep.env.Objects(), ep.keptKey(f.Path))
-		switch {
-		case errors.Is(err, env.ErrNotFound):
-			b = f.Content
-		case err != nil:
-			return nil, fmt.Errorf("settings of branch %s: %w", ep.cfg.Branch, err)
-		}
-		files = append(files, bootset.File{Path: f.Path, Content: b})
-	}
-	return files, nil
-}

@@ -10,8 +10,9 @@ import (
 	"xenon/core/faults"
 )
 
-// maxKept bounds the files that are kept: they are settings.
-const maxKept = 16 << 20
+// maxKept bounds the files that are kept: they are settings, and each is the
+// payload of a register.
+const maxKept = 1_000_000
 
 // keptName tells which kept file a name is.
 func (t *Tree) keptName(dir *names.Node, name string) bool {
@@ -55,6 +56,10 @@ func (t *Tree) keepFile(ctx context.Context, n *names.Node, name string) error {
 		return nil
 	}
 	if err := t.keep(ctx, name, b); err != nil {
+		// It may be stored or not: the next one is, whatever it says.
+		t.mu.Lock()
+		delete(t.kept, name)
+		t.mu.Unlock()
 		return fmt.Errorf("keep %s for the branch: %w", name, err)
 	}
 	t.mu.Lock()

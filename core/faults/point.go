@@ -50,6 +50,10 @@ const (
 	UnloggedFromBase    // C08: an unlogged relation does not start as its init fork
 	DropForgotten       // C09: a dropped relation is still listed
 	ReplyUnmatched      // C10: a page client takes the next answer for its own
+	KeptUnfenced        // C11: a superseded endpoint still writes the branch's settings files
+	RegisterUnasked     // C12: a server is started anew without asking whom the register names
+	StopWaitsForQuorum  // C13: a shutdown without a quorum waits until there is one
+	StopDuringStart     // C14: a Stop is not seen while a server starts
 
 	// safekeeper's disk
 	ControlNotSynced // M35: a control file is renamed into place before it is synced
@@ -160,6 +164,10 @@ var names = map[Point]string{
 	UnloggedFromBase:    "C08",
 	DropForgotten:       "C09",
 	ReplyUnmatched:      "C10",
+	KeptUnfenced:        "C11",
+	RegisterUnasked:     "C12",
+	StopWaitsForQuorum:  "C13",
+	StopDuringStart:     "C14",
 	RedoFlipByte:        "R01", RedoDeleteXmax: "R02", RedoDeleteCtid: "R03", RedoSuffixOff: "R04", RedoLockHot: "R05",
 	RedoNoCompaction: "R06", RedoKeepLinePointers: "R07", RedoFreezeMask: "R08", RedoSkipVMClear: "R09",
 	RedoNoShift: "R10", RedoSplitLink: "R11", RedoKeepIncomplete: "R12", RedoDeleteLess: "R13",

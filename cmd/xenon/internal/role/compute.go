@@ -20,6 +20,7 @@ import (
 	"xenon/consensus"
 	"xenon/core"
 	"xenon/core/pageserver/bootset"
+	"xenon/core/wire"
 	"xenon/core/xsync"
 	"xenon/realio"
 	"xenon/realio/host"
@@ -241,6 +242,8 @@ func (n *Node) prepare(ctx context.Context, s compute.Server) error {
 		return err
 	}
 	defer c.Close()
+	// Without a quorum the answer may never come.
+	defer wire.CloseOn(ctx, c)()
 	r, err := c.Query("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'postgres'")
 	if err != nil || len(r.Rows) != 1 || string(r.Rows[0][0]) != "t" {
 		return err
@@ -278,5 +281,7 @@ func (n *Node) AwaitReady(ctx context.Context) error {
 }
 
 // Superseded tells whether an error of Run says that somebody else runs the
-// branch now.
-func Superseded(err error) bool { return errors.Is(err, compute.ErrSuperseded) }
+// branch now, or did already when it started.
+func Superseded(err error) bool {
+	return errors.Is(err, compute.ErrSuperseded) || errors.Is(err, compute.ErrNotOwner)
+}

@@ -14,6 +14,7 @@ import (
 
 	"xenon/cmd/xenon/internal/branch"
 	"xenon/cmd/xenon/internal/role"
+	"xenon/compute"
 	"xenon/consensus"
 	"xenon/consensus/safekeeper"
 	"xenon/core"
@@ -157,8 +158,7 @@ func (in *installation) keepSettings(ctx context.Context, dir, name string) erro
 	if err != nil {
 		return err
 	}
-	_, err = in.objs.Put(ctx, "branches/"+name+"/kept/"+auto, env.Bytes(b), env.PutOpts{})
-	return err
+	return compute.KeepFile(ctx, in.env, name, auto, b)
 }
 
 // controlSettings are the parameters that pg_control remembers because a
