@@ -105,14 +105,14 @@ type installation struct {
 	url  string
 	log  *bytes.Buffer
 
-	name   string // see id
-	shared string // shared memory of the machine before the first start
+	name     string // see id
+	segments map[segment]bool
 }
 
 // install makes an installation and starts it.
 func install(t *testing.T, args ...string) *installation {
 	t.Helper()
-	in := &installation{t: t, dist: needs(t), dir: filepath.Join(workDir(t), "x"), args: args, shared: sharedMemory(t)}
+	in := &installation{t: t, dist: needs(t), dir: filepath.Join(workDir(t), "x"), args: args}
 	in.start()
 	t.Cleanup(in.destroy)
 	return in
@@ -166,6 +166,7 @@ func (in *installation) tryStart() error {
 	select {
 	case in.url = <-ready:
 		in.id()
+		in.noteSegments()
 		return nil
 	case err := <-in.done:
 		in.done <- err

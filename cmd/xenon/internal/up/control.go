@@ -3,9 +3,7 @@ package up
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -18,14 +16,22 @@ import (
 	"xenon/core/pageserver"
 )
 
-// serveControl takes commands on the installation's socket until the listener
-// is closed. stop is called for POST /stop.
-func (in *installation) serveControl(stop func()) (net.Listener, error) {
+// A control takes commands on the installation's socket.
+type control struct {
+	net.Listener
+	name string
+}
+
+func (c control) close() {
+	c.Listener.Close()
+	// The listener may know its socket by a shorter name that is no more.
+	os.Remove(c.name)
+}
+
+// serveControl takes commands until the control is closed. stop is called for
+// POST /stop.
+func (in *installation) serveControl(stop func()) (*control, error) {
 	name := home.Socket(in.home.Dir)
-	// The directory's lock is ours: a socket that is there is a dead one's.
-	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
 	l, err := ctl.Listen(name)
 	if err != nil {
 		return nil, err
@@ -52,7 +58,7 @@ func (in *installation) serveControl(stop func()) (net.Listener, error) {
 		return in.importDir(ctx, r.Dir, r.Name, true)
 	})
 	go http.Serve(l, mux)
-	return l, nil
+	return &control{l, name}, nil
 }
 
 // handle serves one command: JSON in, JSON out, an error as {"error": text}.

@@ -2,14 +2,19 @@ package up
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"xenon/cmd/xenon/internal/branch"
+	"xenon/cmd/xenon/internal/cli/exit"
 	"xenon/cmd/xenon/internal/ctl"
 	"xenon/cmd/xenon/internal/role"
 	"xenon/compute"
@@ -25,7 +30,9 @@ type endpoint struct {
 
 	mu    sync.Mutex
 	node  *role.Node // if it runs in this process
-	asked bool       // to stop
+	stops int        // how often it was asked to stop: 1 is a fast shutdown, more an end at once
+	ask   func()     // asks what runs now to stop, nil if nothing does
+	asked int        // how often that was done
 	last  ctl.Endpoint
 }
 
@@ -41,6 +48,9 @@ type startRequest struct {
 func (in *installation) startEndpoint(ctx context.Context, r startRequest) (*endpoint, error) {
 	in.starting.Lock()
 	defer in.starting.Unlock()
+	if r.Name != "" && branch.CheckName(r.Name) != nil {
+		return nil, fmt.Errorf("endpoint name %q: want 1 to 63 of a-z 0-9 . _ -, the first a letter or a digit", r.Name)
+	}
 	b, err := branch.Load(ctx, in.env, r.Branch)
 	if err != nil {
 		return nil, err
@@ -52,16 +62,22 @@ func (in *installation) startEndpoint(ctx context.Context, r startRequest) (*end
 	if e.cfg, err = in.computeConfig(e.name, r); err != nil {
 		return nil, err
 	}
-	e.socket = in.home.Path("run", e.name+".sock")
+	e.socket = in.home.Path("run", "compute-"+e.name+".sock")
 	e.last = ctl.Endpoint{Name: e.name, Branch: b.Name, State: string(compute.Starting), Host: in.opts.Listen, Port: e.cfg.Port}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.stops > 0 {
+		return nil, errStopping
+	}
 	if e.task, err = in.keepCompute(e); err != nil {
 		return nil, err
 	}
-	in.mu.Lock()
 	in.endpoints[e.name] = e
-	in.mu.Unlock()
 	return e, nil
 }
+
+// errStopping is what a start gets that comes too late.
+var errStopping = errors.New("xenon is being stopped")
 
 // mayStart refuses what cannot run beside what runs.
 func (in *installation) mayStart(r startRequest) error {
@@ -129,39 +145,83 @@ func (in *installation) computeConfig(name string, r startRequest) (role.Compute
 func (in *installation) keepCompute(e *endpoint) (*task, error) {
 	if !in.opts.Processes {
 		return keep(in.ctx, in.opts.Log, e.name, func(ctx context.Context, t *task) error {
-			err := e.cfg.Run(ctx, in.opts.Log, e.setNode)
-			e.remember()
-			e.setNode(nil)
-			if err != nil {
-				// A compute starts its server anew by itself. What it gives up
-				// over is not mended by trying again.
-				return fmt.Errorf("%w: %w", errFinal, err)
-			}
-			return nil
+			err := e.cfg.Run(ctx, in.opts.Log, e.runs)
+			e.ended()
+			return e.verdict(err)
 		}), nil
 	}
-	file, err := in.writeConf("compute-"+e.name, e.cfg)
+	cfg := e.cfg
+	cfg.Takeover = false // a restart takes nothing over
+	file, err := in.writeConf("compute-"+e.name, cfg)
 	if err != nil {
 		return nil, err
 	}
+	takeover := strconv.FormatBool(e.cfg.Takeover)
 	return keep(in.ctx, in.opts.Log, e.name, func(ctx context.Context, t *task) error {
-		return in.spawn.child(ctx, t, in.home.Path("log", "compute-"+e.name+".log"), "run", "compute", "--config", file, "--socket", e.socket)
+		args := []string{"run", "compute", "--config", file, "--socket", e.socket, "-c", "takeover=" + takeover}
+		takeover = "false"
+		err := in.spawn.child(ctx, t, in.home.Path("log", "compute-"+e.name+".log"), args, func(p *os.Process) {
+			e.reach(func() { p.Signal(syscall.SIGTERM) })
+		})
+		e.reach(nil)
+		return e.verdict(err)
 	}), nil
 }
 
-func (e *endpoint) setNode(n *role.Node) {
+// verdict decides whether a compute that ended with err is started again. It
+// starts its server anew by itself: what it gives up over is not mended by
+// trying again. One that was killed has given up nothing.
+func (e *endpoint) verdict(err error) error {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.node = n
+	stopped := e.stops > 0
+	e.mu.Unlock()
+	var child *exec.ExitError
+	if err == nil || errors.Is(err, errFinal) || !stopped && errors.As(err, &child) && child.ExitCode() != exit.Failed {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errFinal, err)
 }
 
-// remember keeps the last status of an endpoint that has ended.
-func (e *endpoint) remember() {
+// runs says that the compute runs in this process.
+func (e *endpoint) runs(n *role.Node) {
+	e.mu.Lock()
+	e.node = n
+	e.mu.Unlock()
+	e.reach(n.Stop)
+}
+
+// ended keeps the last status of a compute that ran in this process.
+func (e *endpoint) ended() {
+	e.reach(nil)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.node != nil {
-		e.last = e.node.Describe()
+		e.last, e.node = e.node.Describe(), nil
 	}
+}
+
+// reach says how to ask what runs now to stop, and asks if it has to already.
+func (e *endpoint) reach(ask func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ask, e.asked = ask, 0
+	e.passOn()
+}
+
+// passOn asks for what was not asked for yet. The caller holds mu.
+func (e *endpoint) passOn() {
+	for ; e.ask != nil && e.asked < e.stops; e.asked++ {
+		e.ask()
+	}
+}
+
+// stop asks for a fast shutdown (1), or an end at once (2), unless that was
+// asked for already.
+func (e *endpoint) stop(urgency int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stops = max(e.stops, urgency)
+	e.passOn()
 }
 
 func (e *endpoint) running() bool {
@@ -195,7 +255,7 @@ func (e *endpoint) describe(ctx context.Context) ctl.Endpoint {
 		if why != nil {
 			last.Note = "its process ended: " + why.Error()
 		}
-	case why != nil && strings.Contains(why.Error(), "superseded"):
+	case role.Superseded(why):
 		last.State, last.Note = string(compute.Superseded), why.Error()
 	case why != nil:
 		last.State, last.Note = string(compute.Failed), why.Error()
@@ -237,19 +297,6 @@ func (e *endpoint) awaitReady(ctx context.Context) error {
 	}
 }
 
-// stop asks for a fast shutdown; again, for an end at once.
-func (e *endpoint) stop() {
-	e.mu.Lock()
-	node := e.node
-	e.asked = true
-	e.mu.Unlock()
-	if node != nil {
-		node.Stop()
-		return
-	}
-	e.signal(syscall.SIGTERM)
-}
-
 func (in *installation) listEndpoints() []*endpoint {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -261,30 +308,31 @@ func (in *installation) listEndpoints() []*endpoint {
 	return all
 }
 
+// stopEndpoints asks every endpoint to stop and lets no other start: the first
+// time for a fast shutdown, the second for an end at once.
 func (in *installation) stopEndpoints() {
+	in.mu.Lock()
+	in.stops++
+	urgency := in.stops
+	in.mu.Unlock()
 	for _, e := range in.listEndpoints() {
-		if e.running() {
-			e.stop()
-		}
+		e.stop(urgency)
 	}
 }
 
-// stopOnce stops those endpoints that nobody has asked to stop yet: a second
-// time would end their servers at once.
-func (in *installation) stopOnce() {
-	for _, e := range in.listEndpoints() {
-		e.mu.Lock()
-		asked := e.asked
-		e.mu.Unlock()
-		if e.running() && !asked {
-			e.stop()
-		}
-	}
-}
+// endpointPatience is longer than a sidecar takes that keeps its own bounds
+// (30 s): one that does not is ended.
+const endpointPatience = 45 * time.Second
 
+// awaitEndpoints waits until no endpoint runs, within bounds.
 func (in *installation) awaitEndpoints() {
+	late := time.After(endpointPatience)
 	for _, e := range in.listEndpoints() {
-		<-e.done
+		select {
+		case <-e.done:
+		case <-late:
+			return
+		}
 	}
 }
 
@@ -292,7 +340,7 @@ func (in *installation) awaitEndpoints() {
 func (in *installation) stopEndpoint(ctx context.Context, name string) error {
 	for _, e := range in.listEndpoints() {
 		if e.running() && (e.name == name || e.branch.Name == name) {
-			e.stop()
+			e.stop(1)
 			select {
 			case <-e.done:
 				return nil

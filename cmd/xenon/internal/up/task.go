@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"xenon/cmd/xenon/internal/cli/exit"
+	"xenon/compute"
 )
 
 // A task is a role that is kept running.
@@ -20,11 +21,10 @@ type task struct {
 	name string
 	done chan struct{} // closed when it runs no more
 
-	mu      sync.Mutex
-	pid     int   // of its process, 0 while none runs
-	last    error // why it ended last
-	ended   bool
-	signals func(syscall.Signal) // reaches its process, if it has one
+	mu    sync.Mutex
+	pid   int   // of its process, 0 while none runs
+	last  error // why it ended last
+	ended bool
 }
 
 // Bounds of the pause before a role that died is started again.
@@ -32,6 +32,10 @@ const (
 	restartMin = 100 * time.Millisecond
 	restartMax = 5 * time.Second
 )
+
+// endPatience is how long a process may take to end before it is killed: it
+// may be paused.
+const endPatience = 5 * time.Second
 
 // errFinal reports an end after which a role is not started again.
 var errFinal = errors.New("not started again")
@@ -71,9 +75,6 @@ func (t *task) set(pid int, err error) {
 	if err != nil {
 		t.last, t.ended = err, true
 	}
-	if pid == 0 {
-		t.signals = nil
-	}
 }
 
 // state is the pid of the role's process and how it ended last.
@@ -81,14 +82,6 @@ func (t *task) state() (pid int, last error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.pid, t.last
-}
-
-func (t *task) signal(sig syscall.Signal) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.signals != nil {
-		t.signals(sig)
-	}
 }
 
 // await returns once ok holds, or with the error with which the role ended
@@ -133,8 +126,9 @@ func (s *spawner) start(cmd *exec.Cmd) (err error) {
 	return <-started
 }
 
-// child runs this program with args until it ends, as the process of t.
-func (s *spawner) child(ctx context.Context, t *task, logName string, args ...string) error {
+// child runs this program with args until it ends, as the process of t, which
+// is given to started if that is not nil. The end of ctx ends it.
+func (s *spawner) child(ctx context.Context, t *task, logName string, args []string, started func(*os.Process)) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
@@ -152,11 +146,14 @@ func (s *spawner) child(ctx context.Context, t *task, logName string, args ...st
 	if err := s.start(cmd); err != nil {
 		return err
 	}
-	t.mu.Lock()
-	t.pid = cmd.Process.Pid
-	t.signals = func(sig syscall.Signal) { cmd.Process.Signal(sig) }
-	t.mu.Unlock()
-	stop := context.AfterFunc(ctx, func() { cmd.Process.Signal(syscall.SIGTERM) })
+	t.set(cmd.Process.Pid, nil)
+	if started != nil {
+		started(cmd.Process)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		time.AfterFunc(endPatience, func() { cmd.Process.Kill() })
+	})
 	defer stop()
 	return childError(cmd.Wait(), logName)
 }
@@ -168,7 +165,7 @@ func childError(err error, logName string) error {
 		return err
 	}
 	if e.ExitCode() == exit.Superseded {
-		return fmt.Errorf("%w: superseded", errFinal)
+		return fmt.Errorf("%w: %w", errFinal, compute.ErrSuperseded)
 	}
 	return fmt.Errorf("%w; its last words in %s: %s", err, logName, lastLine(logName))
 }

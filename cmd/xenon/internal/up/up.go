@@ -59,10 +59,12 @@ type installation struct {
 	spawn  *spawner
 	ctx    context.Context // ends the roles, after the endpoints
 
-	mu        sync.Mutex
+	starting sync.Mutex // one start or import at a time
+
+	mu        sync.Mutex // guards what follows
 	tasks     map[string]*task
 	endpoints map[string]*endpoint
-	starting  sync.Mutex // one start, stop or import at a time
+	stops     int // how often everything was asked to stop
 }
 
 // Run starts an installation and returns when it has stopped. The first value
@@ -77,39 +79,34 @@ func Run(ctx context.Context, o Options, stop <-chan struct{}) error {
 	defer in.awaitTasks()
 	defer endRoles()
 	in.ctx = rolesCtx
-
-	stopped := make(chan struct{})
-	startCtx, endStart := context.WithCancel(rolesCtx)
-	control, err := in.serveControl(func() { in.stopEndpoints(); endStart() })
+	upCtx, endUp := context.WithCancel(rolesCtx)
+	halt := func() {
+		endUp()
+		in.stopEndpoints()
+	}
+	control, err := in.serveControl(halt)
 	if err != nil {
-		endStart()
+		endUp()
 		return err
 	}
-	defer control.Close()
+	defer control.close()
 	go func() {
-		defer close(stopped)
 		for {
 			select {
 			case <-stop:
-				endStart()
-				in.stopEndpoints()
+				halt()
 			case <-rolesCtx.Done():
 				return
 			}
 		}
 	}()
-	err = in.bringUp(startCtx)
-	if err != nil && startCtx.Err() != nil {
-		err = nil // it was stopped while it started
+	if err = in.bringUp(upCtx); err != nil && upCtx.Err() == nil {
+		halt()
+	} else {
+		err = nil // it was stopped while it started, if at all
+		<-upCtx.Done()
 	}
-	if err == nil {
-		<-startCtx.Done()
-	}
-	endStart()
-	in.stopOnce()
 	in.awaitEndpoints()
-	endRoles()
-	<-stopped
 	return err
 }
 
@@ -162,6 +159,9 @@ func (in *installation) prepare() (err error) {
 	if err := in.clean(); err != nil {
 		return err
 	}
+	if err := removeSockets(in.home.Path("run")); err != nil {
+		return err
+	}
 	if in.layout, err = loadLayout(in.home, in.opts.Safekeepers); err != nil {
 		return err
 	}
@@ -205,7 +205,27 @@ func (in *installation) clean() error {
 	return nil
 }
 
+// removeSockets removes what killed processes left in a directory that is ours.
+func removeSockets(dir string) error {
+	names, err := filepath.Glob(filepath.Join(dir, "*.sock"))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := os.Remove(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (in *installation) close() {
+	if in.runDir != "" {
+		if err := in.clean(); err != nil {
+			in.opts.Log.Warn("something is left; the next start tries again", "error", err)
+		}
+		os.Remove(in.runDir)
+	}
 	if in.env != nil {
 		in.env.Close()
 	}
@@ -232,7 +252,9 @@ func (in *installation) bringUp(ctx context.Context) error {
 			return err
 		}
 	}
-	e, err := in.startEndpoint(ctx, startRequest{Branch: branch.Main, Port: in.layout.Port})
+	// Nothing else runs on this directory: its lock is ours. Whoever the
+	// endpoint's register names was killed, and may have another name.
+	e, err := in.startEndpoint(ctx, startRequest{Branch: branch.Main, Port: in.layout.Port, Takeover: true})
 	if err != nil {
 		return err
 	}
@@ -299,7 +321,7 @@ func (in *installation) keepRole(name, kind string, c any, here func(context.Con
 			return nil, err
 		}
 		f = func(ctx context.Context, t *task) error {
-			return in.spawn.child(ctx, t, in.home.Path("log", name+".log"), "run", kind, "--config", file)
+			return in.spawn.child(ctx, t, in.home.Path("log", name+".log"), []string{"run", kind, "--config", file}, nil)
 		}
 	}
 	t := keep(in.ctx, in.opts.Log, name, f)
@@ -309,11 +331,15 @@ func (in *installation) keepRole(name, kind string, c any, here func(context.Con
 	return t, nil
 }
 
+// awaitTasks waits until nothing runs any more.
 func (in *installation) awaitTasks() {
 	in.mu.Lock()
-	tasks := make([]*task, 0, len(in.tasks))
+	var tasks []*task
 	for _, t := range in.tasks {
 		tasks = append(tasks, t)
+	}
+	for _, e := range in.endpoints {
+		tasks = append(tasks, e.task)
 	}
 	in.mu.Unlock()
 	for _, t := range tasks {
