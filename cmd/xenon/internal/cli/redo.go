@@ -25,7 +25,7 @@ func (c redoVerify) Run(g *Globals) error {
 		Progress: func(n int64, at core.LSN) { fmt.Fprintf(g.Stderr, "%d records, at %s\n", n, at) },
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("corpus %s: %w", c.Corpus, err)
 	}
 	if err := g.Result(r, verifyText(r)); err != nil {
 		return err
