@@ -34,6 +34,13 @@ type Imported struct {
 // layerTarget is the raw bytes at which a base layer is closed.
 const layerTarget = 64 << 20
 
+// CheckImport says why [Import] would refuse a data directory as far as that
+// shows without reading its pages; nil if it does not.
+func CheckImport(src env.FS) error {
+	_, err := look(src)
+	return err
+}
+
 // Import makes a timeline of a cleanly shut down data directory, which src is
 // rooted at, as of its last checkpoint: base layers and an index in e's object
 // store. Nothing is written if the directory is refused ([ErrRefused]). An id

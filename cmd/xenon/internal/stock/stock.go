@@ -97,6 +97,21 @@ func (c *Cluster) Own() {
 	}
 }
 
+// Mkdir makes a directory beside the cluster's that its server can write, and
+// returns its path.
+func (c *Cluster) Mkdir(name string) string {
+	c.t.Helper()
+	dir := filepath.Join(filepath.Dir(c.Dir), name)
+	err := os.Mkdir(dir, 0o700)
+	if err == nil && c.user.Switch {
+		err = os.Chown(dir, int(c.user.UID), int(c.user.GID))
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return dir
+}
+
 // Append adds text to a file of the cluster.
 func (c *Cluster) Append(name, text string) {
 	c.t.Helper()

@@ -117,6 +117,11 @@ func (in *installation) importDir(ctx context.Context, dir, name string, foreign
 	src := realio.New(realio.Options{Root: dir, Log: in.opts.Log})
 	defer src.Close()
 	if foreignCluster {
+		// First whether it is a cluster of ours to read: the catalogs of other
+		// versions look different.
+		if err := pageserver.CheckImport(src.FS()); err != nil {
+			return nil, fmt.Errorf("import %s: %w", dir, err)
+		}
 		if err := checkLocales(dir); err != nil {
 			return nil, err
 		}
