@@ -1,0 +1,181 @@
+package fuzz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"xenon/compute"
+	"xenon/compute/proposer"
+	"xenon/consensus"
+	"xenon/consensus/safekeeper"
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/pageserver"
+	"xenon/core/wire/http1"
+	"xenon/diskdrv"
+	"xenon/fuzz/standin"
+	"xenon/netsim"
+)
+
+const (
+	keepers  = 3
+	computes = 2
+	branch   = "main"
+	psAddr   = "ps:6400"
+)
+
+// A node is a process with its disk.
+type node struct {
+	*netsim.Proc
+	disk  *diskdrv.Disk
+	start func()
+	// down keeps the supervisor from starting it.
+	down   bool
+	failed int // operations of the disk that ended with an error
+}
+
+// A cluster is an installation in a world of its own.
+type cluster struct {
+	w      *netsim.World
+	blank  *blank
+	conf   consensus.Configuration
+	bucket *diskdrv.Bucket
+
+	sks     [keepers]*node
+	ps      *node
+	servers [computes]*node
+	// endpoints are those of the incarnations that run.
+	endpoints [computes]*compute.Endpoint
+	takeover  [computes]bool // what the next start of each is to do
+
+	load     load
+	onLoaded func(owner int) standin.Options
+}
+
+// newCluster makes the processes; none runs yet.
+func newCluster(w *netsim.World, b *blank, l load) *cluster {
+	c := &cluster{w: w, blank: b, load: l, bucket: diskdrv.BucketIn(w, "bucket", diskdrv.BucketFaults{Latency: quickBucket})}
+	c.conf.Generation = 1
+	for i := range c.sks {
+		name := fmt.Sprintf("sk%d", i+1)
+		c.conf.Members = append(c.conf.Members, consensus.Member{ID: core.NodeID(i + 1), Host: name, Port: 5454})
+		c.sks[i] = c.node(name, func(ctx context.Context, e env.Env) error {
+			return safekeeper.Run(ctx, e, safekeeper.Config{
+				NodeID: core.NodeID(i + 1), Listen: name + ":5454", Limits: safekeeper.Limits{LowWaterBytes: -1},
+			})
+		})
+	}
+	c.ps = c.node("ps", func(ctx context.Context, e env.Env) error {
+		return pageserver.Run(ctx, e, pageserver.Config{ID: 1, Listen: psAddr, CacheBytes: 4 << 20, MemoryBytes: l.psMemory, WaitLSNSeconds: 20})
+	})
+	for i := range c.servers {
+		c.servers[i] = c.node(fmt.Sprintf("compute%d", i+1), func(ctx context.Context, e env.Env) error { return c.compute(ctx, e, i) })
+	}
+	return c
+}
+
+var (
+	quickBucket = diskdrv.Delay{Base: 2 * time.Millisecond, Jitter: 8 * time.Millisecond}
+	quickDisk   = diskdrv.Faults{Write: diskdrv.Delay{Jitter: 40 * time.Microsecond},
+		Sync: diskdrv.Delay{Base: 300 * time.Microsecond, Jitter: 2 * time.Millisecond}}
+)
+
+// node makes a process on a host of its own.
+func (c *cluster) node(name string, main netsim.Main) *node {
+	n := &node{down: true}
+	n.disk = diskdrv.NewDisk(diskdrv.DiskOptions{
+		Rand: c.w.Rand("disk " + name), Faults: quickDisk,
+		Note: func(o diskdrv.Op, data []byte) {
+			if o.Err != nil {
+				n.failed++
+			}
+			c.w.Note(o.Kind, name+":"+o.Name+o.To, uint64(o.Off), uint64(o.Len), data)
+		},
+	})
+	n.Proc = c.w.Proc(name, netsim.ProcOptions{
+		Disk: n.disk,
+		Exit: func(_ *netsim.Proc, err error) {
+			// Whoever was superseded does not come back by itself.
+			n.down = errors.Is(err, compute.ErrSuperseded) || errors.Is(err, compute.ErrNotOwner)
+		},
+		Objects: func(e env.Env) env.ObjectStore { return c.bucket.Objects(e, name) },
+	})
+	n.start = func() {
+		n.down = false
+		if !n.Running() {
+			n.Start(main)
+		}
+	}
+	return n
+}
+
+// compute is one incarnation of a compute's process: it runs an endpoint until
+// somebody else takes the branch over.
+func (c *cluster) compute(ctx context.Context, e env.Env, i int) error {
+	takeover := c.takeover[i]
+	c.takeover[i] = false
+	ep := compute.New(e, standin.NewHost(e, c.onLoaded(i)), compute.Config{
+		Branch: branch, TTID: ttid, Pageserver: psAddr, Owner: fmt.Sprintf("compute%d", i+1), Takeover: takeover, Scratch: "scratch",
+		Quorum: proposer.Config{TTID: ttid, Members: c.conf, Server: server, BufferBytes: c.load.buffer, DirectBytes: c.load.direct},
+	})
+	c.endpoints[i] = ep
+	return ep.Run(ctx)
+}
+
+// setUp starts the storage and makes the timeline on it.
+func (c *cluster) setUp() error {
+	admin := c.w.Proc("admin", netsim.ProcOptions{
+		Objects: func(e env.Env) env.ObjectStore { return c.bucket.Objects(e, "admin") },
+	})
+	for _, n := range c.sks {
+		n.start()
+	}
+	c.ps.start()
+	return admin.Do(time.Minute, func(ctx context.Context, e env.Env) error {
+		if err := c.blank.fill(ctx, e.Objects()); err != nil {
+			return err
+		}
+		for _, m := range c.conf.Members {
+			body := safekeeper.NewCreation(ttid, c.conf, server, c.blank.im.Index.LSN, c.blank.initial())
+			if err := patiently(ctx, e, func() error { return http1.Call(ctx, e, m.Addr(), "POST", "/v1/tenant/timeline", body, nil) }); err != nil {
+				return err
+			}
+		}
+		return c.attach(ctx, e)
+	})
+}
+
+// attach tells the pageserver of the timeline.
+func (c *cluster) attach(ctx context.Context, e env.Env) error {
+	req := pageserver.AttachRequest{Timeline: ttid.Timeline}
+	for _, m := range c.conf.Members {
+		req.Safekeepers = append(req.Safekeepers, m.Addr())
+	}
+	path := "/v1/tenant/" + ttid.Tenant.String() + "/timeline"
+	return patiently(ctx, e, func() error { return http1.Call(ctx, e, psAddr, "POST", path, req, nil) })
+}
+
+const patience = 1000
+
+// patiently tries again while a process is not up yet.
+func patiently(ctx context.Context, e env.Env, f func() error) error {
+	for try := 0; ; try++ {
+		err := f()
+		var refused *http1.StatusError
+		if err == nil || try == patience || errors.As(err, &refused) && refused.Status < 500 {
+			return err
+		}
+		if err := e.Clock().Sleep(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// nodes is every process that faults befall.
+func (c *cluster) nodes() []*node {
+	all := append([]*node{}, c.sks[:]...)
+	all = append(all, c.ps)
+	return append(all, c.servers[:]...)
+}

@@ -1,0 +1,106 @@
+package fuzz
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"path"
+
+	"xenon/core"
+	"xenon/core/wal"
+	"xenon/diskdrv"
+)
+
+// A keeper is what a safekeeper has promised, and what of that was seen on its
+// device: the durable image of its disk, which a power cut leaves.
+type keeper struct {
+	name string
+	disk *diskdrv.Disk
+
+	term   core.Term // the highest that it promised anything to
+	flush  core.LSN  // that it last reported
+	commit core.LSN  // that it last reported
+	// dec has decoded its device up to checked.
+	dec     *wal.Decoder
+	checked core.LSN
+	buf     []byte
+}
+
+func newKeeper(name string, disk *diskdrv.Disk, b *blank) *keeper {
+	return &keeper{name: name, disk: disk, dec: wal.NewDecoder(format, b.im.Index.LSN, 0), checked: b.im.Index.LSN,
+		flush: b.im.Index.LSN, commit: b.im.Index.LSN}
+}
+
+var timelineDir = path.Join("timelines", ttid.Tenant.String(), ttid.Timeline.String())
+
+// wal reads WAL from the device. What is not there is zeroes. The result is
+// valid until the next call.
+func (k *keeper) wal(from, to core.LSN) []byte {
+	k.buf = append(k.buf[:0], make([]byte, max(0, int(to)-int(from)))...)
+	for at := from; at < to; {
+		off := at.SegmentOffset(segmentSize)
+		part := k.buf[at-from:]
+		part = part[:min(len(part), int(segmentSize-off))]
+		name := path.Join(timelineDir, core.SegmentName(1, at.Segment(segmentSize), segmentSize))
+		if _, err := k.disk.ReadDurable(name+".partial", part, int64(off)); err != nil {
+			k.disk.ReadDurable(name, part, int64(off))
+		}
+		at += core.LSN(len(part))
+	}
+	return k.buf
+}
+
+// reported checks that a flush LSN was no lie: whole records up to it are on
+// the device.
+func (k *keeper) reported(flush core.LSN) error {
+	k.flush = flush
+	if flush <= k.checked {
+		return nil
+	}
+	if err := k.dec.Feed(k.checked, k.wal(k.checked, flush)); err != nil {
+		return err
+	}
+	last := k.checked
+	for {
+		r, ok, err := k.dec.Next()
+		if err != nil {
+			return fmt.Errorf("%s reported flush LSN %s, but on its device WAL ends at %s: %w", k.name, flush, last, err)
+		}
+		if !ok {
+			break
+		}
+		last = r.End
+	}
+	k.dec.Mark()
+	k.checked = flush
+	if last != flush && k.dec.Partial() != flush {
+		return fmt.Errorf("%s reported flush LSN %s, but on its device the last whole record ends at %s", k.name, flush, last)
+	}
+	return nil
+}
+
+// cut forgets what lies behind lsn, where a new leader's log begins.
+func (k *keeper) cut(lsn core.LSN) {
+	if lsn < k.checked {
+		k.checked = lsn
+		k.dec.Reset(lsn, 0)
+	}
+}
+
+// promise is the term in the control file on the device.
+func (k *keeper) promise() (core.Term, error) {
+	b := make([]byte, 64<<10)
+	n, err := k.disk.ReadDurable(path.Join(timelineDir, "control"), b, 0)
+	if err != nil {
+		return 0, err
+	}
+	const head = 16 // magic, version, length of the body
+	if n < head || n < head+int(binary.LittleEndian.Uint32(b[12:])) {
+		return 0, fmt.Errorf("control file of %d bytes", n)
+	}
+	var body struct {
+		Term core.Term `json:"term"`
+	}
+	err = json.Unmarshal(b[head:head+int(binary.LittleEndian.Uint32(b[12:]))], &body)
+	return body.Term, err
+}

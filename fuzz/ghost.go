@@ -1,0 +1,85 @@
+package fuzz
+
+import (
+	"bytes"
+	"fmt"
+
+	"xenon/core"
+	"xenon/core/pageserver/reference"
+	"xenon/core/wal"
+)
+
+// A ghost is every byte of WAL that was ever committed, by anybody's account,
+// and what a plain replay of it gives. It only grows.
+type ghost struct {
+	begin core.LSN
+	wal   []byte
+	dec   *wal.Decoder
+	ref   *reference.State
+	// states has the cluster as of the end of every record.
+	ends   []core.LSN
+	states []*reference.State
+}
+
+func newGhost(b *blank) *ghost {
+	x := b.im.Index
+	g := &ghost{begin: x.LSN, dec: wal.NewDecoder(format, x.LSN, x.PrevLSN), ref: b.reference()}
+	g.ends, g.states = []core.LSN{x.LSN}, []*reference.State{g.ref.Clone()}
+	return g
+}
+
+func (g *ghost) end() core.LSN { return g.begin + core.LSN(len(g.wal)) }
+
+// at is the bytes from one LSN to another, both within the ghost.
+func (g *ghost) at(from, to core.LSN) []byte { return g.wal[from-g.begin : to-g.begin] }
+
+// grow takes committed bytes, which must be whole records.
+func (g *ghost) grow(b []byte) error {
+	from := g.end()
+	g.wal = append(g.wal, b...)
+	if err := g.dec.Feed(from, g.at(from, g.end())); err != nil {
+		return err
+	}
+	last := from
+	for {
+		r, ok, err := g.dec.Next()
+		if err != nil {
+			return fmt.Errorf("committed WAL from %s to %s: %w", from, g.end(), err)
+		}
+		if !ok {
+			break
+		}
+		if err := g.ref.Apply(r); err != nil {
+			return fmt.Errorf("replay of committed WAL: %w", err)
+		}
+		last = r.End
+		g.ends, g.states = append(g.ends, r.End), append(g.states, g.ref.Clone())
+	}
+	if last != g.end() {
+		return fmt.Errorf("WAL is committed up to %s, the last whole record ends at %s", g.end(), last)
+	}
+	return nil
+}
+
+// asOf is the cluster after the last record that ends at or before lsn.
+func (g *ghost) asOf(lsn core.LSN) *reference.State {
+	lo, hi := 0, len(g.ends)
+	for lo+1 < hi {
+		if mid := (lo + hi) / 2; g.ends[mid] <= lsn {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return g.states[lo]
+}
+
+// agree compares bytes that somebody has at lsn with the ghost, as far as both
+// go.
+func (g *ghost) agree(who string, lsn core.LSN, b []byte) error {
+	n := min(len(b), max(0, int(g.end())-int(lsn)))
+	if !bytes.Equal(g.at(lsn, lsn+core.LSN(n)), b[:n]) {
+		return fmt.Errorf("%s has other WAL than was committed, between %s and %s", who, lsn, lsn+core.LSN(n))
+	}
+	return nil
+}

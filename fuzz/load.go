@@ -1,0 +1,170 @@
+package fuzz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/xsync"
+	"xenon/fuzz/standin"
+	"xenon/linearizability"
+)
+
+// A load is what clients do, and the sizes of things, drawn for each run.
+type load struct {
+	clients   int
+	think     time.Duration // mean pause between two calls of a client
+	valueMax  int           // bytes
+	bulkMax   int           // bytes of the longest record
+	churn     int           // pieces of churn in 1,000 calls
+	switches  bool
+	evictions int
+
+	psMemory       int64
+	buffer, direct int
+}
+
+func drawLoad(r *rand.Rand) load {
+	pick := func(list ...int) int { return list[r.IntN(len(list))] }
+	return load{
+		clients: 2 + r.IntN(4), think: time.Duration(pick(20, 40, 80)) * time.Millisecond,
+		valueMax: pick(24, 100, 700), bulkMax: pick(500, 9000, 40_000, 200_000), churn: pick(0, 150, 300),
+		switches: r.IntN(6) == 0, evictions: pick(0, 100, 500, 1000),
+		psMemory: int64(pick(1, 64<<10, 16<<20)), buffer: pick(1, 1<<20), direct: pick(1<<10, 16<<10),
+	}
+}
+
+// clients are those of all servers of a run.
+type clients struct {
+	c       *cluster
+	j       *judge
+	history linearizability.History
+	next    int // client number
+	values  int
+	begun   int // writes
+	ended   int // writes whose client heard of them
+	acked   int // writes
+	// last asks every server to end with one write and one read of each key;
+	// done tells that one has.
+	last, done bool
+}
+
+// now is the time that histories go by: the same for all processes.
+func (cl *clients) now() env.Instant { return env.Instant(cl.c.w.Elapsed()) }
+
+// serve is the clients of one server.
+func (cl *clients) serve(ctx context.Context, e env.Env, s *standin.Server, term core.Term) error {
+	g := xsync.NewGroup(ctx, e)
+	for range cl.c.load.clients {
+		id := cl.next
+		cl.next++
+		dice := e.Rand(fmt.Sprintf("client %d", id))
+		g.Go("client", func(ctx context.Context) error {
+			for {
+				if cl.last {
+					return nil
+				}
+				pause := time.Duration(dice.Int64N(2 * int64(cl.c.load.think)))
+				if err := e.Clock().Sleep(ctx, pause); err != nil {
+					return err
+				}
+				if err := cl.call(ctx, s, term, id, dice); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return cl.conclude(ctx, e, s, term)
+}
+
+// conclude writes and reads every key once more.
+func (cl *clients) conclude(ctx context.Context, e env.Env, s *standin.Server, term core.Term) error {
+	id := cl.next
+	cl.next++
+	dice := e.Rand("conclusion")
+	for key := range standin.Keys {
+		if err := cl.get(ctx, s, term, id, key); err != nil {
+			return err
+		}
+		if err := cl.put(ctx, s, term, id, key, dice); err != nil {
+			return err
+		}
+		if err := cl.get(ctx, s, term, id, key); err != nil {
+			return err
+		}
+	}
+	cl.done = true
+	return nil
+}
+
+// call is one call of one client.
+func (cl *clients) call(ctx context.Context, s *standin.Server, term core.Term, id int, dice *rand.Rand) error {
+	key := dice.IntN(standin.Keys)
+	switch k := dice.IntN(1000); {
+	case k < cl.c.load.churn:
+		return cl.churn(ctx, s, dice)
+	case k < 550:
+		return cl.get(ctx, s, term, id, key)
+	}
+	return cl.put(ctx, s, term, id, key, dice)
+}
+
+func (cl *clients) churn(ctx context.Context, s *standin.Server, dice *rand.Rand) error {
+	kind := standin.Churn(dice.IntN(int(standin.ChurnKinds)))
+	size := dice.IntN(1 + cl.c.load.bulkMax)
+	if kind == standin.Bulk && dice.IntN(4) > 0 {
+		size %= 300
+	}
+	if kind == standin.Switch && (!cl.c.load.switches || dice.IntN(8) > 0) {
+		kind = standin.Fill
+	}
+	return s.Do(ctx, kind, size)
+}
+
+func (cl *clients) get(ctx context.Context, s *standin.Server, term core.Term, id, key int) error {
+	call := cl.history.Begin(id, linearizability.Op{Kind: linearizability.Get, Key: fmt.Sprint(key)}, cl.now())
+	v, err := s.Get(ctx, key)
+	if err != nil {
+		cl.history.Fail(call, cl.now())
+		return err
+	}
+	cl.history.Return(call, linearizability.Result{Value: v}, cl.now())
+	if cl.j.newest > term {
+		// What a superseded server answers is promised to nobody.
+		cl.history.Forget(call)
+	}
+	return nil
+}
+
+func (cl *clients) put(ctx context.Context, s *standin.Server, term core.Term, id, key int, dice *rand.Rand) error {
+	cl.values++
+	v := fmt.Sprintf("v%d", cl.values)
+	if long := dice.IntN(cl.c.load.valueMax); long > len(v) {
+		v += strings.Repeat("x", long-len(v))
+	}
+	abort := dice.IntN(12) == 0
+	cl.begun++
+	call := cl.history.Begin(id, linearizability.Op{Kind: linearizability.Put, Key: fmt.Sprint(key), Value: v}, cl.now())
+	lsn, err := s.Put(ctx, key, v, abort)
+	cl.ended++
+	switch {
+	case errors.Is(err, standin.ErrAborted):
+		cl.history.Fail(call, cl.now())
+		return nil
+	case err != nil:
+		cl.history.Unknown(call, cl.now())
+		return err
+	}
+	cl.history.Return(call, linearizability.Result{}, cl.now())
+	cl.acked++
+	cl.j.acknowledged(term, lsn)
+	return nil
+}

@@ -1,0 +1,337 @@
+package fuzz
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"time"
+
+	"xenon/core/env"
+	"xenon/diskdrv"
+	"xenon/netsim"
+)
+
+// A nemesis carries out a plan.
+type nemesis struct {
+	c      *cluster
+	w      *netsim.World
+	counts *Counts
+	dials  int  // connections asked for so far
+	quiet  bool // the time of faults is over
+}
+
+// arm puts every step of a plan before the world.
+func (n *nemesis) arm(p *Plan) {
+	for _, s := range p.Steps {
+		n.w.After(s.At, func() {
+			if !n.quiet {
+				n.strike(s)
+			}
+		})
+	}
+	n.tend()
+}
+
+// tend starts what has ended by itself, as a supervisor does.
+func (n *nemesis) tend() {
+	for _, x := range n.c.nodes() {
+		if !x.Running() && !x.down {
+			x.start()
+		}
+	}
+	n.w.After(200*time.Millisecond, n.tend)
+}
+
+// strike begins one fault, arranges for its end, and counts it; it had an
+// effect if effect says so at its end.
+func (n *nemesis) strike(s Step) {
+	effect := n.begin(s)
+	if effect == nil {
+		return // nothing to strike
+	}
+	n.counts.Injected[s.Class]++
+	n.w.After(s.For+time.Second, func() {
+		if effect() {
+			n.counts.Effective[s.Class]++
+		}
+	})
+}
+
+func always() bool { return true }
+
+// begin does what a step says. It returns nil if there was nobody to befall,
+// else what tells whether it changed the course of the run.
+func (n *nemesis) begin(s Step) (effect func() bool) {
+	sk, srv := n.c.sks[s.Which%keepers], n.c.servers[s.Which%computes]
+	any := n.c.nodes()[s.Which%len(n.c.nodes())]
+	switch s.Class {
+	case KillKeeper, KillServer, KillPages, CutKeeper, CutServer, CutPages:
+		victim := map[Class]*node{KillKeeper: sk, CutKeeper: sk, KillServer: srv, CutServer: srv, KillPages: n.c.ps, CutPages: n.c.ps}[s.Class]
+		return n.end(victim, s.Class == CutKeeper || s.Class == CutServer || s.Class == CutPages, s.For)
+	case PauseKeeper:
+		return n.pause(sk, s.For)
+	case PauseServer:
+		return n.pause(srv, s.For)
+	case PausePages:
+		return n.pause(n.c.ps, s.For)
+	case SlowProcess:
+		any.Slow(50 * time.Microsecond)
+		n.after(s.For, func() { any.Slow(0) })
+		return any.Running
+	case AllDown:
+		for _, x := range n.c.nodes() {
+			n.end(x, true, s.For)
+		}
+		return always
+	case Takeover, Zombie:
+		return n.takeover(s)
+	case Strand:
+		return n.strand(s)
+	case Partition, OneWay, Isolate, Reset, HalfOpen, SlowLinks, SplitReads, ResetSome:
+		return n.network(s)
+	case FailSync, IOErrors, DiskFull, SlowDisk, Journalled:
+		return n.storage(s, sk, any)
+	case ClockStep:
+		any.StepClock(time.Duration(s.Which-1<<15) * 10 * time.Millisecond)
+		return any.Running
+	case ClockDrift:
+		any.SetDrift(int64(s.Which%1000) - 500)
+		return any.Running
+	case BucketDown, BucketErrors, BucketUnknown:
+		return n.objects(s)
+	case WipePages:
+		return n.wipe(s)
+	}
+	return nil
+}
+
+// after does something once d has passed, or when all is mended.
+func (n *nemesis) after(d time.Duration, f func()) { n.w.After(d, f) }
+
+// end kills a process, or cuts its power, and starts it again.
+func (n *nemesis) end(x *node, power bool, d time.Duration) func() bool {
+	if x.down {
+		return nil
+	}
+	ran, lost := x.Running(), x.disk.LostWrites()
+	if power {
+		x.PowerCut()
+	} else {
+		x.Kill()
+	}
+	x.down = true
+	n.counts.LostWrites += x.disk.LostWrites() - lost
+	n.after(d, x.start)
+	return func() bool { return ran }
+}
+
+func (n *nemesis) pause(x *node, d time.Duration) func() bool {
+	if !x.Running() {
+		return nil
+	}
+	x.Pause()
+	n.after(d, x.Resume)
+	return always
+}
+
+// network does what befalls links.
+func (n *nemesis) network(s Step) func() bool {
+	all := n.c.nodes()
+	a := all[s.Which%len(all)].Name()
+	b := all[(s.Which+1+s.Which/len(all)%(len(all)-1))%len(all)].Name()
+	dials := n.dials
+	redialled := func() bool { return n.dials > dials }
+	switch s.Class {
+	case Partition:
+		n.w.Partition([]string{a}, []string{b})
+	case OneWay:
+		n.w.Cut(a, b)
+	case Isolate:
+		n.w.Isolate(a)
+	case Reset:
+		n.w.Reset(a, b)
+		return redialled
+	case HalfOpen:
+		n.w.HalfOpen(a, b)
+		return redialled
+	default:
+		o := netsim.DefaultLink
+		switch s.Class {
+		case SlowLinks:
+			o.Latency, o.Jitter, o.Tail, o.Tails = 5*time.Millisecond, 20*time.Millisecond, 500*time.Millisecond, 20
+			o.Bandwidth = 4 << 20
+		case SplitReads:
+			o.Splits, o.Window = 300, 8<<10
+		case ResetSome:
+			o.Resets = 3000
+		}
+		n.w.SetLinks(o)
+		n.after(s.For, func() { n.w.SetLinks(netsim.DefaultLink) })
+		return always
+	}
+	n.after(s.For, n.w.HealAll)
+	return redialled
+}
+
+// leader is the compute that has a server, or nil.
+func (n *nemesis) leader() *node {
+	for i, x := range n.c.servers {
+		if ep := n.c.endpoints[i]; x.Running() && ep != nil && ep.Status().Server != nil {
+			return x
+		}
+	}
+	return nil
+}
+
+// takeover starts the compute that has no server; first the other one is cut
+// off if it is to become a zombie.
+func (n *nemesis) takeover(s Step) func() bool {
+	old := n.leader()
+	if old == nil {
+		return nil
+	}
+	i := 0
+	if n.c.servers[i] == old {
+		i = 1
+	}
+	next := n.c.servers[i]
+	if s.Class == Zombie {
+		n.w.Isolate(old.Name())
+		n.after(s.For, n.w.HealAll)
+	}
+	next.Kill()
+	n.c.takeover[i] = true
+	next.start()
+	before := n.counts.Elections
+	return func() bool { return n.counts.Elections > before }
+}
+
+// strand leaves a server one safekeeper, which then holds a tail that nobody
+// else has; then both are gone while the others go on.
+func (n *nemesis) strand(s Step) func() bool {
+	old := n.leader()
+	if old == nil {
+		return nil
+	}
+	kept := s.Which % keepers
+	for i, sk := range n.c.sks {
+		if i != kept {
+			n.w.Partition([]string{old.Name()}, []string{sk.Name()})
+		}
+	}
+	cut := n.counts.TailsCut
+	n.after(150*time.Millisecond, func() {
+		if n.quiet {
+			return
+		}
+		n.end(old, s.Which&1 == 0, 50*time.Millisecond)
+		n.w.HealAll()
+		n.end(n.c.sks[kept], s.Which&2 == 0, 300*time.Millisecond+s.For)
+	})
+	return func() bool { return n.counts.TailsCut > cut }
+}
+
+// storage does what befalls disks.
+func (n *nemesis) storage(s Step, sk, any *node) func() bool {
+	f := quickDisk
+	switch s.Class {
+	case FailSync:
+		f.SyncError = 30
+	case IOErrors:
+		f.ReadError, f.WriteError, f.NameError = 5, 20, 20
+	case DiskFull:
+		sk.disk.SetFree(uint64(s.Which % (64 << 10)))
+		failed := sk.failed
+		n.after(s.For, func() { sk.disk.SetFree(1 << 40) })
+		return func() bool { return sk.failed > failed }
+	case SlowDisk:
+		f.Sync = diskdrv.Delay{Base: 5 * time.Millisecond, Jitter: 30 * time.Millisecond, Stalls: 20, Stall: 700 * time.Millisecond}
+		any.disk.SetFaults(f)
+		n.after(s.For, func() { any.disk.SetFaults(quickDisk) })
+		return any.Running
+	case Journalled:
+		f.Crash = diskdrv.CrashJournalled
+		any.disk.SetFaults(f)
+		return func() bool { return any.disk.LostWrites() > 0 }
+	}
+	failed := sk.failed
+	sk.disk.SetFaults(f)
+	n.after(s.For, func() { sk.disk.SetFaults(quickDisk) })
+	return func() bool { return sk.failed > failed }
+}
+
+// objects does what befalls the object store.
+func (n *nemesis) objects(s Step) func() bool {
+	asked := n.c.bucket.Usage()
+	f := diskdrv.BucketFaults{Latency: quickBucket}
+	switch s.Class {
+	case BucketDown:
+		n.c.bucket.SetOutage(true)
+		n.after(s.For, func() { n.c.bucket.SetOutage(false) })
+		return func() bool { return n.c.bucket.Usage() != asked }
+	case BucketErrors:
+		f.SlowDown, f.Unavailable, f.CutBody, f.Conflict = 100, 100, 100, 300
+	case BucketUnknown:
+		f.LostRequest, f.LostResponse, f.Late, f.Twice = 100, 150, 100, 100
+		f.Timeout, f.MaxLate = 200*time.Millisecond, 3*time.Second
+	}
+	n.c.bucket.SetFaults(f)
+	n.after(s.For+time.Second, func() { n.c.bucket.SetFaults(diskdrv.BucketFaults{Latency: quickBucket}) })
+	return func() bool { return n.c.bucket.Usage() != asked }
+}
+
+// wipe takes everything from the pageserver's disk, and has somebody tell it
+// again what it is to serve.
+func (n *nemesis) wipe(s Step) func() bool {
+	n.end(n.c.ps, false, s.For)
+	n.c.ps.disk.SetFaults(diskdrv.Faults{})
+	err := remove(n.c.ps.disk.FS(nil), "tenants")
+	n.c.ps.disk.SetFaults(quickDisk)
+	if err != nil {
+		n.w.Fail(err)
+	}
+	if admin := n.w.Find("admin"); !admin.Running() {
+		admin.Start(n.c.attach)
+	}
+	return always
+}
+
+// remove removes a directory and all below it, if it is there.
+func remove(f env.FS, dir string) error {
+	list, err := f.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		name := path.Join(dir, e.Name)
+		if e.Dir {
+			err = remove(f, name)
+		} else {
+			err = f.Remove(name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(f.SyncDir(dir), f.Remove(dir), f.SyncDir(path.Dir(dir)))
+}
+
+// heal mends everything, and sees to it that one compute runs the branch.
+func (n *nemesis) heal() {
+	n.quiet = true
+	n.w.HealAll()
+	n.w.SetLinks(netsim.DefaultLink)
+	n.c.bucket.SetOutage(false)
+	n.c.bucket.SetFaults(diskdrv.BucketFaults{Latency: quickBucket})
+	for _, x := range n.c.nodes() {
+		x.Resume()
+		x.Slow(0)
+		x.SetDrift(0)
+		x.disk.SetFaults(quickDisk)
+		x.disk.SetFree(1 << 40)
+		x.start()
+	}
+}

@@ -1,0 +1,179 @@
+package fuzz
+
+import (
+	"cmp"
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"xenon/netsim"
+)
+
+// A Class is one kind of fault.
+type Class uint8
+
+// The classes. Each is admissible at any time: what is not durable on a
+// majority by then was promised to nobody.
+const (
+	KillKeeper Class = iota
+	CutKeeper
+	KillServer
+	CutServer
+	KillPages
+	CutPages
+	PauseKeeper
+	PauseServer
+	PausePages
+	SlowProcess
+	Partition
+	OneWay
+	Isolate
+	Reset
+	HalfOpen
+	SlowLinks
+	SplitReads
+	ResetSome
+	Strand
+	Takeover
+	Zombie
+	AllDown
+	FailSync
+	IOErrors
+	DiskFull
+	SlowDisk
+	Journalled
+	ClockStep
+	ClockDrift
+	BucketDown
+	BucketErrors
+	BucketUnknown
+	WipePages
+	classes
+)
+
+// about says what each class is.
+var about = [classes]struct{ name, text string }{
+	KillKeeper:    {"kill-safekeeper", "a safekeeper is killed and started again"},
+	CutKeeper:     {"power-safekeeper", "a safekeeper loses power, and writes that were not synced"},
+	KillServer:    {"kill-compute", "a compute is killed and started again"},
+	CutServer:     {"power-compute", "a compute loses power"},
+	KillPages:     {"kill-pageserver", "the pageserver is killed and started again"},
+	CutPages:      {"power-pageserver", "the pageserver loses power"},
+	PauseKeeper:   {"pause-safekeeper", "a safekeeper stands still for a while"},
+	PauseServer:   {"pause-compute", "a compute stands still for a while"},
+	PausePages:    {"pause-pageserver", "the pageserver stands still for a while"},
+	SlowProcess:   {"slow-process", "each step of a process takes long"},
+	Partition:     {"partition", "two hosts do not hear each other"},
+	OneWay:        {"one-way", "one host does not hear another"},
+	Isolate:       {"isolate", "a host hears nobody"},
+	Reset:         {"reset", "all connections of two hosts are reset"},
+	HalfOpen:      {"half-open", "one end of connections is gone, the other is not told"},
+	SlowLinks:     {"slow-links", "packets take long, some very long"},
+	SplitReads:    {"split-reads", "reads and writes are cut at any byte"},
+	ResetSome:     {"reset-some", "connections are reset behind a delivered segment"},
+	Strand:        {"strand", "a compute reaches one safekeeper only, and dies: a tail is left there"},
+	Takeover:      {"takeover", "another compute takes the branch over"},
+	Zombie:        {"zombie", "a compute is cut off while another takes over, and comes back"},
+	AllDown:       {"all-down", "everything loses power at once"},
+	FailSync:      {"failed-sync", "a sync of a safekeeper's files fails, and what it was to make durable is lost"},
+	IOErrors:      {"io-errors", "reads and writes of a safekeeper's disk fail"},
+	DiskFull:      {"disk-full", "a safekeeper's disk is full for a while"},
+	SlowDisk:      {"slow-disk", "a disk takes long"},
+	Journalled:    {"journalled", "power cuts leave a prefix of the changes of a disk"},
+	ClockStep:     {"clock-step", "a wall clock jumps"},
+	ClockDrift:    {"clock-drift", "a clock runs faster or slower"},
+	BucketDown:    {"bucket-down", "the object store answers nobody for a while"},
+	BucketErrors:  {"bucket-errors", "the object store refuses requests"},
+	BucketUnknown: {"bucket-unknown", "answers of the object store are lost, requests take effect late or twice"},
+	WipePages:     {"wipe-pageserver", "the pageserver loses its disk"},
+}
+
+func (c Class) String() string { return about[c].name }
+
+// About says what a class is.
+func (c Class) About() string { return about[c].text }
+
+// Classes lists all classes.
+func Classes() []Class {
+	all := make([]Class, classes)
+	for i := range all {
+		all[i] = Class(i)
+	}
+	return all
+}
+
+// ParseClasses reads a list of names, separated by commas.
+func ParseClasses(list string) ([]Class, error) {
+	var out []Class
+	for name := range strings.SplitSeq(list, ",") {
+		c := slices.IndexFunc(Classes(), func(c Class) bool { return c.String() == name })
+		if c < 0 {
+			return nil, fmt.Errorf("no class of faults is called %q; see --faults list", name)
+		}
+		out = append(out, Class(c))
+	}
+	return out, nil
+}
+
+// A Step is one fault of a plan.
+type Step struct {
+	At    time.Duration // since the clients began
+	Class Class
+	Which int           // whom it befalls, or what it is drawn from
+	For   time.Duration // until it is mended
+}
+
+func (s Step) String() string {
+	return fmt.Sprintf("%7.3fs %s #%d for %.3fs", s.At.Seconds(), s.Class, s.Which, s.For.Seconds())
+}
+
+// A Plan is everything about a run that was decided beforehand.
+type Plan struct {
+	Blank         int // which of the blank clusters
+	Load          load
+	Policy        netsim.Policy
+	Yields, Wakes int
+	Length        time.Duration // of the time in which faults begin
+	Steps         []Step        // in order
+}
+
+// likely are the classes that a run has more often than not: they make the
+// situations that recovery is about.
+var likely = []Class{CutKeeper, KillServer, Strand}
+
+// drawPlan makes the plan of a run with faults of the classes given: each is in
+// or out by the throw of a coin, and how often it strikes is drawn, too.
+func drawPlan(r *rand.Rand, from []Class) *Plan {
+	p := &Plan{Blank: r.IntN(len(blanks)), Load: drawLoad(r), Length: 4*time.Second + time.Duration(r.Int64N(int64(5*time.Second)))}
+	p.Policy.Kind = netsim.PolicyKind(r.IntN(int(netsim.StarveProc) + 1))
+	p.Policy.Depth = 1 + r.IntN(10)
+	p.Policy.Starved = []string{"sk1", "sk2", "compute1", "ps"}[r.IntN(4)]
+	p.Yields, p.Wakes = []int{0, 5, 50}[r.IntN(3)], []int{0, 0, 5}[r.IntN(3)]
+	for _, c := range from {
+		odds := 30
+		if slices.Contains(likely, c) {
+			odds = 75
+		}
+		if r.IntN(100) >= odds {
+			continue
+		}
+		for range logUniform(r, 5) {
+			p.Steps = append(p.Steps, Step{
+				At: time.Duration(r.Int64N(int64(p.Length))), Class: c, Which: r.IntN(1 << 16),
+				For: time.Duration(20+logUniform(r, 2000)) * time.Millisecond,
+			})
+		}
+	}
+	slices.SortStableFunc(p.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
+	return p
+}
+
+// logUniform draws a number from 1 to limit, each order of magnitude as often
+// as any other.
+func logUniform(r *rand.Rand, limit int) int {
+	least := 1 << r.IntN(bits.Len(uint(limit)))
+	return min(limit, least+r.IntN(least))
+}

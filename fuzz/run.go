@@ -1,0 +1,151 @@
+package fuzz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"xenon/core/env"
+	"xenon/fuzz/standin"
+	"xenon/netsim"
+)
+
+// Options say what to run.
+type Options struct {
+	Seed uint64
+	// Classes are the faults that plans are drawn from; nil is all of them.
+	Classes []Class
+	// Observe is told of everything that goes into the hash.
+	Observe func(netsim.Event)
+}
+
+// Counts is what happened in a run, or in many.
+type Counts struct {
+	Injected, Effective [classes]int
+
+	Elections          int
+	ElectionsUnderLoad int // while writes were under way
+	TailsCut           int // a safekeeper gave up WAL that it had flushed
+	LostWrites         int // taken by power cuts before any sync
+
+	Writes, Reads int // acknowledged
+	Records       int // committed
+	PagesCompared int
+}
+
+// A Result is what came of a run.
+type Result struct {
+	Seed    uint64
+	Plan    *Plan
+	Err     error // why it failed
+	Hash    uint64
+	Windows []uint64
+	Steps   uint64
+	Elapsed time.Duration // simulated
+	Counts  Counts
+	Recent  []netsim.Event // the last events of a run that failed
+}
+
+// Oracle names what a failed run failed by.
+func (r *Result) Oracle() string {
+	var v *Violation
+	var f *netsim.Failure
+	switch {
+	case errors.As(r.Err, &v):
+		return string(v.Oracle)
+	case errors.As(r.Err, &f):
+		return f.Kind
+	case r.Err != nil:
+		return "set-up"
+	}
+	return ""
+}
+
+// A run is one world with everything in it.
+type run struct {
+	w       *netsim.World
+	c       *cluster
+	j       *judge
+	n       *nemesis
+	clients *clients
+	result  *Result
+}
+
+// Run makes a world from a seed, lets it live, and judges it.
+func Run(o Options) *Result {
+	from := o.Classes
+	if from == nil {
+		from = Classes()
+	}
+	r := &run{result: &Result{Seed: o.Seed}}
+	draw := netsim.New(netsim.Options{Seed: o.Seed})
+	p := drawPlan(draw.Rand("plan"), from)
+	r.result.Plan = p
+	r.w = netsim.New(netsim.Options{
+		Seed: o.Seed, Policy: p.Policy, Yields: p.Yields, Wakes: p.Wakes, Observe: r.observe(o.Observe),
+		OnNote: func(p *netsim.Proc, e env.Event) {
+			if r.j != nil {
+				r.j.note(p, e)
+			}
+		},
+	})
+	err := r.all(p)
+	if err != nil {
+		r.result.Recent = r.w.Recent()
+	}
+	if cerr := r.w.Close(); err == nil {
+		err = cerr
+	}
+	r.result.Err = err
+	r.result.Hash, r.result.Windows, r.result.Steps, r.result.Elapsed = r.w.Hash(), r.w.Windows(), r.w.Steps(), r.w.Elapsed()
+	return r.result
+}
+
+// observe counts what the nemesis wants to know.
+func (r *run) observe(also func(netsim.Event)) func(netsim.Event) {
+	return func(e netsim.Event) {
+		if r.n != nil && e.Kind == "dial" {
+			r.n.dials++
+		}
+		if also != nil {
+			also(e)
+		}
+	}
+}
+
+func (r *run) all(p *Plan) error {
+	b, err := blanks[p.Blank]()
+	if err != nil {
+		return err
+	}
+	r.c = newCluster(r.w, b, p.Load)
+	r.j = newJudge(r.c, &r.result.Counts)
+	r.clients = &clients{c: r.c, j: r.j}
+	r.j.clients = r.clients
+	r.c.onLoaded = r.standin
+	r.n = &nemesis{c: r.c, w: r.w, counts: &r.result.Counts}
+	if err := r.c.setUp(); err != nil {
+		return fmt.Errorf("set-up: %w", err)
+	}
+	r.c.servers[0].start()
+	asking := r.w.Proc("reader", netsim.ProcOptions{})
+	asking.Start(reader{r.j}.run)
+	r.n.arm(p)
+	if err := r.w.Run(p.Length, nil); err != nil {
+		return err
+	}
+	r.n.heal()
+	asking.Kill()
+	return r.judgement()
+}
+
+// standin is what the servers of one compute do.
+func (r *run) standin(i int) standin.Options {
+	return standin.Options{
+		Evictions: r.c.load.evictions, Loaded: r.j.loaded,
+		Serve: func(ctx context.Context, e env.Env, s *standin.Server) error {
+			return r.clients.serve(ctx, e, s, r.c.endpoints[i].Status().Term)
+		},
+	}
+}
