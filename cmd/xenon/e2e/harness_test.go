@@ -6,7 +6,6 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -21,7 +20,6 @@ import (
 	"xenon/cmd/xenon/internal/ctl"
 	"xenon/cmd/xenon/internal/pgdist"
 	"xenon/core/wire"
-	"xenon/realio"
 )
 
 // patience bounds every wait of these tests: generous, since machines of
@@ -291,19 +289,10 @@ func (in *installation) sql(statements string) string {
 	return strings.TrimSpace(out)
 }
 
-// session opens a connection that stays open, over the private socket.
+// session opens a connection to main over the private socket.
 func (in *installation) session() *wire.Client {
 	in.t.Helper()
-	e := in.endpoint("main")
-	env := realio.New(realio.Options{})
-	in.t.Cleanup(func() { env.Close() })
-	c, err := wire.Connect(context.Background(), env, fmt.Sprintf("unix:%s/.s.PGSQL.%d", e.SocketDir, e.Port),
-		wire.ClientConfig{User: "postgres", Database: "postgres", Timeout: patience})
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	in.t.Cleanup(func() { c.Close() })
-	return c
+	return dial(in.t, in.endpoint("main"))
 }
 
 // eventually waits until ok holds.
