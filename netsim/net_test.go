@@ -259,6 +259,32 @@ func TestEndsOfTheServer(t *testing.T) {
 	}
 }
 
+// Bytes sent to a host without power are sent again once it has power, and
+// answered by a kernel that does not know the connection.
+func TestBytesReachARestartedHost(t *testing.T) {
+	x := newTwo(t, 1)
+	link := netsim.DefaultLink
+	link.UserTimeout, link.KeepAlive = time.Hour, time.Hour
+	x.w.SetLinks(link)
+	x.server.Start((&sink{}).run)
+	x.w.After(3*time.Second, func() { x.server.Start((&sink{}).run) })
+	x.do(t, func(ctx context.Context, e env.Env) error {
+		c, err := dial(ctx, e)
+		if err != nil {
+			return err
+		}
+		x.server.PowerCut()
+		if _, err := c.Write([]byte("lost")); err != nil {
+			return err
+		}
+		err = readErr(c)
+		if at := x.w.Elapsed(); at < 3*time.Second || at > 15*time.Second {
+			return fmt.Errorf("answered after %s", at)
+		}
+		return wantErr("read", err, env.ErrConnReset)
+	})
+}
+
 // Nothing happens to a half open connection on which nobody writes.
 func TestHalfOpenIsSilent(t *testing.T) {
 	x := newTwo(t, 1)

@@ -11,11 +11,10 @@ type pipe struct {
 	timer    Timer // arrival of the first segment on its way
 	flight   segments
 	arrived  segments
-	used     int   // bytes in either
-	unread   int   // bytes in arrived
-	lastAt   int64 // arrival of the last segment: none overtakes another
-	stalled  bool  // the first segment waits for a heal
-	eof      bool  // the end of the stream has arrived
+	used     int  // bytes in either
+	unread   int  // bytes in arrived
+	stalled  bool // the first segment waits for a heal
+	eof      bool // the end of the stream has arrived
 	readers  waitset
 	writers  waitset
 }
@@ -23,8 +22,8 @@ type pipe struct {
 // A segment is bytes, or the end of the stream, or a reset.
 type segment struct {
 	data []byte
-	off  int // read so far
-	at   int64
+	off  int   // read so far
+	at   int64 // when it arrives, unless one before it arrives later
 	kind segmentKind
 }
 
@@ -71,8 +70,7 @@ func (p *pipe) space() int { return p.link.opts.Window - p.used }
 
 // send puts a segment on its way. It owns data from here on.
 func (p *pipe) send(kind segmentKind, data []byte) {
-	at := max(p.lastAt, p.link.arrival(p.w.now, len(data)))
-	p.lastAt = at
+	at := p.link.arrival(p.w.now, len(data))
 	p.used += len(data)
 	p.flight.push(segment{data: data, at: at, kind: kind})
 	p.w.trace.event(Event{At: p.w.now, Kind: "send", A: p.from.id, B: uint64(len(data)), C: uint64(kind), Hash: hashBytes(0, data)})
@@ -113,7 +111,6 @@ func (p *pipe) retransmit() {
 		s := &p.flight.list[i]
 		s.at = max(s.at, at)
 	}
-	p.lastAt = max(p.lastAt, at)
 	p.w.timers.add(&p.timer, p.flight.first().at)
 }
 

@@ -56,7 +56,7 @@ func (m *Mutex) lockSlow(ctx context.Context) error {
 		locked := m.mu.TryLock()
 		err := Cause(ctx)
 		if locked || err != nil {
-			m.leave(p, !locked)
+			m.leave(p)
 			if locked {
 				return nil
 			}
@@ -66,14 +66,11 @@ func (m *Mutex) lockSlow(ctx context.Context) error {
 	}
 }
 
-// leave ends the wait of p. If it goes without the lock it passes on the wake
-// that it may have been given.
-func (m *Mutex) leave(p *parked, passOn bool) {
+// leave ends the wait of p. A wake that p was given is not lost if it goes
+// without the lock: whoever holds that will wake the next.
+func (m *Mutex) leave(p *parked) {
 	m.leaf.Lock()
 	p.drop()
-	if passOn {
-		m.list.wakeFirst()
-	}
 	m.leaf.Unlock()
 	m.waiters.Add(-1)
 	p.free()
