@@ -3,7 +3,7 @@ package netsim
 import (
 	"io"
 	"net"
-	"os"
+	"os" //simsafe:allow for os.ErrDeadlineExceeded alone
 	"time"
 )
 

@@ -28,9 +28,9 @@ const (
 	// (Burckhardt et al., A Randomized Scheduler with Probabilistic
 	// Guarantees of Finding Bugs, 2010).
 	ByPriority
-	// StarveTask and StarveProc let one task, or one process, run only when
-	// nothing else can.
+	// StarveTask lets one task run only when nothing else can.
 	StarveTask
+	// StarveProc does so with the tasks of one process.
 	StarveProc
 )
 

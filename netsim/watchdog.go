@@ -2,7 +2,7 @@ package netsim
 
 import (
 	"fmt"
-	"os"
+	"os" //simsafe:allow the watchdog ends the operating system process
 	"runtime"
 	"runtime/metrics"
 	"sync/atomic"
@@ -22,7 +22,7 @@ func (w *World) watch() (stop func()) {
 	var done atomic.Bool
 	var last uint64
 	ticks := 0
-	var timer *time.Timer
+	var timer *time.Timer //simsafe:allow the watchdog lives in real time
 	timer = time.AfterFunc(time.Hour, func() {
 		w.watchTicks.Add(1)
 		if done.Load() {
