@@ -32,4 +32,19 @@ func TestFaultsAreSeen(t *testing.T) {
 			t.Errorf("the fault does nothing: %v", err)
 		}
 	})
+	for point, name := range map[faults.Point]string{
+		faults.TailExcused:   "content that contradicts itself",
+		faults.UnkeptOffered: "a replication origin's record",
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer faults.Plant(point)()
+			h := build(origin+4096, []int{100, 100, 100})
+			b := h.at(origin, origin+core.WALPageSize)
+			neverRight[name](b[h.begin[1]-origin:])
+			s, _ := newStream(h, &quorum{})
+			if err := s.Write(origin, b); err != nil {
+				t.Errorf("the fault does nothing: %v", err)
+			}
+		})
+	}
 }

@@ -8,6 +8,10 @@
 // quorum, and a flush waits for those that lie in the pages written before it:
 // an incomplete tail is a record whose flush is still to come.
 //
+// A record that no timeline can keep is refused here, before anything is
+// committed behind it: once a quorum had it, ingest would stop there for ever,
+// and no server could start on the branch again.
+//
 // Start at [Stream].
 package intake
 
@@ -20,6 +24,7 @@ import (
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/faults"
+	"xenon/core/redo"
 	"xenon/core/wal"
 	"xenon/core/xsync"
 )
@@ -65,6 +70,10 @@ type Stream struct {
 
 	mu  xsync.Mutex
 	dec *wal.Decoder
+	// What ingest will do with each record: it must be able to. Its errors do
+	// not depend on the counters.
+	effects  redo.Effects
+	counters redo.Counters
 	// pages are the bytes from begin, a page boundary, up to written. The last
 	// page of them may still be rewritten.
 	pages   []byte
@@ -172,10 +181,24 @@ func (s *Stream) decode() error {
 		at = last
 	}
 	if at < s.written {
-		// An error here is a tail that is not finished.
-		_ = s.decodeTo(at, s.written)
+		if err := s.decodeTo(at, s.written); err != nil && !unfinished(err) {
+			return fmt.Errorf("WAL that the server wrote: %w", err)
+		}
 	}
 	return nil
+}
+
+// unfinished tells whether an error of the last page may go away when the
+// server writes the page again: behind what the server meant to write stand
+// zeroes, and records of which any part may have been copied there. Zeroes and
+// parts have no resource manager that is none, and no checksum that fits: a
+// flush must not leave such a record, and the commits behind it, to later.
+func unfinished(err error) bool {
+	var flaw *wal.InvalidError
+	if !errors.As(err, &flaw) {
+		return false
+	}
+	return flaw.Flaw != wal.BadContent && flaw.Flaw != wal.BadHeader || faults.On && faults.Hit(faults.TailExcused)
 }
 
 func (s *Stream) decodeTo(from, to core.LSN) error {
@@ -188,11 +211,23 @@ func (s *Stream) decodeTo(from, to core.LSN) error {
 			return err
 		}
 		core.Must(rec.End >= s.decoded, "record at %s ends at %s, before the one before it at %s", rec.Start, rec.End, s.decoded)
+		if err := s.keepable(rec); err != nil {
+			return err
+		}
 		s.decoded = rec.End
 		if rec.End <= s.written {
 			s.ready = rec.End
 		}
 	}
+}
+
+// keepable tells whether a timeline can take in a record.
+func (s *Stream) keepable(rec *wal.Record) error {
+	if faults.On && faults.Hit(faults.UnkeptOffered) {
+		return nil
+	}
+	_, err := s.effects.Decode(rec, &s.counters)
+	return err
 }
 
 // offer gives the quorum the complete records. A switch ends with its

@@ -3,8 +3,10 @@ package intake_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -271,6 +273,47 @@ func TestBrokenWALEndsTheStream(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRecordThatIsNeverRightEndsTheStream: a flush that took such a record for
+// one to come would vouch for the commits behind it.
+func TestRecordThatIsNeverRightEndsTheStream(t *testing.T) {
+	for name, spoil := range neverRight {
+		t.Run(name, func(t *testing.T) {
+			h := build(origin+4096, []int{100, 100, 100})
+			b := h.at(origin, origin+core.WALPageSize)
+			spoil(b[h.begin[1]-origin:])
+			q := &quorum{}
+			s, failed := newStream(h, q)
+			if err := s.Write(origin, b); !errors.Is(err, intake.ErrFenced) || *failed == nil {
+				t.Errorf("the write: %v, told %v", err, *failed)
+			}
+			if err := s.Flush(t.Context()); !errors.Is(err, intake.ErrFenced) {
+				t.Errorf("the flush: %v", err)
+			}
+			if q.end > h.ends[0] {
+				t.Errorf("offered up to %s", q.end)
+			}
+		})
+	}
+}
+
+// neverRight change a record with 100 bytes of main data so that no further
+// write can mend it, or so that no timeline keeps it.
+var neverRight = map[string]func(b []byte){
+	"no such resource manager":        func(b []byte) { b[17] = 100 },
+	"content that contradicts itself": func(b []byte) { b[24] = 200; seal(b) },
+	"an extension's record":           func(b []byte) { b[17] = 130; seal(b) },
+	"a replication origin's record":   func(b []byte) { b[16], b[17] = 0, byte(wal.RmgrReplOrigin); seal(b) },
+	"a tablespace's record":           func(b []byte) { b[16], b[17] = 0, byte(wal.RmgrTblSpc); seal(b) },
+}
+
+// seal computes the checksum of the record at the front of b.
+func seal(b []byte) {
+	castagnoli := crc32.MakeTable(crc32.Castagnoli)
+	raw := b[:binary.LittleEndian.Uint32(b)]
+	crc := crc32.Update(crc32.Checksum(raw[wal.RecordHeaderSize:], castagnoli), castagnoli, raw[:20])
+	binary.LittleEndian.PutUint32(raw[20:], crc)
 }
 
 // TestIncompleteTailIsNoError flushes at a page boundary inside a record, as

@@ -54,6 +54,8 @@ const (
 	RegisterUnasked     // C12: a server is started anew without asking whom the register names
 	StopWaitsForQuorum  // C13: a shutdown without a quorum waits until there is one
 	StopDuringStart     // C14: a Stop is not seen while a server starts
+	TailExcused         // C15: a record of the last page that can never be right is waited for
+	UnkeptOffered       // C16: a record that no timeline keeps goes to the quorum
 
 	// safekeeper's disk
 	ControlNotSynced // M35: a control file is renamed into place before it is synced
@@ -168,6 +170,8 @@ var names = map[Point]string{
 	RegisterUnasked:     "C12",
 	StopWaitsForQuorum:  "C13",
 	StopDuringStart:     "C14",
+	TailExcused:         "C15",
+	UnkeptOffered:       "C16",
 	RedoFlipByte:        "R01", RedoDeleteXmax: "R02", RedoDeleteCtid: "R03", RedoSuffixOff: "R04", RedoLockHot: "R05",
 	RedoNoCompaction: "R06", RedoKeepLinePointers: "R07", RedoFreezeMask: "R08", RedoSkipVMClear: "R09",
 	RedoNoShift: "R10", RedoSplitLink: "R11", RedoKeepIncomplete: "R12", RedoDeleteLess: "R13",
