@@ -125,7 +125,13 @@ func (l *ledger) close() {
 // the one that was under way is there beyond.
 func (l *ledger) check() {
 	l.in.t.Helper()
-	s := l.in.session()
+	l.checkOn(l.in.endpoint("main"))
+}
+
+func (l *ledger) checkOn(e ctl.Endpoint) {
+	l.in.t.Helper()
+	s := dial(l.in.t, e)
+	defer s.Close()
 	for c := l.first; c < l.first+l.clients; c++ {
 		r, err := s.Query(fmt.Sprintf("SELECT count(*), coalesce(max(n), 0), coalesce(min(n), 1) FROM ledger WHERE client = %d", c))
 		if err != nil {
@@ -157,8 +163,8 @@ func dial(t *testing.T, e ctl.Endpoint) *wire.Client {
 	return c
 }
 
-// A stream is a query whose rows come one after the other for ever, or the
-// same question asked again and again: what a session sees of its server.
+// A stream is a query whose rows come one after the other, or the same question
+// asked again and again: what a session sees of its server.
 type stream struct {
 	ended chan struct{}
 	mu    sync.Mutex
@@ -167,10 +173,14 @@ type stream struct {
 	err   error
 }
 
-// follow runs a query that never ends.
-func follow(s *wire.Client, sql string) *stream {
+// longQuery gives a row every few milliseconds, so long that the server sends
+// each of them at once, and never ends.
+const longQuery = "SELECT repeat('x', 8192), pg_sleep(0.005) FROM generate_series(1, 1000000)"
+
+// follow runs the long query.
+func follow(s *wire.Client) *stream {
 	f := &stream{ended: make(chan struct{})}
-	s.Queue('Q', append([]byte(sql), 0))
+	s.Queue('Q', append([]byte(longQuery), 0))
 	err := s.Flush()
 	go f.run(func() error {
 		if err != nil {
@@ -195,6 +205,7 @@ func follow(s *wire.Client, sql string) *stream {
 func ask(s *wire.Client, sql string) *stream {
 	f := &stream{ended: make(chan struct{})}
 	go f.run(func() error {
+		time.Sleep(2 * time.Millisecond)
 		_, err := s.Query(sql)
 		return err
 	})
