@@ -20,6 +20,7 @@ import (
 	"xenon/core/wire"
 	"xenon/core/wire/http1"
 	"xenon/core/wire/port"
+	"xenon/core/xsync"
 	"xenon/realio"
 )
 
@@ -189,6 +190,37 @@ func TestRequests(t *testing.T) {
 	if s.conns != 1 {
 		t.Errorf("%d connections", s.conns)
 	}
+}
+
+// TestCloseEndsWaits: a reader that waits for a pageserver which never answers
+// learns that the client was closed, and one that comes later too.
+func TestCloseEndsWaits(t *testing.T) {
+	s := newServer(t)
+	asked := make(chan struct{}, 1)
+	s.reply = func(*server, *wire.PageReply) bool {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		return false
+	}
+	c := newClient(t, s, 1)
+	failed := make(chan error)
+	go func() { failed <- checkPages(context.Background(), c, testRel, 7, 20) }()
+	<-asked
+	c.Close()
+	for _, when := range []string{"before", "after"} {
+		select {
+		case err := <-failed:
+			if !errors.Is(err, xsync.ErrClosed) {
+				t.Errorf("a read %s Close ends with %v", when, err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("a read %s Close waits for ever", when)
+		}
+		go func() { failed <- checkPages(context.Background(), c, testRel, 7, 20) }()
+	}
+	<-failed
 }
 
 // TestManyAskers has connections break in the middle of everything: every

@@ -53,6 +53,7 @@ type conn struct {
 	sent    int
 	stream  *wire.Client // nil while there is none
 	sending bool         // a task writes to a stream
+	ended   error        // why nothing is answered any more
 }
 
 // ask sends calls and waits for their answers.
@@ -62,6 +63,10 @@ func (cn *conn) ask(ctx context.Context, calls []call) error {
 		return nil
 	}
 	cn.mu.Lock()
+	if cn.ended != nil {
+		cn.mu.Unlock()
+		return cn.ended
+	}
 	for i := range calls {
 		cn.lastID++
 		calls[i].req.ID, calls[i].of = cn.lastID, b
@@ -117,8 +122,27 @@ func (cn *conn) queue() *wire.Client {
 	return cn.stream
 }
 
-// run keeps the connection until ctx ends.
+// run keeps the connection until ctx ends, and then fails who waits for it.
 func (cn *conn) run(ctx context.Context) error {
+	err := cn.keep(ctx)
+	cn.mu.Lock()
+	cn.ended = fmt.Errorf("page stream from %s: %w", cn.client.cfg.Addr, err)
+	var waiting []*batch
+	for _, cl := range cn.open {
+		if b := cl.of; !b.over {
+			b.err, b.over = cn.ended, true
+			waiting = append(waiting, b)
+		}
+	}
+	cn.open, cn.sent = nil, 0
+	cn.mu.Unlock()
+	for _, b := range waiting {
+		b.done.Set(true)
+	}
+	return err
+}
+
+func (cn *conn) keep(ctx context.Context) error {
 	e := cn.client.env
 	said := ""
 	for try := 0; ; try++ {
