@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -35,6 +36,38 @@ type file struct {
 	id    inodeID
 	inode *inode
 	sync  func(fd int, mode env.SyncMode) error // replaced by tests
+}
+
+// A syncCall is a sync under way. It is pooled with its function: every commit
+// syncs, and a closure for each would be garbage.
+type syncCall struct {
+	f    *file
+	mode env.SyncMode
+	err  error
+	run  func(fd uintptr)
+}
+
+var syncCalls = sync.Pool{New: func() any {
+	c := new(syncCall)
+	c.run = func(fd uintptr) {
+		for {
+			if c.err = c.f.sync(int(fd), c.mode); c.err != syscall.EINTR {
+				return
+			}
+		}
+	}
+	return c
+}}
+
+func (c *syncCall) do(f *file, mode env.SyncMode) error {
+	c.f, c.mode = f, mode
+	closed := f.raw.Control(c.run) // fails for no other reason
+	err := c.err
+	c.f, c.err = nil, nil
+	if closed != nil {
+		return os.ErrClosed
+	}
+	return err
 }
 
 var _ env.File = (*file)(nil)
@@ -96,11 +129,17 @@ func (f *file) Sync(mode env.SyncMode) error {
 	if cause := f.inode.failed.Load(); cause != nil {
 		return fmt.Errorf("an earlier sync failed: %w", *cause)
 	}
-	err := fsError("sync", f.name, f.control(func(fd int) error { return f.sync(fd, mode) }))
-	if err != nil && !errors.Is(err, os.ErrClosed) {
-		f.inode.failed.CompareAndSwap(nil, &err)
+	c := syncCalls.Get().(*syncCall)
+	err := c.do(f, mode)
+	syncCalls.Put(c)
+	if err == nil {
+		return nil
 	}
-	return err
+	failed := fsError("sync", f.name, err)
+	if !errors.Is(err, os.ErrClosed) {
+		f.inode.failed.CompareAndSwap(nil, &failed)
+	}
+	return failed
 }
 
 func syncFD(fd int, mode env.SyncMode) error {

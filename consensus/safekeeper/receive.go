@@ -174,13 +174,14 @@ func (t *Timeline) countReceivers(by int) {
 type feedback struct {
 	version    uint64
 	pageserver consensus.PageserverFeedback
+	standby    consensus.StandbyFeedback // of all readers there are
 }
 
 // addFeedback puts into an answer what the proposer has not heard yet.
 func (t *Timeline) addFeedback(resp *consensus.AppendResponse, told *uint64) {
 	t.leaf.Lock()
 	defer t.leaf.Unlock()
-	resp.Standby = standbys(t.status.senders)
+	resp.Standby = t.feedback.standby
 	if t.feedback.version != *told {
 		*told = t.feedback.version
 		resp.HasFeedback, resp.Feedback = true, t.feedback.pageserver

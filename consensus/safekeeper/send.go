@@ -22,6 +22,13 @@ const (
 	// readerTimeout ends a reader that does not answer keepalives, as
 	// wal_sender_timeout does by default.
 	readerTimeout = 60 * time.Second
+	// gather is how long a reader that got all there was hears of nothing
+	// more. Under load it then gets the WAL of many commits in one message,
+	// and reports once for all of them, which takes next to nothing from the
+	// commits themselves; no commit waits for a reader of committed WAL. It is
+	// what the proposer takes to tell of a commit, when nothing else is to be
+	// said.
+	gather = 5 * time.Millisecond
 )
 
 // A sender is one START_REPLICATION connection.
@@ -108,11 +115,18 @@ func (s *sender) stream(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		news := s.pos < end
 		for s.pos < end {
 			if err := s.sendSome(end); err != nil {
 				return err
 			}
 			if err := xsync.Cause(ctx); err != nil {
+				return err
+			}
+		}
+		// A recovery is waited for.
+		if news && s.term == 0 {
+			if err := s.t.node.e.Clock().Sleep(ctx, gather); err != nil {
 				return err
 			}
 		}
@@ -219,6 +233,7 @@ func (s *sender) take(m *wire.ReaderMessage) {
 		s.status = m.Status
 	case wire.MsgStandbyFeedback:
 		s.standby = m.Standby
+		s.t.sumStandbys()
 	}
 	s.t.leaf.Unlock()
 	if m.Kind == wire.MsgPageserverFeedback {
@@ -250,21 +265,24 @@ func (s *sender) delist() {
 	s.t.leaf.Lock()
 	defer s.t.leaf.Unlock()
 	delete(s.t.status.senders, s.number)
+	s.t.sumStandbys()
 }
 
-// standbys sums up what all readers still need: the oldest transactions, at
-// the latest report.
-func standbys(senders map[int]*sender) (f consensus.StandbyFeedback) {
+// sumStandbys sums up what all readers still need, for every answer to a
+// proposer: the oldest transactions, at the latest report. The caller holds
+// leaf.
+func (t *Timeline) sumStandbys() {
 	oldest := func(a, b uint64) uint64 {
 		if a == 0 || b != 0 && b < a {
 			return b
 		}
 		return a
 	}
-	for _, n := range slices.Sorted(maps.Keys(senders)) {
-		s := senders[n].standby
+	var f consensus.StandbyFeedback
+	for _, n := range slices.Sorted(maps.Keys(t.status.senders)) {
+		s := t.status.senders[n].standby
 		f.Time = max(f.Time, s.Time)
 		f.Xmin, f.CatalogXmin = oldest(f.Xmin, s.Xmin), oldest(f.CatalogXmin, s.CatalogXmin)
 	}
-	return f
+	t.feedback.standby = f
 }

@@ -226,3 +226,33 @@ func lenOf(v any) int {
 	}
 	return 1
 }
+
+// ordinaryCommit is what most transactions end with: a time and a database.
+func ordinaryCommit() *wal.Record {
+	var m xactMain
+	m.u64(99).u32(1).u32(5, 1663)
+	return &wal.Record{Rmgr: wal.RmgrXact, Info: wal.XactCommit | 0x80, Main: m, Start: 8, XID: 3}
+}
+
+// A commit is decoded for each transaction, by whoever ingests WAL.
+func TestParseXactAllocatesNothing(t *testing.T) {
+	r, x := ordinaryCommit(), new(wal.Xact)
+	n := testing.AllocsPerRun(100, func() {
+		if err := wal.ParseXact(r, x); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n != 0 {
+		t.Errorf("%v allocations for a commit, want none", n)
+	}
+}
+
+func BenchmarkParseXact(b *testing.B) {
+	r, x := ordinaryCommit(), new(wal.Xact)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := wal.ParseXact(r, x); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

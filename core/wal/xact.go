@@ -79,9 +79,12 @@ type Xact struct {
 }
 
 // ParseXact decodes a record of resource manager Transaction into x, whose
-// slices are used again. The error is an [*InvalidError].
+// slices are used again: it allocates nothing but the name of a prepared
+// transaction. The error is an [*InvalidError].
 func ParseXact(r *Record, x *Xact) error {
-	core.Must(r.Rmgr == RmgrXact, "record %s is no transaction's", r.Name())
+	if r.Rmgr != RmgrXact { // guarded: arguments of Must are allocated
+		core.Must(false, "record %s is no transaction's", r.Name())
+	}
 	*x = Xact{Op: r.Info & XactOpMask, XID: r.XID, SubXIDs: x.SubXIDs[:0], Rels: x.Rels[:0], AbortRels: x.AbortRels[:0]}
 	p := xactParser{b: r.Main, x: x}
 	switch x.Op {

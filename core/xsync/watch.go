@@ -154,9 +154,11 @@ func (w *Watch[T]) set(value T) {
 func (w *Watch[T]) enter(p *parked, cond func(T) bool) *watcher[T] {
 	w.leaf.Lock()
 	defer w.leaf.Unlock()
-	x := new(watcher[T])
+	var x *watcher[T]
 	if k := len(w.idle); k > 0 {
 		x, w.idle = w.idle[k-1], w.idle[:k-1]
+	} else {
+		x = new(watcher[T])
 	}
 	x.p, x.cond = p, cond
 	if cond(w.value) { // it was set since the caller looked
