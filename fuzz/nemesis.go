@@ -236,11 +236,11 @@ func (n *nemesis) storage(s Step, sk, any *node) func() bool {
 	f := quickDisk
 	switch s.Class {
 	case FailSync:
-		f.SyncError = 30
+		f.SyncError = 200
 	case IOErrors:
-		f.ReadError, f.WriteError, f.NameError = 5, 20, 20
+		f.ReadError, f.WriteError, f.NameError = 50, 50, 100
 	case DiskFull:
-		sk.disk.SetFree(uint64(s.Which % (64 << 10)))
+		sk.disk.SetFree(uint64(s.Which & 1 * s.Which))
 		failed := sk.failed
 		n.after(s.For, func() { sk.disk.SetFree(1 << 40) })
 		return func() bool { return sk.failed > failed }

@@ -51,6 +51,7 @@ var rules = []rule{
 	{"fuzz/...", []string{"core/...", "consensus/...", "compute/...", "netsim/...", "diskdrv/...", "linearizability/...", "fuzz/..."}},
 	{"cmd/...", []string{"..."}},
 	{"internal/lint/...", []string{"internal/lint/..."}},
+	{"internal/simcmd/...", []string{"core/faults", "fuzz", "internal/simcmd/..."}},
 	{"internal/...", []string{"core/...", "!core/pageserver/...", "internal/..."}},
 }
 

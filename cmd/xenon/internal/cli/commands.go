@@ -17,6 +17,7 @@ type commands struct {
 	Import   importCommand   `cmd:"" help:"Make a branch of a data directory."`
 	Page     pageCommand     `cmd:"" help:"Look at pages."`
 	Redo     redoCommand     `cmd:"" help:"Check WAL redo."`
+	Sim      simCommand      `cmd:"" help:"Run a whole installation in the simulator, under faults, and judge it."`
 	Bench    benchCommand    `cmd:"" help:"Measure beside a peer on the same machine."`
 	Demo     demoCommand     `cmd:"" hidden:"" help:"Start an installation and show it at work."`
 	Run      runCommand      `cmd:"" help:"Run one role from its configuration."`

@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"xenon/fuzz"
+	"xenon/internal/simcmd"
+)
+
+type simCommand struct {
+	Seed        uint64  `placeholder:"N" help:"Run this seed."`
+	Seeds       string  `placeholder:"A..B" help:"Run these seeds, both included (default: 1..100; with --minutes fresh ones)."`
+	Minutes     float64 `placeholder:"M" help:"Begin no seed after so many minutes."`
+	Faults      string  `placeholder:"list|LIST" help:"Classes of faults to draw from, separated by commas; list shows them, none is a calm world."`
+	Mutant      string  `placeholder:"M" help:"Plant a fault of core/faults in the code, as in M30: the run is to find it (needs a binary built with -tags faults)."`
+	Determinism bool    `name:"check-determinism" help:"Run every seed again in a second process and compare the hashes of all events."`
+	Trails      bool    `hidden:"" help:"Print the hash of each run, one JSON object a line."`
+}
+
+func (c simCommand) Run(g *Globals) error {
+	if c.Faults == "list" {
+		return listFaults(g)
+	}
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	var trails simcmd.Trails
+	o.Done = func(r *fuzz.Result) {
+		switch {
+		case c.Trails:
+			simcmd.NewTrail(r).Write(g.Stdout)
+			return
+		case c.Determinism:
+			trails.Add(r)
+		}
+		if r.Err != nil {
+			g.Say("%s", simcmd.Story(o, r))
+		}
+	}
+	s, err := simcmd.Run(o)
+	if no := (simcmd.ErrNoMutants{}); errors.As(err, &no) {
+		return Usage("%v", no)
+	}
+	if err != nil || c.Trails {
+		return err
+	}
+	if c.Determinism {
+		if s.Hashes, err = c.again(o, &trails, g); err != nil {
+			return err
+		}
+	}
+	if err := g.Result(s, s.Text()); err != nil {
+		return err
+	}
+	if err := s.Err(); err != nil {
+		fmt.Fprintln(g.Stderr, "xenon:", err)
+		return ExitError{1}
+	}
+	return nil
+}
+
+// again compares the trails of all seeds with those of a second process.
+func (c simCommand) again(o simcmd.Options, trails *simcmd.Trails, g *Globals) (*simcmd.Comparison, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	all := trails.All()
+	to := o.From
+	for _, t := range all {
+		to = max(to, t.Seed)
+	}
+	args := []string{"sim", "--trails", "--seeds", simcmd.Range(o.From, to)}
+	if c.Faults != "" {
+		args = append(args, "--faults", c.Faults)
+	}
+	if c.Mutant != "" {
+		args = append(args, "--mutant", c.Mutant)
+	}
+	return simcmd.Twice(exe, args, all, g.Stderr)
+}
+
+func (c simCommand) options() (o simcmd.Options, err error) {
+	o = simcmd.Options{Mutant: c.Mutant, Within: time.Duration(c.Minutes * float64(time.Minute))}
+	switch {
+	case c.Seed != 0 && c.Seeds != "":
+		return o, Usage("--seed and --seeds exclude each other")
+	case c.Seed != 0:
+		o.From, o.To = c.Seed, c.Seed
+	case c.Seeds != "":
+		if o.From, o.To, err = parseSeeds(c.Seeds); err != nil {
+			return o, err
+		}
+	case c.Minutes > 0:
+		o.From = simcmd.FreshSeed()
+	default:
+		o.From, o.To = 1, 100
+	}
+	switch c.Faults {
+	case "":
+	case "none":
+		o.Classes = []fuzz.Class{}
+	default:
+		if o.Classes, err = fuzz.ParseClasses(c.Faults); err != nil {
+			return o, Usage("%v", err)
+		}
+	}
+	return o, nil
+}
+
+// parseSeeds reads A..B.
+func parseSeeds(s string) (from, to uint64, err error) {
+	a, b, ok := strings.Cut(s, "..")
+	if !ok {
+		return 0, 0, Usage("--seeds %s: want A..B as in 1..100", s)
+	}
+	from, err1 := strconv.ParseUint(a, 10, 64)
+	to, err2 := strconv.ParseUint(b, 10, 64)
+	if err1 != nil || err2 != nil || from == 0 || to < from {
+		return 0, 0, Usage("--seeds %s: want two numbers, the first one 1 or more and not above the second", s)
+	}
+	return from, to, nil
+}
+
+func listFaults(g *Globals) error {
+	type class struct {
+		Name string `json:"name"`
+		Text string `json:"text"`
+	}
+	var all []class
+	var b strings.Builder
+	for _, c := range fuzz.Classes() {
+		all = append(all, class{c.String(), c.About()})
+		fmt.Fprintf(&b, "%-18s %s\n", c, c.About())
+	}
+	return g.Result(struct {
+		Faults []class `json:"faults"`
+	}{all}, b.String())
+}

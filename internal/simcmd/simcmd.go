@@ -1,0 +1,132 @@
+// Package simcmd is what `xenon sim` does: it runs seeds on all processors,
+// adds up what happened, and says of each failure how to see it again.
+//
+// Start at [Run].
+package simcmd
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"xenon/core/faults"
+	"xenon/fuzz"
+)
+
+// Options say what to run.
+type Options struct {
+	From, To uint64 // seeds, both included
+	// Within bounds the wall time; seeds that were begun are finished. With it
+	// To may be 0: there is no last seed then.
+	Within  time.Duration
+	Classes []fuzz.Class // nil is all
+	Mutant  string       // name of a fault to plant; the first failure ends the run
+	Workers int          // 0 is one for each processor
+	// Done is told of each seed, in any order, by one goroutine at a time.
+	Done func(r *fuzz.Result)
+}
+
+// ErrNoMutants says that a binary holds no planted faults.
+type ErrNoMutants struct{ Mutant string }
+
+func (e ErrNoMutants) Error() string {
+	return fmt.Sprintf("this binary holds no planted faults; run\n  go run -tags faults ./cmd/xenon sim --mutant %s", e.Mutant)
+}
+
+// Run runs the seeds.
+func Run(o Options) (*Summary, error) {
+	if o.Mutant != "" {
+		undo, err := plant(o.Mutant)
+		if err != nil {
+			return nil, err
+		}
+		defer undo()
+	}
+	if o.Workers == 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	s := newSummary(o)
+	began, cpu := time.Now(), cpuTime()
+	var mu sync.Mutex // over next, s and Done
+	next, over := o.From, false
+	take := func() (uint64, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if over || o.To != 0 && next > o.To || o.Within > 0 && time.Since(began) > o.Within {
+			return 0, false
+		}
+		next++
+		return next - 1, true
+	}
+	var wg sync.WaitGroup
+	for range o.Workers {
+		wg.Go(func() {
+			for seed, ok := take(); ok; seed, ok = take() {
+				r := fuzz.Run(fuzz.Options{Seed: seed, Classes: o.Classes})
+				mu.Lock()
+				s.add(r)
+				over = over || r.Err != nil && o.Mutant != ""
+				if o.Done != nil {
+					o.Done(r)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	s.finish(cpuTime() - cpu)
+	return s, nil
+}
+
+// plant makes the code wrong for this process.
+func plant(name string) (undo func(), err error) {
+	if !faults.On {
+		return nil, ErrNoMutants{name}
+	}
+	p, ok := faults.ByName(name)
+	if !ok {
+		return nil, fmt.Errorf("no planted fault is called %q; core/faults/point.go has the names", name)
+	}
+	return faults.Plant(p), nil
+}
+
+// FreshSeed is where a run begins that was given no seeds.
+func FreshSeed() uint64 { return 1 + rand.Uint64N(1<<40) }
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// Replay is the command that runs a seed again.
+func Replay(o Options, seed uint64) string {
+	cmd := "xenon sim"
+	if o.Mutant != "" {
+		cmd = "go run -tags faults ./cmd/xenon sim --mutant " + o.Mutant
+	}
+	cmd += fmt.Sprintf(" --seed %d", seed)
+	if o.Classes != nil {
+		cmd += " --faults " + classList(o.Classes)
+	}
+	return cmd
+}
+
+func classList(list []fuzz.Class) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	var names []string
+	for _, c := range list {
+		names = append(names, c.String())
+	}
+	slices.Sort(names)
+	return strings.Join(names, ",")
+}

@@ -1,0 +1,187 @@
+package simcmd
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"xenon/fuzz"
+)
+
+// A Summary is what came of all runs; it is the object that --json prints.
+type Summary struct {
+	Seeds      int     `json:"seeds"`
+	Failures   int     `json:"failures"`
+	SimSeconds float64 `json:"sim_seconds"`
+	CPUSeconds float64 `json:"cpu_seconds"`
+	Steps      uint64  `json:"steps"`
+
+	// ClassesEffective is how many classes of faults changed the course of one
+	// run in 100 or more.
+	ClassesEffective int                    `json:"fault_classes_effective"`
+	Gates            map[string]Gate        `json:"gates"`
+	Classes          map[string]ClassCounts `json:"fault_classes"`
+	Elections        int                    `json:"elections"`
+	Writes           int                    `json:"writes"`
+	Reads            int                    `json:"reads"`
+	Records          int                    `json:"records"`
+	Pages            int                    `json:"pages_compared"`
+
+	Mutant string   `json:"mutant,omitempty"`
+	Failed []Failed `json:"failed,omitempty"`
+	// Hashes says how runs compared with those of another process.
+	Hashes *Comparison `json:"determinism,omitempty"`
+
+	o         Options
+	simulated time.Duration
+}
+
+// A Gate is something without which runs prove little.
+type Gate struct {
+	Runs  int     `json:"runs"`  // in which it happened
+	Ratio float64 `json:"ratio"` // of all runs
+	Least float64 `json:"least"` // that Ratio should be
+}
+
+// ClassCounts is how often a class of faults struck, in how many runs, and how
+// often that changed their course.
+type ClassCounts struct {
+	Injected      int `json:"injected"`
+	Effective     int `json:"effective"`
+	RunsEffective int `json:"runs_effective"`
+}
+
+// Failed is a run that failed.
+type Failed struct {
+	Seed   uint64 `json:"seed"`
+	Oracle string `json:"oracle"`
+	Error  string `json:"error"`
+	Replay string `json:"replay"`
+}
+
+// The names of the gates.
+const (
+	underLoad = "election_under_load"
+	tailCut   = "divergent_tail_truncated"
+	lostWrite = "unsynced_write_lost"
+
+	gateLeast = 0.30
+	// gateSeeds is how many runs a ratio needs to mean something.
+	gateSeeds = 100
+)
+
+func newSummary(o Options) *Summary {
+	s := &Summary{o: o, Mutant: o.Mutant, Gates: map[string]Gate{}, Classes: map[string]ClassCounts{}}
+	for _, g := range []string{underLoad, tailCut, lostWrite} {
+		s.Gates[g] = Gate{Least: gateLeast}
+	}
+	return s
+}
+
+func (s *Summary) add(r *fuzz.Result) {
+	s.Seeds++
+	s.simulated += r.Elapsed
+	s.Steps += r.Steps
+	c := &r.Counts
+	s.Elections, s.Writes, s.Reads = s.Elections+c.Elections, s.Writes+c.Writes, s.Reads+c.Reads
+	s.Records, s.Pages = s.Records+c.Records, s.Pages+c.PagesCompared
+	s.pass(underLoad, c.ElectionsUnderLoad)
+	s.pass(tailCut, c.TailsCut)
+	s.pass(lostWrite, c.LostWrites)
+	for _, class := range fuzz.Classes() {
+		n := s.Classes[class.String()]
+		n.Injected += c.Injected[class]
+		n.Effective += c.Effective[class]
+		if c.Effective[class] > 0 {
+			n.RunsEffective++
+		}
+		s.Classes[class.String()] = n
+	}
+	if r.Err != nil {
+		s.Failures++
+		text, _, _ := strings.Cut(r.Err.Error(), "\n")
+		s.Failed = append(s.Failed, Failed{r.Seed, r.Oracle(), text, Replay(s.o, r.Seed)})
+	}
+}
+
+func (s *Summary) pass(gate string, times int) {
+	if times > 0 {
+		g := s.Gates[gate]
+		g.Runs++
+		s.Gates[gate] = g
+	}
+}
+
+func (s *Summary) finish(cpu time.Duration) {
+	round := func(x float64) float64 { return math.Round(x*1000) / 1000 }
+	s.SimSeconds, s.CPUSeconds = round(s.simulated.Seconds()), round(cpu.Seconds())
+	for name, g := range s.Gates {
+		g.Ratio = round(float64(g.Runs) / float64(max(1, s.Seeds)))
+		s.Gates[name] = g
+	}
+	for _, n := range s.Classes {
+		if n.RunsEffective > 0 && n.RunsEffective*100 >= s.Seeds {
+			s.ClassesEffective++
+		}
+	}
+}
+
+// Err is what is wrong with the runs, nil if they are clean and prove
+// something.
+func (s *Summary) Err() error {
+	if s.Failures > 0 {
+		return fmt.Errorf("%d of %d seeds failed", s.Failures, s.Seeds)
+	}
+	if h := s.Hashes; h != nil && h.Different > 0 {
+		return fmt.Errorf("%d of %d seeds went differently in a second process: %s", h.Different, h.Compared, h.First)
+	}
+	if s.Seeds < gateSeeds || s.o.Classes != nil || s.o.Mutant != "" {
+		return nil
+	}
+	for _, name := range []string{underLoad, tailCut, lostWrite} {
+		if g := s.Gates[name]; g.Ratio < g.Least {
+			return fmt.Errorf("%s happened in %d of %d runs, want %.0f %%: the runs prove too little", name, g.Runs, s.Seeds, 100*g.Least)
+		}
+	}
+	return nil
+}
+
+// Text is the summary for people.
+func (s *Summary) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seeds %d, failures %d\n%.0f simulated seconds in %.1f CPU seconds, %d steps\n",
+		s.Seeds, s.Failures, s.SimSeconds, s.CPUSeconds, s.Steps)
+	fmt.Fprintf(&b, "elections %d, writes %d, reads %d, records %d, pages compared %d\n", s.Elections, s.Writes, s.Reads, s.Records, s.Pages)
+	for _, name := range []string{underLoad, tailCut, lostWrite} {
+		g := s.Gates[name]
+		fmt.Fprintf(&b, "%-26s in %d runs (%.0f %%)\n", name, g.Runs, 100*g.Ratio)
+	}
+	fmt.Fprintf(&b, "%-26s injected  effective  runs\n", fmt.Sprintf("faults (%d effective)", s.ClassesEffective))
+	for _, c := range fuzz.Classes() {
+		n := s.Classes[c.String()]
+		fmt.Fprintf(&b, "  %-24s %8d  %9d  %4d\n", c, n.Injected, n.Effective, n.RunsEffective)
+	}
+	if h := s.Hashes; h != nil {
+		fmt.Fprintf(&b, "determinism: %d seeds compared with a second process, %d different\n", h.Compared, h.Different)
+	}
+	return b.String()
+}
+
+// traceTail is how many of the last events a failure shows.
+const traceTail = 40
+
+// Story is a failed run: how to see it again, what was broken, what befell it,
+// and its last events.
+func Story(o Options, r *fuzz.Result) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d FAILED: %s\n  again: %s\n%v\nplan:\n", r.Seed, r.Oracle(), Replay(o, r.Seed), r.Err)
+	for _, s := range r.Plan.Steps {
+		fmt.Fprintf(&b, "  %v\n", s)
+	}
+	fmt.Fprintf(&b, "last events:\n")
+	for _, e := range r.Recent[max(0, len(r.Recent)-traceTail):] {
+		fmt.Fprintf(&b, "  %12.6fs %-20s %x %x %x %x\n", time.Duration(e.At).Seconds(), e.Kind, e.A, e.B, e.C, e.D)
+	}
+	return b.String()
+}
