@@ -95,12 +95,18 @@ func (n *node) getTimelines(w http.ResponseWriter, r *http.Request) {
 	http1.WriteJSON(w, list)
 }
 
-// withTimeline finds the timeline that a path names.
+// withTimeline finds the timeline that a path names. One that was attached
+// before this start and is not yet again will be: the answer is to ask later,
+// not that there is no such thing.
 func (n *node) withTimeline(f func(http.ResponseWriter, *http.Request, *attached)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		a, err := n.lookup(r.PathValue("tenant"), r.PathValue("timeline"))
 		if err != nil {
-			http1.WriteError(w, http.StatusNotFound, err)
+			status := http.StatusNotFound
+			if n.comes(r.PathValue("tenant"), r.PathValue("timeline")) {
+				status, err = http.StatusServiceUnavailable, fmt.Errorf("%w yet", err)
+			}
+			http1.WriteError(w, status, err)
 			return
 		}
 		f(w, r, a)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -496,6 +497,35 @@ func TestRestart(t *testing.T) {
 	p.attach(k)
 	p.reaches(s.last())
 	p.checkAll(s)
+}
+
+// TestRestartWithoutTheStore: a pageserver that cannot attach yet what was
+// attached says so by a status that asks to come again, because a server that
+// runs meanwhile is to wait, not to fail. What nobody attached is not found.
+func TestRestartWithoutTheStore(t *testing.T) {
+	w := newWorld(t)
+	s := longScript(t, w, 10)
+	dir := t.TempDir()
+	p := w.run(t, dir)
+	p.attach(newKeeper(t, s, s.last()))
+	p.env.Close()
+	<-p.done
+	away := &world{store: newStore(t)}
+	p = away.run(t, dir)
+	status := func(timeline core.TimelineID) int {
+		err := p.call("GET", fmt.Sprintf("/v1/tenant/%s/timeline/%s/boot?lsn=%s", testTimeline.Tenant, timeline, s.last()), nil, nil)
+		var answer *http1.StatusError
+		if !errors.As(err, &answer) {
+			t.Fatalf("boot of timeline %s: %v", timeline, err)
+		}
+		return answer.Status
+	}
+	if got := status(testTimeline.Timeline); got != http.StatusServiceUnavailable {
+		t.Errorf("status %d of a timeline that is to be attached, want %d", got, http.StatusServiceUnavailable)
+	}
+	if got := status(core.TimelineID{9}); got != http.StatusNotFound {
+		t.Errorf("status %d of an unknown timeline, want %d", got, http.StatusNotFound)
+	}
 }
 
 // TestWaits: a request for an LSN that was not reached waits for it, and says

@@ -221,6 +221,20 @@ func (n *node) remember(id core.TTID, safekeepers []string) error {
 	return nil
 }
 
+// comes tells whether a timeline that is not attached was attached before, so
+// that attachAll is at it.
+func (n *node) comes(tenant, timeline string) bool {
+	var id core.TTID
+	var err, err2 error
+	id.Tenant, err = core.ParseTenantID(tenant)
+	id.Timeline, err2 = core.ParseTimelineID(timeline)
+	if err != nil || err2 != nil {
+		return false
+	}
+	_, err = n.e.FS().Stat(timelineDir(id) + "/" + attachName)
+	return err == nil
+}
+
 // writeFile replaces a file, durably.
 func writeFile(fsys env.FS, dir, name string, b []byte) error {
 	tmp := dir + "/" + name + ".new"
