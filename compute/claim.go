@@ -34,7 +34,7 @@ func Take(ctx context.Context, e env.Env, branch, owner string, takeover bool) (
 		case err != nil:
 			return nil, err
 		case held.Owner != "" && held.Owner != owner && !takeover:
-			return nil, fmt.Errorf("%w: %s has run %s since epoch %d; stop it, or start this one with a take-over", ErrNotOwner, branch, held.Owner, held.Epoch)
+			return nil, fmt.Errorf("%w: %s has run %s since epoch %d; stop it, or start this one with a take-over", ErrNotOwner, held.Owner, branch, held.Epoch)
 		}
 		c = Claim{Owner: owner, Epoch: held.Epoch + 1}
 		return json.Marshal(c)

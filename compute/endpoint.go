@@ -202,6 +202,7 @@ func (ep *Endpoint) release(ctx context.Context) {
 // back by itself.
 func (ep *Endpoint) mayGoOn(ctx context.Context, pause time.Duration, why error) error {
 	ep.note("%v; starting anew", why)
+	ep.env.Log().Warn("the server ended and is started anew", "branch", ep.cfg.Branch, "reason", why, "pause", pause)
 	if err := ep.env.Clock().Sleep(ctx, pause); err != nil {
 		return err
 	}
