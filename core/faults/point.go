@@ -86,6 +86,16 @@ const (
 	IngestTwice    // P09: the receiver ingests records again after a reconnect
 	BootNow        // P10: a boot set has the counters of now, not those of its LSN
 
+	// layers
+	BlockUnchecked   // L01: a block's checksum is not compared
+	ChainOneBlock    // L02: a read does not follow a chain into the block before
+	ChainPastFloor   // L03: a read goes on below the LSNs that it was asked for
+	SharedKind       // L04: a record stored for two pages makes both from nothing, or neither
+	MapImageFirst    // L05: the layer map does not see a delta layer above an image layer
+	MapUnionLeft     // L06: the layer map forgets what half of a tree's layers cover
+	MapEditShared    // L07: a change of a layer map changes the map it was made from
+	MapOverlapUnseen // L08: a layer that overlaps another is taken
+
 	// redo
 	RedoFlipByte         // R01: the last byte of an inserted tuple is wrong
 	RedoDeleteXmax       // R02: a deleted tuple's xmax is off by one
