@@ -52,7 +52,7 @@ func (t *Timeline) loadBase(ctx context.Context) error {
 	if t.ctl == nil {
 		return fmt.Errorf("the base has no control file: %w", env.ErrCorrupt)
 	}
-	t.ingest.counters = countersOf(t.ctl)
+	t.ingest.counters = redo.CountersOf(t.ctl)
 	t.state.counters = []counted{{t.index.LSN, t.ingest.counters}}
 	t.noteHints(t.index.LSN)
 	return nil
@@ -116,35 +116,11 @@ func (t *Timeline) findLayer(k core.Key) *layer.Image {
 	return t.base[i]
 }
 
-// countersOf is the counters of a control file of a cluster that is shut down.
-func countersOf(c *wal.Control) redo.Counters {
-	cp := c.CheckPoint
-	return redo.Counters{
-		NextXID: cp.NextXID, NextOID: cp.NextOID, NextMulti: cp.NextMulti, NextOffset: cp.NextMultiOff,
-		OldestXID: cp.OldestXID, OldestXIDDB: uint32(cp.OldestXIDDB),
-		OldestMulti: cp.OldestMulti, OldestMultiDB: uint32(cp.OldestMultiDB),
-		OldestCommitTs: cp.OldestCommitTs, NewestCommitTs: cp.NewestCommitTs,
-		FullPageWrites: cp.FullPageWrites,
-		Settings: redo.Settings{
-			WALLevel: int32(c.WALLevel), MaxConnections: c.Settings.MaxConnections,
-			MaxWorkers: c.Settings.MaxWorkerProcesses, MaxWALSenders: c.Settings.MaxWALSenders,
-			MaxPreparedXacts: c.Settings.MaxPreparedXacts, MaxLocks: c.Settings.MaxLocksPerXact,
-			WALLogHints: c.WALLogHints, TrackCommitTimestamp: c.TrackCommitTs,
-			DataChecksums: c.ChecksumVersion != 0,
-		},
-	}
-}
-
 // controlAt is the control file with the counters as of a moment. It names no
 // checkpoint: whoever boots of it makes one (wal.ShutdownCheckpoint).
 func controlAt(base *wal.Control, n redo.Counters) *wal.Control {
 	c := *base
-	cp := &c.CheckPoint
-	cp.NextXID, cp.NextOID, cp.NextMulti, cp.NextMultiOff = n.NextXID, n.NextOID, n.NextMulti, n.NextOffset
-	cp.OldestXID, cp.OldestXIDDB = n.OldestXID, core.OID(n.OldestXIDDB)
-	cp.OldestMulti, cp.OldestMultiDB = n.OldestMulti, core.OID(n.OldestMultiDB)
-	cp.OldestCommitTs, cp.NewestCommitTs = n.OldestCommitTs, n.NewestCommitTs
-	cp.FullPageWrites = n.FullPageWrites
+	n.Into(&c.CheckPoint)
 	s := n.Settings
 	c.WALLevel, c.WALLogHints, c.TrackCommitTs = wal.WALLevel(s.WALLevel), s.WALLogHints, s.TrackCommitTimestamp
 	c.Settings = wal.ControlSettings{MaxConnections: s.MaxConnections, MaxWorkerProcesses: s.MaxWorkers,

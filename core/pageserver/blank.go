@@ -25,6 +25,9 @@ type Blank struct {
 	// SegmentSize is wal_segment_size; 0 is the 16 MiB that [Import] insists
 	// on. [ImportBlank] takes any: the simulator's segments are small.
 	SegmentSize uint32
+	// NextMulti is the next multixact, those before it forgotten; 0 is 1, the
+	// first.
+	NextMulti uint32
 }
 
 // A BlankRel is a relation of a Blank: main forks of pages of zeroes.
@@ -32,6 +35,10 @@ type BlankRel struct {
 	Node   core.OID
 	Blocks uint32
 }
+
+// multisPerPage is MULTIXACT_OFFSETS_PER_PAGE
+// (src/backend/access/transam/multixact.c). A Blank has one segment of them.
+const multisPerPage = core.PageSize / 4
 
 // WriteBlank writes the smallest data directory that [Import] takes, without a
 // PostgreSQL: a cluster with a control file, a checkpoint, transaction logs of
@@ -47,6 +54,9 @@ func WriteBlank(f env.FS, b Blank) error {
 	}
 	if b.DB == 0 {
 		b.DB = 5
+	}
+	if b.NextMulti == 0 {
+		b.NextMulti = 1
 	}
 	base := fmt.Sprintf("base/%d", b.DB)
 	for _, dir := range []string{"base", base, "global", "pg_wal", "pg_xact", "pg_multixact",
@@ -68,7 +78,7 @@ func WriteBlank(f env.FS, b Blank) error {
 	files := map[string][]byte{
 		"PG_VERSION": []byte("15\n"), base + "/PG_VERSION": []byte("15\n"),
 		"global/pg_control": boot.Control.Encode(), "global/pg_filenode.map": relmap, base + "/pg_filenode.map": relmap,
-		"pg_xact/0000": zero[:], "pg_multixact/members/0000": zero[:], "pg_multixact/offsets/0000": zero[:],
+		"pg_xact/0000": zero[:], "pg_multixact/members/0000": zero[:], "pg_multixact/offsets/0000": make([]byte, (b.NextMulti/multisPerPage+1)*core.PageSize),
 	}
 	for _, r := range b.Rels {
 		files[fmt.Sprintf("%s/%d", base, r.Node)] = make([]byte, int(r.Blocks)*core.PageSize)
@@ -146,6 +156,6 @@ func blankControl(b Blank) (*wal.Control, error) {
 	c.CatalogVersion = 202209061 // src/include/catalog/catversion.h of 15
 	c.Settings = wal.ControlSettings{MaxConnections: 100, MaxWorkerProcesses: 8, MaxWALSenders: 10, MaxLocksPerXact: 64}
 	c.CheckPoint = wal.CheckPoint{TimelineID: 1, PrevTimelineID: 1, FullPageWrites: true, NextXID: 731, NextOID: 16384,
-		NextMulti: 1, OldestXID: 716, OldestXIDDB: 1, OldestMulti: 1, OldestMultiDB: 1}
+		NextMulti: b.NextMulti, OldestXID: 716, OldestXIDDB: 1, OldestMulti: 1, OldestMultiDB: 1}
 	return c, nil
 }

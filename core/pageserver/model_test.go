@@ -31,9 +31,15 @@ var heapRel = core.Rel{Spc: 1663, DB: 5, Node: 16384}
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	src := at(t, t.TempDir(), nil)
-	err := pageserver.WriteBlank(src.FS(), pageserver.Blank{SystemID: testSystem, LSN: core.DefaultSegmentSize + 4096,
+	return worldOf(t, pageserver.Blank{SystemID: testSystem, LSN: core.DefaultSegmentSize + 4096,
 		Rels: []pageserver.BlankRel{{Node: 16384, Blocks: 3}, {Node: 16385}}})
+}
+
+// worldOf is an imported Blank.
+func worldOf(t testing.TB, b pageserver.Blank) *world {
+	t.Helper()
+	src := at(t, t.TempDir(), nil)
+	err := pageserver.WriteBlank(src.FS(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
