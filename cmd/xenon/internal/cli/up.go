@@ -114,8 +114,10 @@ func (stopCommand) Run(g *Globals) error {
 	if pid == 0 {
 		return g.Result(map[string]any{"stopped": false}, "no xenon runs in "+dir+"\n")
 	}
-	if err := ctl.Call(context.Background(), dir, "POST", "/stop", struct{}{}, nil); err != nil && home.Holder(dir) != 0 {
-		return err
+	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	if err := ctl.Call(ctx, dir, "POST", "/stop", struct{}{}, nil); err != nil && home.Holder(dir) != 0 {
+		return fmt.Errorf("xenon with pid %d takes no order: %w", pid, err)
 	}
 	if err := awaitEnd(dir); err != nil {
 		return err

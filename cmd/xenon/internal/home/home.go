@@ -161,10 +161,10 @@ func take(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w; choose another with --dir DIR", dir, err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
 		pid := readPID(f)
 		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 			return nil, InUseError{Dir: dir, PID: pid}
 		}
 		return nil, fmt.Errorf("lock %s: %w", name, err)
@@ -186,14 +186,16 @@ func readPID(f *os.File) int {
 	return pid
 }
 
-// Holder is the pid of the process that holds dir, or 0 if nobody does.
+// Holder is the pid of the process that holds dir, or 0 if nobody does. It
+// takes no lock to find out: one who starts meanwhile is not disturbed.
 func Holder(dir string) int {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0)
+	f, err := os.Open(filepath.Join(dir, lockName))
 	if err != nil {
 		return 0
 	}
 	defer f.Close()
-	if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil {
+	lock := unix.Flock_t{Type: unix.F_RDLCK}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lock); err != nil || lock.Type == unix.F_UNLCK {
 		return 0
 	}
 	return readPID(f)

@@ -91,3 +91,27 @@ func TestFind(t *testing.T) {
 	check("", filepath.Join(root, "env"))
 	check(filepath.Join(root, "flag"), filepath.Join(root, "flag"))
 }
+
+// Asking who holds a directory is no reason for another to be refused it.
+func TestHolderDisturbsNobody(t *testing.T) {
+	dir := t.TempDir()
+	asked := make(chan struct{})
+	defer close(asked)
+	go func() {
+		for {
+			select {
+			case <-asked:
+				return
+			default:
+				home.Holder(dir)
+			}
+		}
+	}()
+	for range 200 {
+		h, err := home.Open(dir, 15)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Close()
+	}
+}
