@@ -9,12 +9,17 @@ import (
 	"xenon/core/env"
 )
 
-// An image layer, format version 0. Integers are little-endian, keys are their
-// 18 bytes.
+// A layer file, format version 0. Integers are little-endian, but for those in
+// keys, which are ordered as bytes.
 //
 //	header   128 bytes   what the layer is
-//	blocks               data blocks, then index leaves, then the index root
+//	blocks               data blocks and index leaves, then the index root
 //	footer    64 bytes   where the root is
+//
+// A file is a table of sorted values. The key of an image layer's table is the
+// 18 bytes of a [core.Key], the value is the key's; the key of a delta layer's
+// table is those 18 bytes and 8 of the LSN, big-endian, and value.go has its
+// values.
 //
 // A stored block is its bytes (as they are, or one zstd frame), a codec byte
 // and a CRC-32C. A data block holds sorted values: a count, a directory of
@@ -23,31 +28,36 @@ import (
 // index has two levels: the root's entries are leaves, the leaves' entries are
 // data blocks.
 const (
-	// Version is the format that this code writes and the only one it reads.
-	Version = 0
+	// FormatVersion is the format that this code writes and the only one it reads.
+	FormatVersion = 0
 
 	headerSize  = 128
 	footerSize  = 64
-	trailerSize = 5  // codec, CRC
-	dirEntry    = 22 // key, end of the value from the first value's begin
-	indexEntry  = 34 // key, offset, stored, raw
+	trailerSize = 5 // codec, CRC
+
+	imageWidth = core.KeySize     // of a key in the table of an image layer
+	deltaWidth = core.KeySize + 8 // of one in the table of a delta layer
+	dirEnd     = 4                // beside the key in a directory: end of the value from the first value's begin
+	handleSize = 16               // beside the key in an index: offset, stored, raw
 
 	// blockTarget is the raw size at which a block is closed: four pages. A
 	// bigger one compresses better, and makes a cold page dearer.
 	blockTarget = 32 << 10
 	// MaxValue bounds one value, and with it what a reader allocates.
 	MaxValue    = 64 << 20
-	maxBlockRaw = MaxValue + blockTarget + 4 + dirEntry
+	maxBlockRaw = MaxValue + blockTarget
 
 	codecRaw  = 0
 	codecZstd = 1
 )
 
 var (
-	headerMagic = [8]byte{'X', 'E', 'N', 'O', 'N', 'I', 'M', 'G'}
+	imageMagic  = [8]byte{'X', 'E', 'N', 'O', 'N', 'I', 'M', 'G'}
+	deltaMagic  = [8]byte{'X', 'E', 'N', 'O', 'N', 'D', 'L', 'T'}
 	footerMagic = [4]byte{'X', 'E', 'N', 'D'}
 	castagnoli  = crc32.MakeTable(crc32.Castagnoli)
 	le          = binary.LittleEndian
+	be          = binary.BigEndian
 )
 
 // corrupt is an error that names the layer and the place in it.
@@ -55,28 +65,52 @@ func corrupt(layer string, off int64, format string, args ...any) error {
 	return fmt.Errorf("layer %s at byte %d: %s: %w", layer, off, fmt.Sprintf(format, args...), env.ErrCorrupt)
 }
 
-func encodeHeader(id ImageID) (b [headerSize]byte) {
-	copy(b[0:], headerMagic[:])
-	le.PutUint16(b[8:], Version)
+// An identity is what a header says: whose layer it is, and of what.
+type identity struct {
+	core.TTID
+	Shard core.ShardID
+	Extent
+}
+
+func (id identity) String() string {
+	return fmt.Sprintf("%s of %s shard %s", id.Name(), id.TTID, id.Shard)
+}
+
+// width is the size of a key in the layer's table.
+func (id identity) width() int {
+	if id.Delta {
+		return deltaWidth
+	}
+	return imageWidth
+}
+
+func encodeHeader(id identity) (b [headerSize]byte) {
+	magic := imageMagic
+	if id.Delta {
+		magic = deltaMagic
+		le.PutUint64(b[96:], uint64(id.LSNs.End))
+	}
+	copy(b[0:], magic[:])
+	le.PutUint16(b[8:], FormatVersion)
 	le.PutUint16(b[10:], headerSize)
 	b[12], b[13] = id.Shard.Number, id.Shard.Count
 	copy(b[16:], id.Tenant[:])
 	copy(b[32:], id.Timeline[:])
 	copy(b[48:], id.Keys.Start[:])
 	copy(b[66:], id.Keys.End[:])
-	le.PutUint64(b[88:], uint64(id.LSN))
+	le.PutUint64(b[88:], uint64(id.LSNs.Start))
 	le.PutUint32(b[124:], crc32.Checksum(b[:124], castagnoli))
 	return b
 }
 
 // decodeHeader returns what the layer is and the header's CRC, which every
 // block's CRC starts from.
-func decodeHeader(name string, b []byte) (id ImageID, seed uint32, err error) {
-	if len(b) < headerSize || [8]byte(b[:8]) != headerMagic {
-		return id, 0, corrupt(name, 0, "not an image layer")
+func decodeHeader(name string, b []byte) (id identity, seed uint32, err error) {
+	if len(b) < headerSize || [8]byte(b[:8]) != imageMagic && [8]byte(b[:8]) != deltaMagic {
+		return id, 0, corrupt(name, 0, "neither an image nor a delta layer")
 	}
-	if v := le.Uint16(b[8:]); v != Version {
-		return id, 0, fmt.Errorf("layer %s has format version %d, this program reads version %d: use the program that wrote it, or `xenon export`", name, v, Version)
+	if v := le.Uint16(b[8:]); v != FormatVersion {
+		return id, 0, fmt.Errorf("layer %s has format version %d, this program reads version %d: use the program that wrote it, or `xenon export`", name, v, FormatVersion)
 	}
 	seed = le.Uint32(b[124:])
 	if got := crc32.Checksum(b[:124], castagnoli); got != seed {
@@ -87,7 +121,11 @@ func decodeHeader(name string, b []byte) (id ImageID, seed uint32, err error) {
 	copy(id.Timeline[:], b[32:])
 	copy(id.Keys.Start[:], b[48:])
 	copy(id.Keys.End[:], b[66:])
-	id.LSN = core.LSN(le.Uint64(b[88:]))
+	lsn := core.LSN(le.Uint64(b[88:]))
+	id.LSNs = LSNRange{lsn, lsn + 1}
+	if id.Delta = [8]byte(b[:8]) == deltaMagic; id.Delta {
+		id.LSNs.End = core.LSN(le.Uint64(b[96:]))
+	}
 	return id, seed, nil
 }
 
@@ -133,7 +171,7 @@ func (f footer) encode() (b [footerSize]byte) {
 	le.PutUint32(b[28:], f.leaves)
 	le.PutUint32(b[32:], f.seed)
 	le.PutUint64(b[40:], uint64(f.size))
-	le.PutUint16(b[48:], Version)
+	le.PutUint16(b[48:], FormatVersion)
 	le.PutUint32(b[56:], crc32.Checksum(b[:56], castagnoli))
 	copy(b[60:], footerMagic[:])
 	return b
