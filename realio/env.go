@@ -116,7 +116,9 @@ func (e *Env) Rand(string) *mrand.Rand {
 // Context ends when the Env is closed.
 func (e *Env) Context() context.Context { return e.ctx }
 
-// Go starts a goroutine. After Close it starts nothing.
+// Go starts a goroutine. While Close waits for tasks, those that they start run
+// as well, under a context that has ended: whoever waits for one would wait for
+// ever otherwise. After that it starts nothing.
 func (e *Env) Go(name string, f func(ctx context.Context)) {
 	if !e.enter(name) {
 		return
@@ -128,11 +130,11 @@ func (e *Env) Go(name string, f func(ctx context.Context)) {
 	}()
 }
 
-// enter counts a task in, unless the Env is closed.
+// enter counts a task in, unless the Env is closed and none runs any more.
 func (e *Env) enter(name string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed {
+	if e.closed && len(e.names) == 0 {
 		return false
 	}
 	e.names[name]++

@@ -110,3 +110,22 @@ func TestCloseTakesConnections(t *testing.T) {
 	}
 	e.Go("late", func(context.Context) { t.Error("a task started after Close") })
 }
+
+// TestCloseDuringStart: a task that starts others while the environment is
+// being closed, and waits for them, ends.
+func TestCloseDuringStart(t *testing.T) {
+	e := newEnv(t)
+	ended := make(chan error, 1)
+	e.Go("starter", func(ctx context.Context) {
+		<-ctx.Done()
+		g := xsync.NewGroup(ctx, e)
+		g.Go("started late", func(ctx context.Context) error { return xsync.Cause(ctx) })
+		ended <- g.Wait()
+	})
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; !errors.Is(err, realio.ErrClosed) {
+		t.Errorf("the group ended with %v", err)
+	}
+}
