@@ -39,6 +39,7 @@ type cluster struct {
 	rand   *rand.Rand
 	bucket *diskdrv.Bucket
 	conf   consensus.Configuration
+	made   any // what the safekeepers' timeline was created with
 	sks    []*netsim.Proc
 	ps     *netsim.Proc
 	hosts  [2]*computeHost
@@ -124,8 +125,8 @@ func (c *cluster) create(ctx context.Context, e env.Env) error {
 	}
 	req := pageserver.AttachRequest{Timeline: ttid.Timeline}
 	for _, m := range c.conf.Members {
-		body := safekeeper.NewCreation(ttid, c.conf, identity(), im.Index.LSN, im.WAL)
-		if err := insist(ctx, e, m.Addr(), "/v1/tenant/timeline", body); err != nil {
+		c.made = safekeeper.NewCreation(ttid, c.conf, identity(), im.Index.LSN, im.WAL)
+		if err := insist(ctx, e, m.Addr(), "/v1/tenant/timeline", c.made); err != nil {
 			return err
 		}
 		req.Safekeepers = append(req.Safekeepers, m.Addr())

@@ -351,3 +351,55 @@ func TestStoreGone(t *testing.T) {
 		t.Errorf("it ends with %v", h.ended)
 	}
 }
+
+// TestSafekeepersLostEverything is beyond what may fail: a majority comes back
+// with empty disks, and the timeline is created on them again. No server may
+// start then, because the pageserver has what they lost.
+func TestSafekeepersLostEverything(t *testing.T) {
+	l := newLife(t, 21)
+	h := l.hosts[0]
+	l.working(h)
+	h.ep.Stop()
+	l.stopped(h, time.Minute)
+	l.pass(5 * time.Second) // the pageserver has it all
+	for i, p := range l.sks {
+		p.Kill()
+		if err := p.Do(time.Minute, func(_ context.Context, e env.Env) error { return wipe(e.FS(), ".") }); err != nil {
+			t.Fatal(err)
+		}
+		l.startSK(i)
+		l.in(func(ctx context.Context, e env.Env) error {
+			return insist(ctx, e, l.conf.Members[i].Addr(), "/v1/tenant/timeline", l.made)
+		})
+	}
+	acks := l.ledger.commits
+	h.start()
+	l.until("refusal", time.Minute, func() bool { return strings.Contains(h.status().Note, "the branch is whole only up to") })
+	l.pass(time.Minute)
+	if s := h.status(); s.Starts != 0 || l.ledger.commits != acks {
+		t.Errorf("%d commits on a history that lost %d: %+v", l.ledger.commits-acks, acks, s)
+	}
+}
+
+// wipe empties a directory.
+func wipe(f env.FS, dir string) error {
+	entries, err := f.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := dir + "/" + e.Name
+		if dir == "." {
+			path = e.Name
+		}
+		if e.Dir {
+			if err := wipe(f, path); err != nil {
+				return err
+			}
+		}
+		if err := f.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}

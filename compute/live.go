@@ -70,6 +70,10 @@ func (l *life) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// From here on set.Prev is exact: safekeepers refuse WAL with another link.
+	if set.Last > led.Start {
+		return ahead(set)
+	}
 	launch, err := l.trees(ctx, set)
 	if err != nil {
 		return err
@@ -81,6 +85,15 @@ func (l *life) begin(ctx context.Context) error {
 	}
 	ep.say(func(s *Status) { s.Server = l.server; s.Starts++ })
 	return l.ready(ctx)
+}
+
+// ahead is why no server starts below what the pageserver has. Nothing above
+// the place where a majority elected us can be committed but by a successor,
+// which is found out soon; or the safekeepers have lost what they promised, and
+// a server here would write another history over one that is served.
+func ahead(set *bootset.Set) error {
+	return fmt.Errorf("the pageserver has WAL up to %s, a majority of the safekeepers up to %s only: "+
+		"another compute has just written it, or they have lost it and the branch is whole only up to there", set.Last, set.LSN)
 }
 
 // trees makes the two directories of a server that starts with set, and gives

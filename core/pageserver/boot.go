@@ -18,7 +18,7 @@ func (t *Timeline) Boot(lsn core.LSN) (*bootset.Set, error) {
 	if lsn < t.index.LSN || lsn > last.LSN {
 		return nil, fmt.Errorf("%w: boot at %s, timeline %s has %s to %s", ErrBadLSN, lsn, t.id, t.index.LSN, last.LSN)
 	}
-	set := &bootset.Set{LSN: lsn, SystemID: t.index.SystemID, Major: t.index.Major, SegmentSize: t.index.SegmentSize}
+	set := &bootset.Set{LSN: lsn, Last: last.LSN, SystemID: t.index.SystemID, Major: t.index.Major, SegmentSize: t.index.SegmentSize}
 	switch lsn {
 	case last.LSN:
 		set.Prev = last.Prev

@@ -20,6 +20,9 @@ type Set struct {
 	// LSN is not the end of the last record that the pageserver has, nor its
 	// base.
 	Prev core.LSN `json:"prev_lsn"`
+	// Last is the end of the last record that the pageserver has. Above LSN it
+	// is of a history that does not end there.
+	Last core.LSN `json:"last_record_lsn"`
 
 	SystemID    uint64 `json:"system_id"`
 	Major       int    `json:"pg_version"`
