@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -229,6 +230,32 @@ func (in *installation) attach(ctx context.Context, b branch.Branch) error {
 		return fmt.Errorf("attach branch %s to the pageserver: %w", b.Name, err)
 	}
 	return nil
+}
+
+// attachAll makes the pageserver serve every branch.
+func (in *installation) attachAll(ctx context.Context) error {
+	all, err := branch.List(ctx, in.env)
+	if err != nil {
+		return err
+	}
+	for _, b := range all {
+		if err := in.attach(ctx, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attachAgain is attachAll for a pageserver that was started anew: with its
+// directory it may have lost what it knew. It tries until ctx ends.
+func (in *installation) attachAgain(ctx context.Context) {
+	for in.attachAll(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(restartMin):
+		}
+	}
 }
 
 // An importResult tells people what an import did.

@@ -243,14 +243,8 @@ func (in *installation) bringUp(ctx context.Context) error {
 	if err := in.ensureMain(ctx); err != nil {
 		return err
 	}
-	all, err := branch.List(ctx, in.env)
-	if err != nil {
+	if err := in.attachAll(ctx); err != nil {
 		return err
-	}
-	for _, b := range all {
-		if err := in.attach(ctx, b); err != nil {
-			return err
-		}
 	}
 	// Nothing else runs on this directory: its lock is ours. Whoever the
 	// endpoint's register names was killed, and may have another name.
@@ -290,7 +284,7 @@ func (in *installation) startRoles(ctx context.Context) error {
 	for _, m := range in.layout.Safekeepers {
 		c := role.Safekeeper{Dir: in.home.Path(fmt.Sprintf("safekeeper-%d", m.ID))}
 		c.NodeID, c.Listen = m.ID, m.Listen
-		t, err := in.keepRole(fmt.Sprintf("safekeeper-%d", m.ID), "safekeeper", c, c.Run)
+		t, err := in.keepRole(fmt.Sprintf("safekeeper-%d", m.ID), "safekeeper", c, c.Run, nil)
 		if err != nil {
 			return err
 		}
@@ -298,7 +292,7 @@ func (in *installation) startRoles(ctx context.Context) error {
 	}
 	c := role.Pageserver{Dir: in.home.Path("pageserver-1"), Remote: role.Remote{LocalPath: in.objects()}}
 	c.ID, c.Listen = 1, in.layout.Pageserver
-	t, err := in.keepRole("pageserver-1", "pageserver", c, c.Run)
+	t, err := in.keepRole("pageserver-1", "pageserver", c, c.Run, in.attachAgain)
 	if err != nil {
 		return err
 	}
@@ -312,8 +306,8 @@ func (in *installation) startRoles(ctx context.Context) error {
 }
 
 // keepRole keeps a role running: here, or as a process with its configuration
-// in DIR/conf.
-func (in *installation) keepRole(name, kind string, c any, here func(context.Context, *slog.Logger) error) (*task, error) {
+// in DIR/conf. again, if there is one, runs beside every start but the first.
+func (in *installation) keepRole(name, kind string, c any, here func(context.Context, *slog.Logger) error, again func(context.Context)) (*task, error) {
 	f := func(ctx context.Context, t *task) error { return here(ctx, in.opts.Log) }
 	if in.opts.Processes {
 		file, err := in.writeConf(name, c)
@@ -324,7 +318,7 @@ func (in *installation) keepRole(name, kind string, c any, here func(context.Con
 			return in.spawn.child(ctx, t, in.home.Path("log", name+".log"), []string{"run", kind, "--config", file}, nil)
 		}
 	}
-	t := keep(in.ctx, in.opts.Log, name, f)
+	t := keep(in.ctx, in.opts.Log, name, besideRestarts(f, again))
 	in.mu.Lock()
 	in.tasks[name] = t
 	in.mu.Unlock()
@@ -332,6 +326,20 @@ func (in *installation) keepRole(name, kind string, c any, here func(context.Con
 }
 
 // awaitTasks waits until nothing runs any more.
+// besideRestarts makes again run while f does, except the first time.
+func besideRestarts(f func(context.Context, *task) error, again func(context.Context)) func(context.Context, *task) error {
+	first := true
+	return func(ctx context.Context, t *task) error {
+		if !first && again != nil {
+			ctx, stop := context.WithCancel(ctx)
+			defer stop()
+			go again(ctx)
+		}
+		first = false
+		return f(ctx, t)
+	}
+}
+
 func (in *installation) awaitTasks() {
 	in.mu.Lock()
 	var tasks []*task
