@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -44,6 +45,9 @@ func (c pageGet) Run(g *Globals) error {
 	}
 	req.NotModifiedSince = req.LSN
 	page, err := c.fetch(s.Pageservers[0].Listen, core.TTID{Tenant: b.Tenant, Timeline: b.Timeline}, req)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return c.tooLate(g, b, req.LSN)
+	}
 	if err != nil {
 		return err
 	}
@@ -52,6 +56,20 @@ func (c pageGet) Run(g *Globals) error {
 	}
 	_, err = g.Stdout.Write(page)
 	return err
+}
+
+// tooLate says how far the pageserver has come that did not answer in time.
+func (c pageGet) tooLate(g *Globals, b ctl.Branch, lsn core.LSN) error {
+	s, err := askStatus(g)
+	if err != nil {
+		return err
+	}
+	for _, t := range s.Pageservers[0].Timelines {
+		if t.Timeline == b.Timeline {
+			return fmt.Errorf("no page as of %s within %v: the pageserver has branch %s up to %s, and is %s", lsn, c.Wait, c.Branch, t.LastRecordLSN, t.State)
+		}
+	}
+	return fmt.Errorf("no page as of %s within %v: the pageserver does not know branch %s", lsn, c.Wait, c.Branch)
 }
 
 func findBranch(s ctl.Status, name string) (ctl.Branch, error) {

@@ -80,7 +80,7 @@ func decode(b []byte, into any) error {
 		first := strict.Errors[0]
 		line, _ := first.Position()
 		key := strings.Join(first.Key(), ".")
-		return unknownError{key: key, line: line, nearest: Nearest(key, keys(reflect.TypeOf(into), ""))}
+		return unknownError{key: key, line: line, nearest: nearestKey(key, keys(reflect.TypeOf(into), ""))}
 	}
 	var bad *toml.DecodeError
 	if errors.As(err, &bad) {
@@ -114,6 +114,22 @@ func keys(t reflect.Type, prefix string) []string {
 		out = append(out, keys(f.Type, prefix+name+".")...)
 	}
 	return out
+}
+
+// nearestKey is the dotted key that key most likely means. A key of an inline
+// table is known by its last part alone.
+func nearestKey(key string, all []string) string {
+	if n := Nearest(key, all); n != "" {
+		return n
+	}
+	var parts []string
+	for _, k := range all {
+		parts = append(parts, k[strings.LastIndexByte(k, '.')+1:])
+	}
+	if i := slices.Index(parts, Nearest(key, parts)); i >= 0 {
+		return all[i]
+	}
+	return ""
 }
 
 // Nearest is the word of choices that s most likely means, or "".

@@ -33,6 +33,7 @@ func TestLoad(t *testing.T) {
 		{name: "an inline table", settings: []string{"limits={disk_limit = 5}"}, want: config{Limits: limits{5}}},
 		{name: "a misspelt key", file: "id = 1\nlissten = 'a'\n", err: "line 2: unknown key lissten: did you mean listen?"},
 		{name: "a misspelt key in a table", file: "[limits]\ndisc_limit = 1\n", err: "did you mean limits.disk_limit?"},
+		{name: "a misspelt key in an inline table", settings: []string{"limits={disc_limit = 1}"}, err: "did you mean limits.disk_limit?"},
 		{name: "a misspelt setting", settings: []string{"lissten=a"}, err: "did you mean listen?"},
 		{name: "a wrong type", file: "id = 'three'\n", err: "line 1"},
 		{name: "no value", settings: []string{"listen"}, err: "want key=value"},
