@@ -139,28 +139,10 @@ func (in *installation) start() {
 }
 
 func (in *installation) tryStart() error {
-	args := append([]string{"up", "--dir", in.dir}, in.args...)
-	in.up = exec.Command(bin(in.t), args...)
-	in.log = &bytes.Buffer{}
-	in.up.Stderr = in.log
-	out, err := in.up.StdoutPipe()
+	ready, err := in.launch()
 	if err != nil {
 		return err
 	}
-	if err := in.up.Start(); err != nil {
-		return err
-	}
-	in.done = make(chan error, 1)
-	ready := make(chan string, 1)
-	go func() {
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			if url, ok := strings.CutPrefix(lines.Text(), "ready "); ok {
-				ready <- url
-			}
-		}
-		in.done <- in.up.Wait()
-	}()
 	select {
 	case in.url = <-ready:
 		in.id()
@@ -173,6 +155,33 @@ func (in *installation) tryStart() error {
 		in.up.Process.Kill()
 		return fmt.Errorf("xenon up was not ready after %v\n%s", patience, in.log)
 	}
+}
+
+// launch runs up; the channel gives the URL once it is ready.
+func (in *installation) launch() (<-chan string, error) {
+	args := append([]string{"up", "--dir", in.dir}, in.args...)
+	in.up = exec.Command(bin(in.t), args...)
+	in.log = &bytes.Buffer{}
+	in.up.Stderr = in.log
+	out, err := in.up.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := in.up.Start(); err != nil {
+		return nil, err
+	}
+	in.done = make(chan error, 1)
+	ready := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if url, ok := strings.CutPrefix(lines.Text(), "ready "); ok {
+				ready <- url
+			}
+		}
+		in.done <- in.up.Wait()
+	}()
+	return ready, nil
 }
 
 // await waits for up to end and returns its exit status.
