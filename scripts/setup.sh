@@ -18,7 +18,10 @@ check_go() {
 	command -v go >/dev/null 2>&1 ||
 		die "xenon needs Go $want_go or newer: none found in PATH (https://go.dev/doc/install)"
 	local have
-	have=$(go env GOVERSION 2>/dev/null) || die "xenon needs Go $want_go or newer: 'go env GOVERSION' fails"
+	# Outside of the module an older Go only tells its version; inside, it
+	# fetches a newer one if it may, and fails if not.
+	have=$(go env GOVERSION 2>/dev/null) || have=$(cd / && go env GOVERSION 2>/dev/null) ||
+		die "xenon needs Go $want_go or newer: 'go env GOVERSION' fails"
 	have=${have#go}
 	at_least "${have%%[!0-9.]*}" "$want_go" ||
 		die "xenon needs Go $want_go or newer: this is go$have (https://go.dev/doc/install)"
@@ -47,22 +50,50 @@ as_root() {
 	fi
 }
 
+# A new PostgreSQL package of Debian's makes a cluster of its own and starts it,
+# unless this file says otherwise. xenon needs none, so none is made; what the
+# file said before, it says again afterwards.
+cluster_conf=/etc/postgresql-common/createcluster.conf
+saved=$cluster_conf.before-xenon
+
+no_cluster() {
+	as_root mkdir -p "${cluster_conf%/*}"
+	if [ -e "$saved" ]; then : # an installation was interrupted
+	elif [ -e "$cluster_conf" ]; then as_root mv "$cluster_conf" "$saved"
+	fi
+	trap clusters_again EXIT
+	printf 'create_main_cluster = false\n' | as_root tee "$cluster_conf" >/dev/null
+}
+
+clusters_again() {
+	if [ -e "$saved" ]; then as_root mv "$saved" "$cluster_conf"
+	elif [ -e "$cluster_conf.ucf-dist" ]; then as_root mv "$cluster_conf.ucf-dist" "$cluster_conf"
+	else as_root rm -f "$cluster_conf"
+	fi
+	trap - EXIT
+}
+
 install() {
-	local packages=("$@")
+	local packages=("$@") log p
 	command -v apt-get >/dev/null 2>&1 ||
 		die "xenon needs ${packages[*]}$(other_major): no apt-get here, install them by hand, or point XENON_PG_BIN at the binaries of PostgreSQL $pg_major"
 	printf 'Will install with apt-get: %s%s\n' "${packages[*]}" "$(other_major)"
-	case " ${packages[*]} " in *" postgresql-$pg_major "*)
-		# Debian's package makes and starts a cluster of its own; xenon does
-		# not need it, so none is made where none exists.
-		if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
-			as_root mkdir -p /etc/postgresql-common
-			printf 'create_main_cluster = false\nstart_conf = manual\n' |
-				as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
-		fi ;;
-	esac
-	as_root apt-get update -q
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}"
+	as_root true
+	no_cluster
+	log=$(mktemp)
+	as_root apt-get update -q >"$log" 2>&1 || cat "$log" >&2
+	for p in "${packages[@]}"; do
+		apt-cache show "$p" >/dev/null 2>&1 ||
+			die "xenon needs $p$(other_major): apt-get knows no such package; install it by hand (PostgreSQL: https://apt.postgresql.org), or point XENON_PG_BIN at the binaries of PostgreSQL $pg_major"
+	done
+	if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}" >"$log" 2>&1; then
+		cat "$log" >&2
+		rm -f "$log"
+		die "apt-get could not install ${packages[*]}: see above"
+	fi
+	rm -f "$log"
+	clusters_again
+	printf 'Installed: %s\n' "${packages[*]}"
 }
 
 what=${1:-run}
