@@ -151,7 +151,7 @@ func (s *session) dial(ctx context.Context, m consensus.Member) (*wire.Client, e
 	ctx, cancel := xsync.WithTimeout(ctx, s.env, consensus.Silence)
 	defer cancel()
 	client, err := wire.Connect(ctx, s.env, m.Addr(), wire.ClientConfig{
-		ApplicationName: "walproposer", TTID: s.p.cfg.TTID, Timeout: consensus.Silence,
+		ApplicationName: "walproposer", TTID: s.p.cfg.TTID, Timeout: consensus.Silence, Limit: wire.ProposerLimit,
 	})
 	if err != nil {
 		return nil, err

@@ -153,7 +153,7 @@ func (n *Node) Serve(ctx context.Context, l net.Listener) error {
 }
 
 func (n *Node) servePG(ctx context.Context, c net.Conn) {
-	s, err := wire.Accept(c, 0)
+	s, err := wire.Accept(c, wire.ProposerLimit)
 	if err == nil {
 		err = s.Serve(ctx, n.command)
 	}

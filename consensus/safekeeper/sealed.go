@@ -21,8 +21,10 @@ import (
 //	body
 //	4 bytes  CRC-32C of all before it, little-endian
 const (
-	sealedHead    = 16
-	sealedMax     = 4 << 20 // no body is longer
+	sealedHead = 16
+	// No body is longer: a control file with the longest history that goes
+	// over the wire (wire.ProposerLimit), each term with its place as JSON.
+	sealedMax     = 96 << 20
 	sealedVersion = 0
 )
 

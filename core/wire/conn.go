@@ -14,6 +14,11 @@ const (
 	// DefaultLimit is the longest message body a connection takes unless told
 	// otherwise: a message with consensus.MaxAppend bytes of WAL fits well.
 	DefaultLimit = 256 << 10
+	// ProposerLimit is the limit between proposers and safekeepers: a term
+	// history goes into one message, 16 bytes for each time that a server was
+	// ever started, and a million of those is a start every five seconds for
+	// two months.
+	ProposerLimit = 16<<20 + DefaultLimit
 
 	firstBuffer  = 8 << 10 // grows with what the peer really sends
 	frameHeader  = 5       // type byte and length, which counts itself
