@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	mrand "math/rand/v2"
-	"runtime"
 	"runtime/pprof"
 	"slices"
 	"sync"
@@ -74,7 +73,7 @@ func New(o Options) *Env {
 	e := &Env{
 		opts:  o,
 		fs:    openDirFS(o.Root),
-		cpu:   make(chan struct{}, runtime.GOMAXPROCS(0)),
+		cpu:   make(chan struct{}, cores()),
 		names: make(map[string]int),
 	}
 	e.clock.env = e

@@ -13,6 +13,7 @@ import (
 	"xenon/cmd/xenon/internal/conf"
 	"xenon/cmd/xenon/internal/ctl"
 	"xenon/cmd/xenon/internal/role"
+	"xenon/realio"
 )
 
 type runCommand struct {
@@ -41,8 +42,9 @@ func logger(g *Globals) *slog.Logger {
 	return slog.New(slog.NewTextHandler(g.Stderr, nil))
 }
 
-// untilSignal is a context that ends with SIGINT or SIGTERM.
+// untilSignal begins a role; its context ends with SIGINT or SIGTERM.
 func untilSignal() (context.Context, context.CancelFunc) {
+	realio.Widen()
 	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 }
 

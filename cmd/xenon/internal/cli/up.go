@@ -14,6 +14,7 @@ import (
 	"xenon/cmd/xenon/internal/ctl"
 	"xenon/cmd/xenon/internal/home"
 	"xenon/cmd/xenon/internal/up"
+	"xenon/realio"
 )
 
 // upFlags are what both up and demo take.
@@ -57,6 +58,7 @@ func runUp(g *Globals, f upFlags, ready func(dir, url string) error) error {
 	if os.Getenv("XENON_DEBUG") != "" {
 		level = slog.LevelDebug
 	}
+	realio.Widen()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
