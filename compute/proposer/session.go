@@ -50,6 +50,8 @@ func (p *Proposer) runSession(ctx context.Context, above core.Term) error {
 	s.timer = p.env.Clock().AfterFunc(1<<50, s.tick)
 	p.mu.Lock()
 	p.sess = s
+	// A session before may have been elected, though never shown to be level.
+	p.wal.reset(0)
 	p.mu.Unlock()
 	for i := range s.peers {
 		s.group.Go("proposer to safekeeper", func(ctx context.Context) error { return s.serve(ctx, i) })
