@@ -168,13 +168,11 @@ func (in *installation) keepWAL(branch string) stretch {
 // and returns the rows.
 func (in *installation) psql(branch string, statements ...string) string {
 	in.t.Helper()
-	args := []string{"psql", branch, "-c", `\pset format unaligned`, "-c", `\pset tuples_only`}
+	args := []string{"psql", branch, "-c", `\set QUIET on`, "-c", `\pset format unaligned`, "-c", `\pset tuples_only`}
 	for _, s := range statements {
 		args = append(args, "-c", s)
 	}
-	out := in.must(args...)
-	_, rows, _ := strings.Cut(out, "Tuples only is on.\n")
-	return strings.TrimSpace(rows)
+	return strings.TrimSpace(in.must(args...))
 }
 
 // killPostmaster ends the server of a branch and waits for the next one.

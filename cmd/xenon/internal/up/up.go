@@ -246,6 +246,13 @@ func (in *installation) bringUp(ctx context.Context) error {
 	if err := in.attachAll(ctx); err != nil {
 		return err
 	}
+	// Making main took a while: somebody may have the port by now.
+	if err := in.layout.choosePort(in.opts.Listen, in.opts.Port); err != nil {
+		return err
+	}
+	if err := in.layout.save(in.home); err != nil {
+		return err
+	}
 	// Nothing else runs on this directory: its lock is ours. Whoever the
 	// endpoint's register names was killed, and may have another name.
 	e, err := in.startEndpoint(ctx, startRequest{Branch: branch.Main, Port: in.layout.Port, Takeover: true})
