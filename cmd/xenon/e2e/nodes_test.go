@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"fmt"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -129,7 +128,7 @@ func startBench(t *testing.T, in *installation, clients, seconds int) func() int
 			t.Fatalf("pgbench: %v\n%s", r.err, r.out)
 		}
 		n, _ := strconv.Atoi(string(done[1]))
-		fmt.Printf("pgbench: %d transactions in %d s\n", n, seconds)
+		t.Logf("pgbench: %d transactions in %d s", n, seconds)
 		return n
 	}
 }
