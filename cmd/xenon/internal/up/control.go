@@ -101,7 +101,7 @@ func (in *installation) status(ctx context.Context) (ctl.Status, error) {
 	}
 	p := ctl.Pageserver{ID: 1, Listen: in.layout.Pageserver}
 	p.PID, p.State = in.nodeState("pageserver-1")
-	in.askPageserver(ctx, &p, all)
+	in.askPageserver(ctx, &p, all, s)
 	s.Pageservers = append(s.Pageservers, p)
 	for _, b := range all {
 		s.Branches = append(s.Branches, describeBranch(b, s))
@@ -159,7 +159,7 @@ func receiveLine(listen string, b branch.Branch) string {
 	return fmt.Sprintf(`pg_receivewal -D DIR -d "host=%s port=%s user=postgres options='-c tenant_id=%s -c timeline_id=%s'"`, host, port, b.Tenant, b.Timeline)
 }
 
-func (in *installation) askPageserver(ctx context.Context, p *ctl.Pageserver, all []branch.Branch) {
+func (in *installation) askPageserver(ctx context.Context, p *ctl.Pageserver, all []branch.Branch, s ctl.Status) {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
 	for _, b := range all {
@@ -171,6 +171,8 @@ func (in *installation) askPageserver(ctx context.Context, p *ctl.Pageserver, al
 			t.State = err.Error()
 		case got.Reason != "":
 			t.State = got.State + ": " + got.Reason
+		case got.Receiver.Error != "" && got.LastRecord < describeBranch(b, s).CommitLSN:
+			t.State = fmt.Sprintf("behind the commit LSN; the last stream of WAL ended with: %s", got.Receiver.Error)
 		}
 		t.LastRecordLSN = got.LastRecord
 		p.Timelines = append(p.Timelines, t)
