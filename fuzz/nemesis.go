@@ -85,6 +85,8 @@ func (n *nemesis) begin(s Step) (effect func() bool) {
 		return always
 	case Takeover, Zombie:
 		return n.takeover(s)
+	case Duel:
+		return n.duel()
 	case Strand:
 		return n.strand(s)
 	case Partition, OneWay, Isolate, Reset, HalfOpen, SlowLinks, SplitReads, ResetSome:
@@ -206,6 +208,18 @@ func (n *nemesis) takeover(s Step) func() bool {
 	return func() bool { return n.counts.Elections > before }
 }
 
+// duel kills both computes and lets both take the branch over: both campaign,
+// since neither asks the register again before its term has ended.
+func (n *nemesis) duel() func() bool {
+	for i, x := range n.c.servers {
+		x.Kill()
+		n.c.takeover[i] = true
+		x.start()
+	}
+	before := n.counts.Elections
+	return func() bool { return n.counts.Elections > before+1 }
+}
+
 // strand leaves a server one safekeeper, which then holds a tail that nobody
 // else has; then both are gone while the others go on.
 func (n *nemesis) strand(s Step) func() bool {
@@ -220,7 +234,7 @@ func (n *nemesis) strand(s Step) func() bool {
 		}
 	}
 	cut := n.counts.TailsCut
-	n.after(150*time.Millisecond, func() {
+	n.after(250*time.Millisecond, func() {
 		if n.quiet {
 			return
 		}

@@ -39,6 +39,7 @@ const (
 	Strand
 	Takeover
 	Zombie
+	Duel
 	AllDown
 	FailSync
 	IOErrors
@@ -77,6 +78,7 @@ var about = [classes]struct{ name, text string }{
 	Strand:        {"strand", "a compute reaches one safekeeper only, and dies: a tail is left there"},
 	Takeover:      {"takeover", "another compute takes the branch over"},
 	Zombie:        {"zombie", "a compute is cut off while another takes over, and comes back"},
+	Duel:          {"duel", "both computes take the branch over at once"},
 	AllDown:       {"all-down", "everything loses power at once"},
 	FailSync:      {"failed-sync", "a sync of a safekeeper's files fails, and what it was to make durable is lost"},
 	IOErrors:      {"io-errors", "reads and writes of a safekeeper's disk fail"},
@@ -155,7 +157,7 @@ func drawPlan(r *rand.Rand, from []Class) *Plan {
 	for _, c := range from {
 		odds := 30
 		if slices.Contains(likely, c) {
-			odds = 75
+			odds = 85
 		}
 		if r.IntN(100) >= odds {
 			continue

@@ -144,6 +144,7 @@ func (r *run) all(p *Plan) error {
 func (r *run) standin(i int) standin.Options {
 	return standin.Options{
 		Evictions: r.c.load.evictions, Loaded: r.j.loaded,
+		Wrong: func(err error) { r.j.violated(TreesKeep, "%w", err) },
 		Serve: func(ctx context.Context, e env.Env, s *standin.Server) error {
 			return r.clients.serve(ctx, e, s, r.c.endpoints[i].Status().Term)
 		},

@@ -128,6 +128,9 @@ const (
 	HoleKept            // W06: the hole of a restored image keeps the bytes that were there
 	BootRedoAtX         // W07: the redo pointer of a boot's checkpoint ignores a page header
 
+	// the simulator's stand-in for a server
+	ShowUncommitted // S01: a value is visible before its commit is durable
+
 	pointCount
 )
 
@@ -188,8 +191,10 @@ var names = map[Point]string{
 	RedoUnlinkRight: "R14", RedoClogStatus: "R15", RedoMemberShift: "R16", RedoKeepTail: "R17",
 	RedoNextMulti: "R18", RedoKeepLength: "R19", RedoDropNothing: "R20", RedoDedupOrder: "R21",
 
+	ForgetTruncate: "P01", NewerPage: "P02", SkipVMClear: "P03", ChainOffByOne: "P04", ShortFork: "P05", DropMainOnly: "P06", CopyLater: "P07", SkipWait: "P08", IngestTwice: "P09", BootNow: "P10",
 	RecordCRCUnchecked: "W01", RecordLinkUnchecked: "W02", ContUnchecked: "W03", OverwriteUnnamed: "W04",
 	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07",
+	ShowUncommitted:       "S01",
 	RegisterUnconditional: "G01",
 	RegisterUnknownIsDone: "G02",
 	RegisterUnknownIsLost: "G03",
@@ -203,4 +208,10 @@ func ByName(name string) (Point, bool) {
 		}
 	}
 	return none, false
+}
+
+// Name is the word for p.
+func Name(p Point) (string, bool) {
+	n, ok := names[p]
+	return n, ok
 }

@@ -34,6 +34,8 @@ type Options struct {
 	// Loaded, if not nil, is told of each page that a server reads which it
 	// did not write itself.
 	Loaded func(at core.LSN, r core.Rel, block uint32, page *redo.Page) error
+	// Wrong, if not nil, is told of a page that is not as the server wrote it.
+	Wrong func(err error)
 	// Evictions is how many of 1,000 changes put their page out of memory.
 	Evictions int
 }
@@ -136,6 +138,9 @@ func (s *Server) say(f func(*phase)) {
 // panicked ends the server as PostgreSQL's PANIC does: without a word to its
 // disk.
 func (s *Server) panicked(err error) {
+	if wrong := (*WrongPage)(nil); errors.As(err, &wrong) && s.opts.Wrong != nil {
+		s.opts.Wrong(err)
+	}
 	s.say(func(p *phase) {
 		if !p.ended {
 			p.ended, p.exit = true, compute.Exit{Reason: err.Error()}

@@ -38,10 +38,15 @@ type pool struct {
 
 	pages map[block]*redo.Page
 	out   map[block]uint32
+	// first has, of each fork that was cut, the least number of blocks that it
+	// was cut to: from there on nothing is left of before.
+	first map[core.Rel]uint32
+	// size is the blocks of a fork as far as changes in memory know.
+	size map[core.Rel]uint32
 }
 
 func (p *pool) init(data vfs.Client, loaded func(core.LSN, core.Rel, uint32, *redo.Page) error) {
-	*p = pool{data: data, loaded: loaded, pages: map[block]*redo.Page{}, out: map[block]uint32{}}
+	*p = pool{data: data, loaded: loaded, pages: map[block]*redo.Page{}, out: map[block]uint32{}, first: map[core.Rel]uint32{}, size: map[core.Rel]uint32{}}
 }
 
 // get is the page in memory, read if it is not there; one beyond the end of
@@ -74,10 +79,19 @@ func (p *pool) check(b block, page *redo.Page, n int) error {
 	switch {
 	case wrote && (n < len(page) || crc32.ChecksumIEEE(page[:]) != sum):
 		return &WrongPage{fmt.Sprintf("block %d of %s is not as it was written", b.num, b.path())}
+	case !wrote && p.isCut(b):
+		if *page != (redo.Page{}) {
+			return &WrongPage{fmt.Sprintf("block %d of %s came back after it was cut off", b.num, b.path())}
+		}
 	case !wrote && n > 0 && p.loaded != nil && b != clog:
 		return p.loaded(p.x, b.rel, b.num, page)
 	}
 	return nil
+}
+
+func (p *pool) isCut(b block) bool {
+	first, ok := p.first[b.rel]
+	return ok && b.num >= first
 }
 
 // A WrongPage is a page that a server read and that cannot be right.
@@ -110,12 +124,11 @@ func (p *pool) blocks(ctx context.Context, r core.Rel) (uint32, error) {
 	if err != nil && vfs.ErrnoOf(err) != vfs.ENOENT {
 		return 0, err
 	}
-	n := uint32(at.Size / core.PageSize)
-	for p.pages[block{r, n}] != nil {
-		n++
-	}
-	return n, nil
+	return max(uint32(at.Size/core.PageSize), p.size[r]), nil
 }
+
+// grow notes that a block is there from now on.
+func (p *pool) grow(b block) { p.size[b.rel] = max(p.size[b.rel], b.num+1) }
 
 // cut makes a fork n blocks long, if it is longer.
 func (p *pool) cut(ctx context.Context, r core.Rel, n uint32) error {
@@ -123,6 +136,10 @@ func (p *pool) cut(ctx context.Context, r core.Rel, n uint32) error {
 	if err != nil || size <= n {
 		return err
 	}
+	if first, ok := p.first[r]; !ok || n < first {
+		p.first[r] = n
+	}
+	p.size[r] = min(p.size[r], n)
 	for b := n; b < size; b++ {
 		delete(p.pages, block{r, b})
 		delete(p.out, block{r, b})

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"xenon/core"
+	"xenon/core/faults"
 	"xenon/core/redo"
 	"xenon/core/wal"
 )
@@ -111,6 +112,7 @@ func (s *Server) change(ctx context.Context, r *wal.Record) error {
 	}
 	for i := range r.Blocks {
 		b := &r.Blocks[i]
+		s.pool.grow(block{b.Rel, b.Block})
 		page, err := s.pool.get(ctx, block{b.Rel, b.Block})
 		if err == nil {
 			_, err = s.applier.Apply(page, r, b)
@@ -211,7 +213,7 @@ func (s *Server) write(ctx context.Context, key int, value string, commit bool) 
 	if err := s.change(ctx, last); err != nil {
 		return 0, 0, err
 	}
-	if commit {
+	if commit && !(faults.On && faults.Hit(faults.ShowUncommitted)) {
 		s.running[xid] = true
 	}
 	return xid, last.End, nil
