@@ -36,8 +36,10 @@ missing() {
 	fi
 }
 
+# other_major tells what there is where PostgreSQL of the wanted major is not.
 other_major() {
 	local found
+	[ -x "$pg_bin/postgres" ] && return 0
 	found=$(ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | tr '\n' ' ' || true)
 	[ -n "$found" ] && printf ' (found only %s)' "${found% }"
 	return 0
@@ -107,3 +109,8 @@ case $("$pg_bin/postgres" --version 2>&1) in
 *) die "xenon needs PostgreSQL $pg_major: $pg_bin has $("$pg_bin/postgres" --version 2>&1 | head -n 1) (apt-get install postgresql-$pg_major, or point XENON_PG_BIN at its binaries)" ;;
 esac
 [ -e /dev/fuse ] || die "xenon needs /dev/fuse: run 'modprobe fuse', or start the container with --device /dev/fuse --cap-add SYS_ADMIN"
+if [ "$(id -u)" != 0 ] && [ ! -e /etc/mtab ]; then
+	# Without it fusermount3 mounts, and then refuses to unmount.
+	echo "Will make /etc/mtab, a link to /proc/self/mounts: fusermount3 needs it"
+	as_root ln -s ../proc/self/mounts /etc/mtab
+fi
