@@ -21,7 +21,7 @@ func TestPlantedFaults(t *testing.T) {
 	}{
 		{faults.AckBeforeFsync, 200, []fuzz.Oracle{fuzz.DurableFlush}, ""},
 		{faults.VoteNotDurable, 2000, []fuzz.Oracle{fuzz.DurableVote}, ""},
-		{faults.VoteTwice, 200, []fuzz.Oracle{fuzz.OneWinner}, "duel"},
+		{faults.VoteTwice, 100, []fuzz.Oracle{fuzz.OneWinner}, "duel"},
 		{faults.DonorAny, 200, []fuzz.Oracle{fuzz.LostCommit}, ""},
 		{faults.HalfCommits, 50, []fuzz.Oracle{fuzz.DurableQuorum}, ""},
 		{faults.KeepTail, 100, []fuzz.Oracle{fuzz.Prefix}, ""},

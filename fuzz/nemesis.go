@@ -209,13 +209,22 @@ func (n *nemesis) takeover(s Step) func() bool {
 }
 
 // duel kills both computes and lets both take the branch over: both campaign,
-// since neither asks the register again before its term has ended.
+// since neither asks the register again before its term has ended. They reach
+// safekeepers at the same moment, once both have been through the register.
 func (n *nemesis) duel() func() bool {
 	for i, x := range n.c.servers {
 		x.Kill()
+		for _, sk := range n.c.sks {
+			n.w.Partition([]string{x.Name()}, []string{sk.Name()})
+		}
 		n.c.takeover[i] = true
 		x.start()
 	}
+	o := netsim.DefaultLink
+	o.Latency, o.Jitter = 20*time.Millisecond, 20*time.Millisecond
+	n.w.SetLinks(o) // both campaigns last long enough to meet
+	n.after(300*time.Millisecond, n.w.HealAll)
+	n.after(time.Second, func() { n.w.SetLinks(netsim.DefaultLink) })
 	before := n.counts.Elections
 	return func() bool { return n.counts.Elections > before+1 }
 }

@@ -146,6 +146,9 @@ type Plan struct {
 // situations that recovery is about.
 var likely = []Class{CutKeeper, KillServer, Strand}
 
+// few classes are all meant to strike.
+const few = 4
+
 // drawPlan makes the plan of a run with faults of the classes given: each is in
 // or out by the throw of a coin, and how often it strikes is drawn, too.
 func drawPlan(r *rand.Rand, from []Class) *Plan {
@@ -158,6 +161,9 @@ func drawPlan(r *rand.Rand, from []Class) *Plan {
 		odds := 30
 		if slices.Contains(likely, c) {
 			odds = 85
+		}
+		if len(from) <= few {
+			odds = 100
 		}
 		if r.IntN(100) >= odds {
 			continue

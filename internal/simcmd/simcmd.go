@@ -7,11 +7,8 @@ package simcmd
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -54,8 +51,6 @@ func Run(o Options) (*Summary, error) {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	s := newSummary(o)
-	// A run makes and drops much, and little of it lives long.
-	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent()))
 	began, cpu := time.Now(), cpuTime()
 	var mu sync.Mutex // over next, s and Done
 	next, over := o.From, false
@@ -86,15 +81,6 @@ func Run(o Options) (*Summary, error) {
 	wg.Wait()
 	s.finish(cpuTime() - cpu)
 	return s, nil
-}
-
-// gcPercent is what suits runs, unless the environment wants something else: a
-// second process is to differ.
-func gcPercent() int {
-	if n, err := strconv.Atoi(os.Getenv("GOGC")); err == nil {
-		return n
-	}
-	return 400
 }
 
 // plant makes the code wrong for this process.
