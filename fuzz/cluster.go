@@ -49,6 +49,7 @@ type cluster struct {
 	// endpoints are those of the incarnations that run.
 	endpoints [computes]*compute.Endpoint
 	takeover  [computes]bool // what the next start of each is to do
+	wipes     int            // how often the pageserver's disk was
 
 	load     load
 	onLoaded func(owner int) standin.Options
@@ -147,8 +148,18 @@ func (c *cluster) setUp() error {
 	})
 }
 
-// attach tells the pageserver of the timeline.
+// attach tells the pageserver of the timeline, and again if it was wiped
+// meanwhile.
 func (c *cluster) attach(ctx context.Context, e env.Env) error {
+	for {
+		wipes := c.wipes
+		if err := c.attachOnce(ctx, e); err != nil || wipes == c.wipes {
+			return err
+		}
+	}
+}
+
+func (c *cluster) attachOnce(ctx context.Context, e env.Env) error {
 	req := pageserver.AttachRequest{Timeline: ttid.Timeline}
 	for _, m := range c.conf.Members {
 		req.Safekeepers = append(req.Safekeepers, m.Addr())

@@ -79,7 +79,9 @@ func (j *judge) note(p *netsim.Proc, e env.Event) {
 	case "safekeeper.vote":
 		j.voted(j.keepers[e.A-1], core.Term(e.B), core.LSN(e.C), e.D == 1)
 	case "safekeeper.elected":
-		j.adopts(j.keepers[e.A-1], core.Term(e.B), core.LSN(e.C))
+		if e.D == 1 { // else it ignores a term that is over
+			j.adopts(j.keepers[e.A-1], core.Term(e.B), core.LSN(e.C))
+		}
 	case "safekeeper.ack":
 		j.reports(j.keepers[e.A-1], core.Term(e.B), core.LSN(e.C), core.LSN(e.D))
 	}

@@ -307,6 +307,7 @@ func (n *nemesis) objects(s Step) func() bool {
 // again what it is to serve.
 func (n *nemesis) wipe(s Step) func() bool {
 	n.end(n.c.ps, false, s.For)
+	n.c.wipes++
 	n.c.ps.disk.SetFaults(diskdrv.Faults{})
 	err := remove(n.c.ps.disk.FS(nil), "tenants")
 	n.c.ps.disk.SetFaults(quickDisk)
