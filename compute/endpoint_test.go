@@ -241,6 +241,23 @@ func TestStopWithoutQuorum(t *testing.T) {
 	l.working(h)
 }
 
+// TestStopWithSilentQuorum: safekeepers that take connections and say nothing
+// are no quorum, however often they are dialled.
+func TestStopWithSilentQuorum(t *testing.T) {
+	l := newLife(t, 9)
+	h := l.hosts[0]
+	l.working(h)
+	l.sks[0].Pause()
+	l.sks[1].Pause()
+	h.ep.Stop()
+	if took := l.stopped(h, time.Minute); took < 9*time.Second || took > 20*time.Second {
+		t.Errorf("Stop without an answer from a quorum takes %s", took)
+	}
+	l.sks[0].Resume()
+	l.sks[1].Resume()
+	l.working(h)
+}
+
 // TestQuorumReturnsDuringStop: a shutdown waits for a quorum that is away for
 // a few seconds.
 func TestQuorumReturnsDuringStop(t *testing.T) {

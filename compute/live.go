@@ -247,7 +247,7 @@ func (l *life) majority() bool {
 	peers := l.prop.Status().Peers
 	n := 0
 	for _, p := range peers {
-		if p.State != consensus.Offline && p.Silent < silence {
+		if p.State == consensus.Active && p.Silent < silence {
 			n++
 		}
 	}
