@@ -2,7 +2,7 @@ package unknown
 
 type Bare struct{}
 
-func (Bare) Method()        {}
+func (Bare) Method()         {}
 func (*Bare) String() string { return "" }
 
 func Function() {}

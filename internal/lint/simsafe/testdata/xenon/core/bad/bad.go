@@ -35,8 +35,8 @@ func goroutine() {
 }
 
 func channels(c chan int) { // want "channel type"
-	c <- 1 // want "send on a channel"
-	<-c    // want "receive from a channel"
+	c <- 1        // want "send on a channel"
+	<-c           // want "receive from a channel"
 	for range c { // want "range over a channel"
 	}
 
