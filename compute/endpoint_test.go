@@ -250,7 +250,7 @@ func TestStopWithSilentQuorum(t *testing.T) {
 	l.sks[0].Pause()
 	l.sks[1].Pause()
 	h.ep.Stop()
-	if took := l.stopped(h, time.Minute); took < 9*time.Second || took > 20*time.Second {
+	if took := l.stopped(h, time.Minute); took < 9*time.Second || took > 14*time.Second {
 		t.Errorf("Stop without an answer from a quorum takes %s", took)
 	}
 	l.sks[0].Resume()

@@ -33,7 +33,9 @@ type Client struct {
 }
 
 // Connect dials addr and does the client's side of start-up without
-// encryption or password. cfg.Timeout, if not zero, bounds the start-up.
+// encryption or password. cfg.Timeout, if not zero, bounds the start-up, and
+// the end of ctx ends it: a peer that is paused takes connections and says
+// nothing.
 func Connect(ctx context.Context, e env.Env, addr string, cfg ClientConfig) (*Client, error) {
 	c, err := e.Net().Dial(ctx, addr)
 	if err != nil {
@@ -42,6 +44,8 @@ func Connect(ctx context.Context, e env.Env, addr string, cfg ClientConfig) (*Cl
 	if cfg.Timeout > 0 {
 		c.SetDeadline(e.Clock().Now().Add(cfg.Timeout))
 	}
+	stop := CloseOn(ctx, c)
+	defer stop()
 	client, err := Start(c, cfg)
 	if err != nil {
 		c.Close()
