@@ -27,22 +27,56 @@ var (
 	twoPhaseKeys = layer.KeyRange{Start: core.MakeKey(2, 0, 0, 0, 0, 0), End: core.MakeKey(3, 0, 0, 0, 0, 0)}
 )
 
-// loadBase makes the state at the base's LSN of the base's directories.
-func (t *Timeline) loadBase(ctx context.Context) error {
-	if err := t.scanBase(ctx, dirKeys, t.loadDir); err != nil {
+// A base is what a timeline begins with: the image layers of an import, or its
+// ancestor as of the branch point.
+type base interface {
+	// begin makes the timeline's state at the base's LSN.
+	begin(ctx context.Context, t *Timeline) error
+	// pages reads blocks as of the base's LSN. It calls done once for each of
+	// keys, with its place in them, in any order; page is valid for the call.
+	pages(ctx context.Context, keys []core.Key, done func(i int, page []byte, err error))
+}
+
+// images is the base of an imported timeline: layers in the order of their
+// keys, which do not overlap.
+type images []*layer.Image
+
+// openImages opens the layers that an index names.
+func openImages(ctx context.Context, e env.Env, id core.TTID, list []LayerEntry, cache *layer.Cache) (images, error) {
+	var base images
+	for _, l := range list {
+		image, err := layer.ParseName(l.Name)
+		if err != nil {
+			return nil, err
+		}
+		image.TTID, image.Shard = id, core.Unsharded
+		src := layer.Object(e.Objects(), image.ObjectName(l.Generation, l.Upload), l.Size)
+		im, err := layer.Open(ctx, src, image, cache)
+		if err != nil {
+			return nil, err
+		}
+		base = append(base, im)
+	}
+	slices.SortFunc(base, func(a, b *layer.Image) int { return a.ID().Keys.Start.Compare(b.ID().Keys.Start) })
+	return base, nil
+}
+
+// begin makes the state at the base's LSN of the base's directories.
+func (base images) begin(ctx context.Context, t *Timeline) error {
+	if err := base.scan(ctx, dirKeys, t.loadDir); err != nil {
 		return err
 	}
-	if err := t.scanBase(ctx, twoPhaseKeys, t.loadFile); err != nil {
+	if err := base.scan(ctx, twoPhaseKeys, t.loadFile); err != nil {
 		return err
 	}
 	for _, id := range t.state.databases(t.index.LSN) {
 		k := core.RelmapKey(id.spc, id.db)
-		if err := t.scanBase(ctx, layer.KeyRange{Start: k, End: k.Next()}, t.loadFile); err != nil {
+		if err := base.scan(ctx, layer.KeyRange{Start: k, End: k.Next()}, t.loadFile); err != nil {
 			return err
 		}
 	}
 	k := core.ControlFileKey()
-	err := t.scanBase(ctx, layer.KeyRange{Start: k, End: k.Next()}, func(_ core.Key, v []byte) (err error) {
+	err := base.scan(ctx, layer.KeyRange{Start: k, End: k.Next()}, func(_ core.Key, v []byte) (err error) {
 		t.ctl, err = wal.DecodeControl(v)
 		return err
 	})
@@ -58,9 +92,9 @@ func (t *Timeline) loadBase(ctx context.Context) error {
 	return nil
 }
 
-// scanBase reads a range of keys over all layers of the base.
-func (t *Timeline) scanBase(ctx context.Context, r layer.KeyRange, emit func(core.Key, []byte) error) error {
-	for _, im := range t.base {
+// scan reads a range of keys over all layers.
+func (base images) scan(ctx context.Context, r layer.KeyRange, emit func(core.Key, []byte) error) error {
+	for _, im := range base {
 		if !im.ID().Keys.Overlaps(r) {
 			continue
 		}
@@ -104,16 +138,54 @@ func (t *Timeline) loadFile(k core.Key, v []byte) error {
 	return nil
 }
 
-// findLayer is the layer of the base that holds k, nil if none does.
-func (t *Timeline) findLayer(k core.Key) *layer.Image {
-	i, found := slices.BinarySearchFunc(t.base, k, func(im *layer.Image, k core.Key) int { return im.ID().Keys.Start.Compare(k) })
+// find is the layer that holds k, nil if none does.
+func (base images) find(k core.Key) *layer.Image {
+	i, found := slices.BinarySearchFunc(base, k, func(im *layer.Image, k core.Key) int { return im.ID().Keys.Start.Compare(k) })
 	if !found {
 		i--
 	}
-	if i < 0 || !t.base[i].ID().Keys.Contains(k) {
+	if i < 0 || !base[i].ID().Keys.Contains(k) {
 		return nil
 	}
-	return t.base[i]
+	return base[i]
+}
+
+// pages reads each run of keys that lie in one layer together.
+func (base images) pages(ctx context.Context, keys []core.Key, done func(int, []byte, error)) {
+	for begin := 0; begin < len(keys); {
+		im := base.find(keys[begin])
+		end := begin + 1
+		for end < len(keys) && base.find(keys[end]) == im {
+			end++
+		}
+		readImage(ctx, im, keys[begin:end], func(i int, page []byte, err error) { done(begin+i, page, err) })
+		begin = end
+	}
+}
+
+// readImage reads blocks of one layer, nil if there is none that has them. A
+// block that the directory has and the layer has not is missing.
+func readImage(ctx context.Context, im *layer.Image, keys []core.Key, done func(int, []byte, error)) {
+	got := make([]bool, len(keys))
+	var err error
+	if im != nil {
+		err = im.Get(ctx, keys, func(i int, v []byte) error {
+			if len(v) == core.PageSize {
+				got[i] = true
+				done(i, v, nil)
+			}
+			return nil
+		})
+	}
+	if err == nil {
+		err = fmt.Errorf("missing in the base layers: %w", env.ErrCorrupt)
+	}
+	for i, ok := range got {
+		if !ok {
+			_, _, _, _, _, blk := keys[i].Fields()
+			done(i, nil, fmt.Errorf("%s block %d: %w", name(keys[i]), blk, err))
+		}
+	}
 }
 
 // controlAt is the control file with the counters as of a moment. It names no

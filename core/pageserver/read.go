@@ -8,7 +8,6 @@ import (
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/faults"
-	"xenon/core/layer"
 	"xenon/core/redo"
 	"xenon/core/wal"
 )
@@ -141,60 +140,24 @@ func (r *reading) readCopy(ctx context.Context, p *plan, page *redo.Page) error 
 	return r.t.GetPage(ctx, PageAt{rel, p.blk, at}, page)
 }
 
-// readBase fills in the pages that begin with the base, layer by layer.
+// readBase fills in the pages that begin with the base.
 func (r *reading) readBase(ctx context.Context, pages []redo.Page, errs []error) {
 	r.keys, r.whose = r.keys[:0], r.whose[:0]
-	var im *layer.Image
-	flush := func() {
-		if len(r.keys) > 0 {
-			r.readLayer(ctx, im, pages, errs)
-		}
-		r.keys, r.whose = r.keys[:0], r.whose[:0]
-	}
 	for i := range r.plans {
 		p := &r.plans[i]
-		if errs[i] != nil || !p.based || p.came.from != fromBase {
-			continue
+		if errs[i] == nil && p.based && p.came.from == fromBase {
+			r.keys, r.whose = append(r.keys, p.fork.key(p.blk)), append(r.whose, i)
 		}
-		k := p.fork.key(p.blk)
-		in := r.t.findLayer(k)
-		if in == nil {
-			errs[i] = missing(p)
-			continue
-		}
-		if in != im {
-			flush()
-			im = in
-		}
-		r.keys, r.whose = append(r.keys, k), append(r.whose, i)
 	}
-	flush()
-}
-
-func (r *reading) readLayer(ctx context.Context, im *layer.Image, pages []redo.Page, errs []error) {
-	for _, i := range r.whose {
-		errs[i] = missing(&r.plans[i])
-	}
-	err := im.Get(ctx, r.keys, func(i int, v []byte) error {
-		if i = r.whose[i]; len(v) == core.PageSize {
-			copy(pages[i][:], v)
-			errs[i] = nil
-		}
-		return nil
-	})
-	if err == nil {
+	if len(r.keys) == 0 {
 		return
 	}
-	for _, i := range r.whose {
-		if errs[i] != nil {
-			errs[i] = fmt.Errorf("%s block %d: %w", name(r.plans[i].first), r.plans[i].blk, err)
+	r.t.base.pages(ctx, r.keys, func(i int, page []byte, err error) {
+		i = r.whose[i]
+		if errs[i] = err; err == nil {
+			copy(pages[i][:], page)
 		}
-	}
-}
-
-// missing is a block that the directory has and no layer.
-func missing(p *plan) error {
-	return fmt.Errorf("%s block %d is missing in the base layers: %w", name(p.first), p.blk, env.ErrCorrupt)
+	})
 }
 
 // replay brings a page from where it starts to its LSN, and keeps it if that

@@ -52,7 +52,7 @@ type Timeline struct {
 	env   env.Env
 	index *Index
 	ctl   *wal.Control // as of the base, with data checksums off
-	base  []*layer.Image
+	base  base
 	dir   string // of spilled versions, in env.FS
 
 	last  *xsync.Watch[progress]
@@ -106,33 +106,15 @@ func OpenTimeline(ctx context.Context, e env.Env, id core.TTID, dir string, cach
 	}
 	t := &Timeline{id: id, env: e, index: index, dir: dir, state: newState()}
 	t.readings.New = func() any { return new(reading) }
-	if err := t.openBase(ctx, cache); err != nil {
+	if t.base, err = openImages(ctx, e, id, index.Layers, cache); err != nil {
 		return nil, fmt.Errorf("open timeline %s: %w", id, err)
 	}
-	if err := t.loadBase(ctx); err != nil {
+	if err := t.base.begin(ctx, t); err != nil {
 		return nil, fmt.Errorf("open timeline %s: %w", id, err)
 	}
 	t.last = xsync.NewWatch(e, progress{Record: Record{index.LSN, index.PrevLSN}})
 	t.ended.Store(uint64(index.LSN))
 	return t, nil
-}
-
-func (t *Timeline) openBase(ctx context.Context, cache *layer.Cache) error {
-	for _, l := range t.index.Layers {
-		id, err := layer.ParseName(l.Name)
-		if err != nil {
-			return err
-		}
-		id.TTID, id.Shard = t.id, core.Unsharded
-		src := layer.Object(t.env.Objects(), id.ObjectName(l.Generation, l.Upload), l.Size)
-		im, err := layer.Open(ctx, src, id, cache)
-		if err != nil {
-			return err
-		}
-		t.base = append(t.base, im)
-	}
-	slices.SortFunc(t.base, func(a, b *layer.Image) int { return a.ID().Keys.Start.Compare(b.ID().Keys.Start) })
-	return nil
 }
 
 // ID names the timeline.
