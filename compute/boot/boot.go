@@ -78,15 +78,23 @@ var defaults = []bootset.File{
 	{Path: "pg_hba.conf", Content: []byte("local all all trust\n")},
 }
 
-// Data makes the data directory. walDir is where its link pg_wal leads.
-func (p *Plan) Data(ctx context.Context, e env.Env, s *overlay.Scratch, src filetree.Source, walDir string, keep filetree.KeepFunc) (*filetree.Tree, error) {
-	cfg := filetree.Config{
-		Dirs: dirs, Files: slices.Clone(defaults), Databases: p.set.Databases, SLRUs: p.set.SLRUs,
-		Source: src, WALDir: walDir, Keep: keep,
-	}
+// ControlFile is the path of the control file below the data directory.
+const ControlFile = "global/pg_control"
+
+// Contents is everything in the data directory but pg_wal. Of files with one
+// path the last counts; that of the control file is the last of all.
+func (p *Plan) Contents() filetree.Config {
+	cfg := filetree.Config{Dirs: dirs, Files: slices.Clone(defaults), Databases: p.set.Databases, SLRUs: p.set.SLRUs}
 	cfg.Files = append(cfg.Files, p.set.Files...)
 	cfg.Files = append(cfg.Files, p.conf...)
-	cfg.Files = append(cfg.Files, bootset.File{Path: "global/pg_control", Content: p.Boot.Control.Encode()})
+	cfg.Files = append(cfg.Files, bootset.File{Path: ControlFile, Content: p.Boot.Control.Encode()})
+	return cfg
+}
+
+// Data makes the data directory. walDir is where its link pg_wal leads.
+func (p *Plan) Data(ctx context.Context, e env.Env, s *overlay.Scratch, src filetree.Source, walDir string, keep filetree.KeepFunc) (*filetree.Tree, error) {
+	cfg := p.Contents()
+	cfg.Source, cfg.WALDir, cfg.Keep = src, walDir, keep
 	return filetree.New(ctx, e, s, cfg)
 }
 
@@ -112,6 +120,21 @@ func (p *Plan) WAL(ctx context.Context, e env.Env, s *overlay.Scratch, stream *i
 		}
 	}
 	return t, nil
+}
+
+// Segments are the files of pg_wal for a server without a mount: whole
+// segments, zeroes behind the checkpoint.
+func (p *Plan) Segments() []bootset.File {
+	size := p.Format.SegmentSize
+	var files []bootset.File
+	for seg := p.Boot.X.Segment(size); core.SegmentStart(seg, size) < p.Boot.End; seg++ {
+		content := make([]byte, size)
+		for _, s := range p.spans() {
+			lay(content, core.SegmentStart(seg, size), s)
+		}
+		files = append(files, bootset.File{Path: "pg_wal/" + core.SegmentName(waldir.TimelineID, seg, size), Content: content})
+	}
+	return files
 }
 
 // spans are all bytes of WAL that the server starts with.

@@ -86,6 +86,39 @@ func visible(rels []bootset.Relation) ([]forkAt, map[forkID]int) {
 	return list, index
 }
 
+// A FileAt is one file of a relation as a server that starts sees it: which
+// blocks of which fork of the timeline it holds.
+type FileAt struct {
+	RelFile
+	Rel    core.Rel
+	First  uint32 // block of the fork at which the file begins
+	Blocks uint32
+}
+
+// Files are the files of a directory of relations, in the order of rels: what
+// [Tree] shows before the server has written anything.
+func Files(rels []bootset.Relation) []FileAt {
+	var spc, db core.OID
+	if len(rels) > 0 {
+		spc, db = rels[0].Rel.Spc, rels[0].Rel.DB
+	}
+	var all []FileAt
+	seen, _ := visible(rels)
+	for _, r := range seen {
+		for seg := uint32(0); ; seg++ {
+			n, ok := segmentBlocks(r.blocks, seg)
+			if !ok {
+				break
+			}
+			all = append(all, FileAt{
+				RelFile: RelFile{r.node, r.fork, seg}, Rel: core.Rel{Spc: spc, DB: db, Node: r.node, Fork: r.from},
+				First: seg * SegmentBlocks, Blocks: n,
+			})
+		}
+	}
+	return all
+}
+
 // segmentBlocks is how many of a fork's blocks are in its segment seg; ok is
 // false if the fork has no such file.
 func segmentBlocks(blocks, seg uint32) (n uint32, ok bool) {
