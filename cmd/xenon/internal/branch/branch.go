@@ -1,6 +1,10 @@
 // Package branch is the registry of branches: which timeline a name means,
-// and what never changes about it. It is kept in the object store, a register
-// for each name.
+// where it came from, and what never changes about it. It is kept in the
+// object store, a register for each name.
+//
+// A branch is made and removed in several places. Its register is written
+// first and last, so a crash in between leaves a name that says what to take
+// away: see [State].
 //
 // Start at [Branch].
 package branch
@@ -12,6 +16,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"xenon/core"
 	"xenon/core/env"
@@ -27,19 +32,55 @@ type Branch struct {
 	Tenant   core.TenantID   `json:"tenant"`
 	Timeline core.TimelineID `json:"timeline"`
 
-	PGVersion   uint32   `json:"pg_version"` // PG_VERSION_NUM, e.g. 150018
-	SystemID    uint64   `json:"system_id"`
-	SegmentSize uint32   `json:"wal_seg_size"` // bytes
-	Start       core.LSN `json:"start_lsn"`    // where its WAL begins
+	// Parent is the name of the branch it was made from and Ancestor its
+	// timeline; a branch that was imported has neither.
+	Parent   string          `json:"parent,omitempty"`
+	Ancestor core.TimelineID `json:"ancestor,omitzero"`
+	// Start is where its WAL begins: the branch point, if it has a parent.
+	Start   core.LSN  `json:"start_lsn"`
+	Created time.Time `json:"created,omitzero"`
+
+	PGVersion   uint32 `json:"pg_version"` // PG_VERSION_NUM, e.g. 150018
+	SystemID    uint64 `json:"system_id"`
+	SegmentSize uint32 `json:"wal_seg_size"` // bytes
 	// Imported tells that its users brought it along, passwords and all.
 	Imported bool `json:"imported"`
 	// Settings are those that the cluster ran with before and that a server
 	// needs to have at least as large (pg_control has them).
 	Settings map[string]string `json:"settings,omitempty"`
+
+	// Registers names the registers of its endpoint and of its settings files.
+	// The name will not do: another branch may get it once this one is gone.
+	// Branches made before there were others have none.
+	Registers string `json:"registers,omitempty"`
+	State     State  `json:"state,omitempty"`
 }
+
+// A State says whether a branch is there.
+type State string
+
+// The states of a branch, in their order. Whoever finds one that is Creating
+// or Deleting, and knows that nobody is at it, takes away what there is of it.
+const (
+	Creating State = "creating" // parts of it may be there, nobody has used it
+	Live     State = ""
+	Deleting State = "deleting" // parts of it may be gone, nobody may use it
+	Deleted  State = "deleted"  // nothing is left, the name is free
+)
 
 // TTID names the timeline.
 func (b Branch) TTID() core.TTID { return core.TTID{Tenant: b.Tenant, Timeline: b.Timeline} }
+
+// RegisterName names the registers of its endpoint and settings.
+func (b Branch) RegisterName() string {
+	if b.Registers == "" {
+		return b.Name
+	}
+	return b.Registers
+}
+
+// OwnRegisters gives the branch registers that no other ever has.
+func (b *Branch) OwnRegisters() { b.Registers = b.Name + "/" + b.Timeline.String() }
 
 var (
 	// ErrMissing reports a name that no branch has.
@@ -50,55 +91,121 @@ var (
 
 var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
-// CheckName says what is wrong with a name for a branch.
+// CheckName says what is wrong with a name for a branch, and suggests one that
+// would do.
 func CheckName(name string) error {
-	if !validName.MatchString(name) {
-		return fmt.Errorf("branch name %q: want 1 to 63 of a-z 0-9 . _ -, the first a letter or a digit", name)
+	if validName.MatchString(name) {
+		return nil
 	}
-	return nil
+	err := fmt.Errorf("branch name %q: want 1 to 63 of a-z 0-9 . _ -, the first a letter or a digit", name)
+	if near := nearestName(name); near != "" {
+		err = fmt.Errorf("%w; how about %s?", err, near)
+	}
+	return err
+}
+
+// nearestName is a valid name like a malformed one, or "".
+func nearestName(name string) string {
+	allowed := func(r rune) rune {
+		if strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789._-", r) {
+			return r
+		}
+		return '-'
+	}
+	near := strings.Trim(strings.Map(allowed, strings.ToLower(name)), "-._")
+	near = near[:min(len(near), 63)]
+	if !validName.MatchString(near) {
+		return ""
+	}
+	return near
 }
 
 const prefix = "branches/"
 
 func key(name string) string { return prefix + name + "/branch" }
 
-// Create enters a branch under its name.
-func Create(ctx context.Context, e env.Env, b Branch) error {
-	if err := CheckName(b.Name); err != nil {
-		return err
+// An Entry is what the registry says of a name at one moment. Only the one who
+// holds the newest Entry can change it.
+type Entry struct {
+	Branch
+	state register.State
+}
+
+// Find reads the entry of a name. A name that no branch ever had is Deleted.
+func Find(ctx context.Context, e env.Env, name string) (Entry, error) {
+	var n Entry
+	if err := CheckName(name); err != nil {
+		return n, err
 	}
+	s, err := register.New(e, key(name)).Read(ctx)
+	if err != nil {
+		return n, err
+	}
+	n.state = s
+	if s.Version() == 0 {
+		n.Branch = Branch{Name: name, State: Deleted}
+		return n, nil
+	}
+	if err := json.Unmarshal(s.Payload, &n.Branch); err != nil {
+		return n, fmt.Errorf("register of branch %s: %w: %w", name, env.ErrCorrupt, err)
+	}
+	return n, nil
+}
+
+// Set replaces the entry by b, of the same name. [register.ErrChanged] reports
+// that somebody else has changed it meanwhile.
+func (n Entry) Set(ctx context.Context, e env.Env, b Branch) (Entry, error) {
+	core.Must(b.Name == n.Name, "branch %s in the register of %s", b.Name, n.Name)
 	payload, err := json.Marshal(b)
+	if err != nil {
+		return n, err
+	}
+	s, err := register.New(e, key(b.Name)).Write(ctx, n.state, payload)
+	if err != nil {
+		return n, err
+	}
+	return Entry{Branch: b, state: s}, nil
+}
+
+// Create enters a branch that is whole, under a name that is free.
+func Create(ctx context.Context, e env.Env, b Branch) error {
+	n, err := Find(ctx, e, b.Name)
 	if err != nil {
 		return err
 	}
-	_, err = register.New(e, key(b.Name)).Write(ctx, register.State{}, payload)
-	if errors.Is(err, register.ErrChanged) {
+	if n.State != Deleted {
+		return fmt.Errorf("%w: %s", ErrExists, b.Name)
+	}
+	if _, err = n.Set(ctx, e, b); errors.Is(err, register.ErrChanged) {
 		return fmt.Errorf("%w: %s", ErrExists, b.Name)
 	}
 	return err
 }
 
-// Load finds the branch with a name.
-func Load(ctx context.Context, e env.Env, name string) (b Branch, err error) {
-	if err := CheckName(name); err != nil {
-		return b, err
+// Load finds the live branch with a name.
+func Load(ctx context.Context, e env.Env, name string) (Branch, error) {
+	n, err := Find(ctx, e, name)
+	if err == nil && n.State != Live {
+		err = fmt.Errorf("%w: %s", ErrMissing, name)
 	}
-	s, err := register.New(e, key(name)).Read(ctx)
-	if err != nil {
-		return b, err
-	}
-	if s.Version() == 0 {
-		return b, fmt.Errorf("%w: %s", ErrMissing, name)
-	}
-	if err := json.Unmarshal(s.Payload, &b); err != nil {
-		return b, fmt.Errorf("register of branch %s: %w: %w", name, env.ErrCorrupt, err)
-	}
-	return b, nil
+	return n.Branch, err
 }
 
-// List finds all branches, sorted by name.
+// List finds all live branches, sorted by name.
 func List(ctx context.Context, e env.Env) ([]Branch, error) {
-	var all []Branch
+	all, err := Entries(ctx, e)
+	var live []Branch
+	for _, n := range all {
+		if n.State == Live {
+			live = append(live, n.Branch)
+		}
+	}
+	return live, err
+}
+
+// Entries finds every name that was ever entered, sorted.
+func Entries(ctx context.Context, e env.Env) ([]Entry, error) {
+	var all []Entry
 	o := env.ListOpts{Prefix: prefix, Delimiter: "/"}
 	for {
 		page, err := e.Objects().List(ctx, o)
@@ -106,14 +213,11 @@ func List(ctx context.Context, e env.Env) ([]Branch, error) {
 			return nil, fmt.Errorf("list branches: %w", err)
 		}
 		for _, p := range page.Prefixes {
-			b, err := Load(ctx, e, strings.TrimSuffix(strings.TrimPrefix(p, prefix), "/"))
-			if errors.Is(err, ErrMissing) {
-				continue // its settings alone are there
-			}
+			n, err := Find(ctx, e, strings.TrimSuffix(strings.TrimPrefix(p, prefix), "/"))
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, b)
+			all = append(all, n)
 		}
 		if page.Next == "" {
 			return all, nil
