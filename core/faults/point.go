@@ -74,6 +74,10 @@ const (
 	RegisterUnknownIsDone // G02: a write whose outcome is unknown counts as done
 	RegisterUnknownIsLost // G03: a write whose outcome is unknown counts as not done
 
+	// requests to the object store
+	ConditionalPutAgain // G04: a conditional put is sent again by whoever repeats requests
+	ResumeUnchecked     // G05: the rest of a body is taken from whatever object is there now
+
 	// pageserver
 	ForgetTruncate // P01: a read follows a chain past a truncate, drop or create
 	NewerPage      // P02: a read serves a version above its LSN
@@ -198,6 +202,8 @@ var names = map[Point]string{
 	RegisterUnconditional: "G01",
 	RegisterUnknownIsDone: "G02",
 	RegisterUnknownIsLost: "G03",
+	ConditionalPutAgain:   "G04",
+	ResumeUnchecked:       "G05",
 }
 
 // ByName finds the point that `--mutant name` means.
