@@ -24,6 +24,12 @@ type Config struct {
 	// Takeover fences whoever runs the branch now. Whoever starts a sidecar
 	// again that has died leaves it out: nobody asked for a second take-over.
 	Takeover bool
+	// Static makes a read-only endpoint that shows the branch as of this LSN,
+	// rounded up as a branch there would be. It takes no register, so that
+	// Owner and Takeover mean nothing, needs no Quorum, and what its server
+	// writes vanishes with it. An LSN that the branch does not have ends Run
+	// with [ErrNoSuchMoment].
+	Static   core.LSN
 	Settings []Setting
 	Files    []bootset.File // postgresql.conf, pg_hba.conf: kept ones of the branch win
 	Scratch  string         // directory of the process's disk, emptied at every start
@@ -150,13 +156,19 @@ func (ep *Endpoint) Run(ctx context.Context) error {
 }
 
 func (ep *Endpoint) run(ctx context.Context) error {
-	err := ep.unlessStopped(ctx, ep.take)
+	var err error
+	if !ep.static() {
+		err = ep.unlessStopped(ctx, ep.take)
+	}
 	for pause := time.Duration(0); err == nil; {
 		began := ep.env.Clock().Mono()
 		why := ep.live(ctx)
 		if errors.Is(why, errStopped) {
 			ep.release(ctx)
 			return nil
+		}
+		if errors.Is(why, ErrNoSuchMoment) {
+			return why
 		}
 		if err := xsync.Cause(ctx); err != nil {
 			return err
@@ -206,7 +218,7 @@ func (ep *Endpoint) mayGoOn(ctx context.Context, pause time.Duration, why error)
 	if err := ep.env.Clock().Sleep(ctx, pause); err != nil {
 		return err
 	}
-	if faults.On && faults.Hit(faults.RegisterUnasked) {
+	if ep.static() || faults.On && faults.Hit(faults.RegisterUnasked) {
 		return nil
 	}
 	ep.note("%v; starting anew, waiting for the register of the endpoint", why)

@@ -60,6 +60,19 @@ func KeepFile(ctx context.Context, e env.Env, branch, name string, content []byt
 	return Claim{}.keep(ctx, e, branch, name, content)
 }
 
+// KeptFile is one of a branch's own settings files as it is now. there is
+// false if the branch has none of its own.
+func KeptFile(ctx context.Context, e env.Env, branch, name string) (content []byte, there bool, err error) {
+	s, err := keptRegister(e, branch, name).Read(ctx)
+	if err == nil {
+		var k kept
+		if k, err = decodeKept(s); err == nil {
+			return k.content, k.there, nil
+		}
+	}
+	return nil, false, fmt.Errorf("%s of branch %s: %w", name, branch, err)
+}
+
 // keep stores a settings file, unless a later epoch has taken it over.
 func (c Claim) keep(ctx context.Context, e env.Env, branch, name string, content []byte) error {
 	_, err := keptRegister(e, branch, name).Update(ctx, func(s register.State) ([]byte, error) {
@@ -122,6 +135,9 @@ func (ep *Endpoint) keep(ctx context.Context, name string, content []byte) error
 // branch's own where it has them, else those of the configuration.
 func (ep *Endpoint) files(ctx context.Context) ([]bootset.File, error) {
 	files := slices.Clone(ep.cfg.Files)
+	if ep.static() {
+		return ep.staticFiles(ctx, files)
+	}
 	for _, name := range filetree.KeptFiles {
 		content, there, err := ep.claim.adopt(ctx, ep.env, ep.cfg.Branch, name)
 		if err != nil {
@@ -130,8 +146,13 @@ func (ep *Endpoint) files(ctx context.Context) ([]bootset.File, error) {
 		if !there {
 			continue
 		}
-		files = slices.DeleteFunc(files, func(f bootset.File) bool { return f.Path == name })
-		files = append(files, bootset.File{Path: name, Content: content})
+		files = override(files, name, content)
 	}
 	return files, nil
+}
+
+// override replaces a settings file, or adds it.
+func override(files []bootset.File, name string, content []byte) []bootset.File {
+	files = slices.DeleteFunc(files, func(f bootset.File) bool { return f.Path == name })
+	return append(files, bootset.File{Path: name, Content: content})
 }

@@ -25,7 +25,8 @@ type life struct {
 	cancel context.CancelCauseFunc
 	tasks  *xsync.Group
 
-	prop    *proposer.Proposer
+	prop    *proposer.Proposer // nil of a read-only endpoint
+	quorum  intake.Quorum      // prop, or what stands in for it
 	pages   *pageclient.Client
 	scratch *overlay.Scratch
 	stream  *intake.Stream
@@ -49,12 +50,37 @@ func (ep *Endpoint) live(ctx context.Context) error {
 // ends before the life does if the endpoint is stopped meanwhile.
 func (l *life) begin(ctx context.Context) error {
 	ep := l.ep
-	ep.note("waiting for a majority of safekeepers")
-	prop, err := proposer.New(ep.env, ep.cfg.Quorum)
+	find := l.elect
+	if ep.static() {
+		find = l.lookBack
+	}
+	set, err := find(ctx)
 	if err != nil {
 		return err
 	}
-	l.prop = prop
+	launch, err := l.trees(ctx, set)
+	if err != nil {
+		return err
+	}
+	ep.note("starting PostgreSQL at %s", set.LSN)
+	// The trees answer under this context until the life ends.
+	if l.server, err = ep.host.Start(l.ctx, launch); err != nil {
+		return err
+	}
+	ep.say(func(s *Status) { s.Server = l.server; s.Starts++ })
+	return l.ready(ctx)
+}
+
+// elect wins a term and fetches what a server needs to start where the log
+// ends.
+func (l *life) elect(ctx context.Context) (*bootset.Set, error) {
+	ep := l.ep
+	ep.note("waiting for a majority of safekeepers")
+	prop, err := proposer.New(ep.env, ep.cfg.Quorum)
+	if err != nil {
+		return nil, err
+	}
+	l.prop, l.quorum = prop, prop
 	l.tasks.Go("proposer", func(ctx context.Context) error {
 		l.cancel(prop.Run(ctx))
 		return nil
@@ -62,29 +88,19 @@ func (l *life) begin(ctx context.Context) error {
 	l.tasks.Go("report the quorum", l.report)
 	led, err := prop.Elect(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ep.say(func(s *Status) { s.Term, s.Start = led.Term, led.Start })
 	ep.note("waiting for the pageserver to have %s", led.Start)
 	set, err := pageclient.FetchBoot(ctx, ep.env, ep.cfg.Pageserver, ep.cfg.TTID, led.Start)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// From here on set.Prev is exact: safekeepers refuse WAL with another link.
 	if set.Last > led.Start {
-		return ahead(set)
+		return nil, ahead(set)
 	}
-	launch, err := l.trees(ctx, set)
-	if err != nil {
-		return err
-	}
-	ep.note("starting PostgreSQL at %s", led.Start)
-	// The trees answer under this context until the life ends.
-	if l.server, err = ep.host.Start(l.ctx, launch); err != nil {
-		return err
-	}
-	ep.say(func(s *Status) { s.Server = l.server; s.Starts++ })
-	return l.ready(ctx)
+	return set, nil
 }
 
 // ahead is why no server starts below what the pageserver has. Nothing above
@@ -109,23 +125,27 @@ func (l *life) trees(ctx context.Context, set *bootset.Set) (Launch, error) {
 	if err != nil {
 		return Launch{}, err
 	}
-	if err := l.prop.Offer(plan.Boot.X, plan.Boot.WAL); err != nil {
+	if err := l.quorum.Offer(plan.Boot.X, plan.Boot.WAL); err != nil {
 		return Launch{}, err
 	}
 	if l.scratch, err = overlay.NewScratch(e, ep.cfg.Scratch, scratchFiles); err != nil {
 		return Launch{}, err
 	}
 	l.pages = pageclient.New(l.ctx, e, pageclient.Config{Addr: ep.cfg.Pageserver, TTID: ep.cfg.TTID, Boot: set.LSN, Connections: 2})
-	data, err := plan.Data(ctx, e, l.scratch, l.pages, "../wal", ep.keep)
+	data, err := plan.Data(ctx, e, l.scratch, l.pages, "../wal", ep.keeper())
 	if err != nil {
 		return Launch{}, err
 	}
-	l.stream = plan.Stream(e, l.prop, func(err error) { l.cancel(fmt.Errorf("the server's WAL: %w", err)) })
+	l.stream = plan.Stream(e, l.quorum, func(err error) { l.cancel(fmt.Errorf("the server's WAL: %w", err)) })
 	wal, err := plan.WAL(ctx, e, l.scratch, l.stream)
 	if err != nil {
 		return Launch{}, err
 	}
-	return Launch{Data: data, WAL: wal, Settings: append(fixedSettings(), ep.cfg.Settings...)}, nil
+	settings := append(fixedSettings(), ep.cfg.Settings...)
+	if ep.static() {
+		settings = append(settings, staticSettings()...)
+	}
+	return Launch{Data: data, WAL: wal, Settings: settings}, nil
 }
 
 // scratchFiles is how many files of the scratch directory are open at once.
@@ -142,7 +162,10 @@ func (l *life) ready(ctx context.Context) error {
 			return fmt.Errorf("prepare the server: %w", err)
 		}
 	}
-	quorum := l.prop.Status()
+	var quorum proposer.Status
+	if l.prop != nil {
+		quorum = l.prop.Status()
+	}
 	ep.say(func(s *Status) { s.State, s.Quorum = Ready, quorum })
 	ep.note("ready")
 	return nil
@@ -172,7 +195,9 @@ func (l *life) watch() error {
 		}
 		return nil
 	})
-	l.tasks.Go("follow the pageserver", l.follow)
+	if l.prop != nil {
+		l.tasks.Go("follow the pageserver", l.follow)
+	}
 	why, err := ends.Await(l.ctx, func(err error) bool { return err != nil })
 	if err != nil {
 		return err
@@ -244,6 +269,9 @@ const silence = 2 * time.Second
 
 // majority tells whether a majority of safekeepers can be reached now.
 func (l *life) majority() bool {
+	if l.prop == nil {
+		return true
+	}
 	peers := l.prop.Status().Peers
 	n := 0
 	for _, p := range peers {

@@ -29,3 +29,25 @@ func FetchBoot(ctx context.Context, e env.Env, addr string, id core.TTID, lsn co
 	}
 	return &set, nil
 }
+
+// A Position is where a timeline stands on a pageserver.
+type Position struct {
+	Last        core.LSN `json:"last_record_lsn"` // the end of the last record that can be read
+	SegmentSize uint32   `json:"wal_seg_size"`    // bytes
+}
+
+// FetchPosition asks the pageserver at addr how far a timeline is. It waits
+// until the pageserver is there, or ctx ends.
+func FetchPosition(ctx context.Context, e env.Env, addr string, id core.TTID) (p Position, err error) {
+	b, err := get(ctx, e, addr, fmt.Sprintf("/v1/tenant/%s/timeline/%s", id.Tenant, id.Timeline))
+	if err == nil {
+		err = json.Unmarshal(b, &p)
+	}
+	if err == nil && (p.Last == 0 || p.SegmentSize == 0) {
+		err = env.ErrCorrupt
+	}
+	if err != nil {
+		return p, fmt.Errorf("position of timeline %s: %w", id, err)
+	}
+	return p, nil
+}

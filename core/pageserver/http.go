@@ -36,6 +36,7 @@ type TimelineInfo struct {
 	RemoteConsistent core.LSN       `json:"remote_consistent_lsn"`
 	Major            int            `json:"pg_version"`
 	SystemID         uint64         `json:"system_id"`
+	SegmentSize      uint32         `json:"wal_seg_size"` // bytes
 	MemoryBytes      int64          `json:"versions_memory_bytes"`
 	Receiver         ReceiverStatus `json:"walreceiver_status"`
 	Safekeepers      []string       `json:"safekeepers"`
@@ -189,7 +190,7 @@ func (n *node) info(a *attached) TimelineInfo {
 		Tenant: t.id.Tenant, Timeline: t.id.Timeline, State: "Active",
 		LastRecord: last.LSN, PrevRecord: last.Prev, MinReadable: t.index.LSN,
 		DiskConsistent: t.index.LSN, RemoteConsistent: t.index.LSN,
-		Major: t.index.Major, SystemID: t.index.SystemID, MemoryBytes: t.log.memory(),
+		Major: t.index.Major, SystemID: t.index.SystemID, SegmentSize: t.index.SegmentSize, MemoryBytes: t.log.memory(),
 		Receiver: a.receiver.Status(), Safekeepers: a.receiver.list(),
 	}
 	if err := t.Err(); err != nil {

@@ -62,7 +62,8 @@ func (f Format) HeaderSize(page core.LSN) int {
 
 // RoundUp is the first LSN from l on at which a record may be said to begin:
 // aligned to 8, and not inside a page header. A page boundary stays, as the
-// end of a record that fills its page does.
+// end of a record that fills its page does. A branch at l begins there, whether
+// that is a record's end or not, and holds the records that end there or before.
 func (f Format) RoundUp(l core.LSN) core.LSN {
 	l = l.Align()
 	page := pageOf(l)
@@ -81,6 +82,11 @@ func (f Format) RecordStart(l core.LSN) core.LSN {
 	}
 	return l
 }
+
+// Reached tells whether a log whose last record ends at last has every record
+// that ends at or before l. No record ends within a page header: one that
+// filled its page is the last before the end of the next page's header too.
+func (f Format) Reached(last, l core.LSN) bool { return last >= l || f.RecordStart(last) >= l }
 
 func pageOf(l core.LSN) core.LSN { return l &^ (core.WALPageSize - 1) }
 
