@@ -1,6 +1,7 @@
 package core
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -22,6 +23,10 @@ type TenantID [16]byte
 
 // A TimelineID names a timeline, the history of one branch.
 type TimelineID [16]byte
+
+// Tag is the first half of the id, by which the events of a trace name the
+// timeline: ids are random, and two of an installation hardly share it.
+func (t TimelineID) Tag() uint64 { return binary.BigEndian.Uint64(t[:]) }
 
 func (t TenantID) String() string   { return hex.EncodeToString(t[:]) }
 func (t TimelineID) String() string { return hex.EncodeToString(t[:]) }

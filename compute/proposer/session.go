@@ -255,10 +255,10 @@ func (s *session) progress(now env.Instant) error {
 		return end
 	}
 	if won {
-		p.env.Trace().Note("proposer.elected", uint64(term), uint64(start), 0, 0)
+		p.env.Trace().Note("proposer.elected", p.cfg.TTID.Timeline.Tag(), uint64(term), uint64(start), 0)
 	}
 	if news {
-		p.env.Trace().Note("proposer.commit", uint64(term), uint64(commit), 0, 0)
+		p.env.Trace().Note("proposer.commit", p.cfg.TTID.Timeline.Tag(), uint64(term), uint64(commit), 0)
 		p.commit.Update(p.raise)
 	}
 	if first.Term != 0 {

@@ -148,7 +148,7 @@ func (r *receiver) answer() error {
 }
 
 func (r *receiver) respond(resp *consensus.AppendResponse) error {
-	r.node.e.Trace().Note("safekeeper.ack", uint64(r.node.cfg.NodeID), uint64(resp.Term), uint64(resp.Flush), uint64(resp.Commit))
+	r.node.e.Trace().Note("safekeeper.ack", r.t.id.Timeline.Tag(), uint64(resp.Term), uint64(resp.Flush), uint64(resp.Commit))
 	r.out = wire.AppendAppendResponse(r.out[:0], resp)
 	return r.send()
 }

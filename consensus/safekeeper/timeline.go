@@ -254,7 +254,7 @@ func (t *Timeline) vote(s *consensus.Session, m consensus.VoteRequest) (r consen
 		return t.carryOut(out)
 	})
 	if err == nil {
-		t.node.e.Trace().Note("safekeeper.vote", uint64(t.node.cfg.NodeID), uint64(r.Term), uint64(r.Flush), b2u(r.Granted))
+		t.node.e.Trace().Note("safekeeper.vote", t.id.Timeline.Tag(), uint64(r.Term), uint64(r.Flush), b2u(r.Granted))
 	}
 	return r, err
 }
@@ -276,7 +276,7 @@ func (t *Timeline) elect(s *consensus.Session, m consensus.ProposerElected) erro
 		if err != nil {
 			return err
 		}
-		t.node.e.Trace().Note("safekeeper.elected", uint64(t.node.cfg.NodeID), uint64(m.Term), uint64(m.Start), b2u(out.Truncate))
+		t.node.e.Trace().Note("safekeeper.elected", t.id.Timeline.Tag(), uint64(m.Term), uint64(m.Start), b2u(out.Truncate))
 		return t.carryOut(out)
 	})
 }

@@ -2,7 +2,8 @@ package env
 
 // An Event is one thing a part noted: fixed size, so that noting it costs
 // nothing and the simulator can hash it. Kind names what; A to D are its
-// numbers (LSNs, terms, node ids).
+// numbers (LSNs, terms, node ids). What befalls a timeline has its
+// core.TimelineID.Tag as A.
 type Event struct {
 	Kind       string
 	A, B, C, D uint64
