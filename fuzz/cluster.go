@@ -20,10 +20,11 @@ import (
 )
 
 const (
-	keepers  = 3
+	keepers     = 3
+	pageservers = 2
+	// computes are those of the first branch; every other has one.
 	computes = 2
 	branch   = "main"
-	psAddr   = "ps:6400"
 )
 
 // A node is a process with its disk.
@@ -36,6 +37,14 @@ type node struct {
 	failed int // operations of the disk that ended with an error
 }
 
+// A seat is a process that runs the endpoint of a branch.
+type seat struct {
+	*node
+	line     *line
+	endpoint *compute.Endpoint // of the incarnation that runs
+	takeover bool              // what the next start is to do
+}
+
 // A cluster is an installation in a world of its own.
 type cluster struct {
 	w      *netsim.World
@@ -44,15 +53,14 @@ type cluster struct {
 	bucket *diskdrv.Bucket
 
 	sks     [keepers]*node
-	ps      *node
-	servers [computes]*node
-	// endpoints are those of the incarnations that run.
-	endpoints [computes]*compute.Endpoint
-	takeover  [computes]bool // what the next start of each is to do
-	wipes     int            // how often the pageserver's disk was
+	pss     [pageservers]*node
+	owner   int     // which pageserver everybody is told to ask
+	wipes   int     // how often a pageserver's disk was
+	servers []*seat // the first ones are those of the first branch
 
-	load     load
-	onLoaded func(owner int) standin.Options
+	load load
+	// options is what the servers of a seat do.
+	options func(*seat) standin.Options
 }
 
 // newCluster makes the processes; none runs yet.
@@ -68,13 +76,29 @@ func newCluster(w *netsim.World, b *blank, l load) *cluster {
 			})
 		})
 	}
-	c.ps = c.node("ps", func(ctx context.Context, e env.Env) error {
-		return pageserver.Run(ctx, e, pageserver.Config{ID: 1, Listen: psAddr, CacheBytes: 4 << 20, MemoryBytes: l.psMemory, WaitLSNSeconds: 20})
-	})
-	for i := range c.servers {
-		c.servers[i] = c.node(fmt.Sprintf("compute%d", i+1), func(ctx context.Context, e env.Env) error { return c.compute(ctx, e, i) })
+	for i := range c.pss {
+		name := fmt.Sprintf("ps%d", i+1)
+		c.pss[i] = c.node(name, func(ctx context.Context, e env.Env) error {
+			return pageserver.Run(ctx, e, pageserver.Config{
+				ID: core.NodeID(i + 1), Listen: addrOf(name), CacheBytes: 4 << 20, MemoryBytes: l.psMemory, WaitLSNSeconds: 20,
+			})
+		})
 	}
 	return c
+}
+
+// addrOf is where a pageserver listens.
+func addrOf(name string) string { return name + ":6400" }
+
+// ps is the pageserver that everybody is told to ask.
+func (c *cluster) ps() *node { return c.pss[c.owner] }
+
+// seat makes the process of an endpoint; it does not run yet.
+func (c *cluster) seat(l *line) *seat {
+	s := &seat{line: l}
+	s.node = c.node(fmt.Sprintf("compute%d", len(c.servers)+1), func(ctx context.Context, e env.Env) error { return c.compute(ctx, e, s) })
+	c.servers = append(c.servers, s)
+	return s
 }
 
 var (
@@ -114,15 +138,14 @@ func (c *cluster) node(name string, main netsim.Main) *node {
 
 // compute is one incarnation of a compute's process: it runs an endpoint until
 // somebody else takes the branch over.
-func (c *cluster) compute(ctx context.Context, e env.Env, i int) error {
-	takeover := c.takeover[i]
-	c.takeover[i] = false
-	ep := compute.New(e, standin.NewHost(e, c.onLoaded(i)), compute.Config{
-		Branch: branch, TTID: ttid, Pageserver: psAddr, Owner: fmt.Sprintf("compute%d", i+1), Takeover: takeover, Scratch: "scratch",
-		Quorum: proposer.Config{TTID: ttid, Members: c.conf, Server: server, BufferBytes: c.load.buffer, DirectBytes: c.load.direct},
+func (c *cluster) compute(ctx context.Context, e env.Env, s *seat) error {
+	takeover := s.takeover
+	s.takeover = false
+	s.endpoint = compute.New(e, standin.NewHost(e, c.options(s)), compute.Config{
+		Branch: s.line.name, TTID: s.line.id, Pageserver: addrOf(c.ps().Name()), Owner: s.Name(), Takeover: takeover, Scratch: "scratch",
+		Quorum: proposer.Config{TTID: s.line.id, Members: c.conf, Server: server, BufferBytes: c.load.buffer, DirectBytes: c.load.direct},
 	})
-	c.endpoints[i] = ep
-	return ep.Run(ctx)
+	return s.endpoint.Run(ctx)
 }
 
 // setUp starts the storage and makes the timeline on it.
@@ -133,7 +156,7 @@ func (c *cluster) setUp() error {
 	for _, n := range c.sks {
 		n.start()
 	}
-	c.ps.start()
+	c.ps().start()
 	return admin.Do(time.Minute, func(ctx context.Context, e env.Env) error {
 		if err := c.blank.fill(ctx, e.Objects()); err != nil {
 			return err
@@ -165,7 +188,7 @@ func (c *cluster) attachOnce(ctx context.Context, e env.Env) error {
 		req.Safekeepers = append(req.Safekeepers, m.Addr())
 	}
 	path := "/v1/tenant/" + ttid.Tenant.String() + "/timeline"
-	return patiently(ctx, e, func() error { return http1.Call(ctx, e, psAddr, "POST", path, req, nil) })
+	return patiently(ctx, e, func() error { return http1.Call(ctx, e, addrOf(c.ps().Name()), "POST", path, req, nil) })
 }
 
 const patience = 1000
@@ -187,6 +210,9 @@ func patiently(ctx context.Context, e env.Env, f func() error) error {
 // nodes is every process that faults befall.
 func (c *cluster) nodes() []*node {
 	all := append([]*node{}, c.sks[:]...)
-	all = append(all, c.ps)
-	return append(all, c.servers[:]...)
+	all = append(all, c.pss[:]...)
+	for _, s := range c.servers {
+		all = append(all, s.node)
+	}
+	return all
 }

@@ -16,6 +16,7 @@ import (
 type keeper struct {
 	name string
 	disk *diskdrv.Disk
+	dir  string // of the timeline
 
 	term   core.Term // the highest that it promised anything to
 	flush  core.LSN  // that it last reported
@@ -26,12 +27,10 @@ type keeper struct {
 	buf     []byte
 }
 
-func newKeeper(name string, disk *diskdrv.Disk, b *blank) *keeper {
-	return &keeper{name: name, disk: disk, dec: wal.NewDecoder(format, b.im.Index.LSN, 0), checked: b.im.Index.LSN,
-		flush: b.im.Index.LSN, commit: b.im.Index.LSN}
+func newKeeper(name string, id core.TTID, disk *diskdrv.Disk, begin core.LSN) *keeper {
+	return &keeper{name: name, disk: disk, dir: path.Join("timelines", id.Tenant.String(), id.Timeline.String()),
+		dec: wal.NewDecoder(format, begin, 0), checked: begin, flush: begin, commit: begin}
 }
-
-var timelineDir = path.Join("timelines", ttid.Tenant.String(), ttid.Timeline.String())
 
 // wal reads WAL from the device. What is not there is zeroes. The result is
 // valid until the next call.
@@ -41,7 +40,7 @@ func (k *keeper) wal(from, to core.LSN) []byte {
 		off := at.SegmentOffset(segmentSize)
 		part := k.buf[at-from:]
 		part = part[:min(len(part), int(segmentSize-off))]
-		name := path.Join(timelineDir, core.SegmentName(1, at.Segment(segmentSize), segmentSize))
+		name := path.Join(k.dir, core.SegmentName(1, at.Segment(segmentSize), segmentSize))
 		if _, err := k.disk.ReadDurable(name+".partial", part, int64(off)); err != nil {
 			k.disk.ReadDurable(name, part, int64(off))
 		}
@@ -90,7 +89,7 @@ func (k *keeper) cut(lsn core.LSN) {
 // promise is the term in the control file on the device.
 func (k *keeper) promise() (core.Term, error) {
 	b := make([]byte, 64<<10)
-	n, err := k.disk.ReadDurable(path.Join(timelineDir, "control"), b, 0)
+	n, err := k.disk.ReadDurable(path.Join(k.dir, "control"), b, 0)
 	if err != nil {
 		return 0, err
 	}

@@ -21,11 +21,11 @@ type ghost struct {
 	states []*reference.State
 }
 
-func newGhost(b *blank) *ghost {
-	x := b.im.Index
-	g := &ghost{begin: x.LSN, dec: wal.NewDecoder(format, x.LSN, x.PrevLSN), ref: b.reference()}
-	g.ends, g.states = []core.LSN{x.LSN}, []*reference.State{g.ref.Clone()}
-	return g
+// newGhost begins at an LSN, with the cluster as it is there; prev is the start
+// of the record before, 0 if it may be any.
+func newGhost(begin, prev core.LSN, ref *reference.State) *ghost {
+	return &ghost{begin: begin, dec: wal.NewDecoder(format, begin, prev), ref: ref,
+		ends: []core.LSN{begin}, states: []*reference.State{ref.Clone()}}
 }
 
 func (g *ghost) end() core.LSN { return g.begin + core.LSN(len(g.wal)) }
@@ -62,7 +62,10 @@ func (g *ghost) grow(b []byte) error {
 }
 
 // asOf is the cluster after the last record that ends at or before lsn.
-func (g *ghost) asOf(lsn core.LSN) *reference.State {
+func (g *ghost) asOf(lsn core.LSN) *reference.State { return g.states[g.index(lsn)] }
+
+// index is which of the ends is the last at or before lsn.
+func (g *ghost) index(lsn core.LSN) int {
 	lo, hi := 0, len(g.ends)
 	for lo+1 < hi {
 		if mid := (lo + hi) / 2; g.ends[mid] <= lsn {
@@ -71,7 +74,7 @@ func (g *ghost) asOf(lsn core.LSN) *reference.State {
 			hi = mid
 		}
 	}
-	return g.states[lo]
+	return lo
 }
 
 // agree compares bytes that somebody has at lsn with the ghost, as far as both

@@ -39,10 +39,10 @@ func drawLoad(r *rand.Rand) load {
 	}
 }
 
-// clients are those of all servers of a run.
+// clients are those of all servers of a branch.
 type clients struct {
 	c       *cluster
-	j       *judge
+	line    *line
 	history linearizability.History
 	next    int // client number
 	values  int
@@ -137,7 +137,7 @@ func (cl *clients) get(ctx context.Context, s *standin.Server, term core.Term, i
 		return err
 	}
 	cl.history.Return(call, linearizability.Result{Value: v}, cl.now())
-	if cl.j.newest > term {
+	if cl.line.newest > term {
 		// What a superseded server answers is promised to nobody.
 		cl.history.Forget(call)
 	}
@@ -165,6 +165,6 @@ func (cl *clients) put(ctx context.Context, s *standin.Server, term core.Term, i
 	}
 	cl.history.Return(call, linearizability.Result{}, cl.now())
 	cl.acked++
-	cl.j.acknowledged(term, lsn)
+	cl.line.acknowledged(term, lsn)
 	return nil
 }

@@ -62,18 +62,18 @@ func always() bool { return true }
 // begin does what a step says. It returns nil if there was nobody to befall,
 // else what tells whether it changed the course of the run.
 func (n *nemesis) begin(s Step) (effect func() bool) {
-	sk, srv := n.c.sks[s.Which%keepers], n.c.servers[s.Which%computes]
+	sk, ps, srv := n.c.sks[s.Which%keepers], n.pageserver(s), n.c.servers[s.Which%len(n.c.servers)].node
 	any := n.c.nodes()[s.Which%len(n.c.nodes())]
 	switch s.Class {
 	case KillKeeper, KillServer, KillPages, CutKeeper, CutServer, CutPages:
-		victim := map[Class]*node{KillKeeper: sk, CutKeeper: sk, KillServer: srv, CutServer: srv, KillPages: n.c.ps, CutPages: n.c.ps}[s.Class]
+		victim := map[Class]*node{KillKeeper: sk, CutKeeper: sk, KillServer: srv, CutServer: srv, KillPages: ps, CutPages: ps}[s.Class]
 		return n.end(victim, s.Class == CutKeeper || s.Class == CutServer || s.Class == CutPages, s.For)
 	case PauseKeeper:
 		return n.pause(sk, s.For)
 	case PauseServer:
 		return n.pause(srv, s.For)
 	case PausePages:
-		return n.pause(n.c.ps, s.For)
+		return n.pause(ps, s.For)
 	case SlowProcess:
 		any.Slow(50 * time.Microsecond)
 		n.after(s.For, func() { any.Slow(0) })
@@ -175,14 +175,22 @@ func (n *nemesis) network(s Step) func() bool {
 	return redialled
 }
 
-// leader is the compute that has a server, or nil.
-func (n *nemesis) leader() *node {
-	for i, x := range n.c.servers {
-		if ep := n.c.endpoints[i]; x.Running() && ep != nil && ep.Status().Server != nil {
+// leader is the compute of the first branch that has a server, or nil.
+func (n *nemesis) leader() *seat {
+	for _, x := range n.c.servers[:computes] {
+		if x.Running() && x.endpoint != nil && x.endpoint.Status().Server != nil {
 			return x
 		}
 	}
 	return nil
+}
+
+// pageserver is the one that a step befalls: mostly the one that all ask.
+func (n *nemesis) pageserver(s Step) *node {
+	if s.Which%5 == 0 {
+		return n.c.pss[1-n.c.owner]
+	}
+	return n.c.ps()
 }
 
 // takeover starts the compute that has no server; first the other one is cut
@@ -202,7 +210,7 @@ func (n *nemesis) takeover(s Step) func() bool {
 		n.after(s.For, n.w.HealAll)
 	}
 	next.Kill()
-	n.c.takeover[i] = true
+	next.takeover = true
 	next.start()
 	before := n.counts.Elections
 	return func() bool { return n.counts.Elections > before }
@@ -212,12 +220,12 @@ func (n *nemesis) takeover(s Step) func() bool {
 // since neither asks the register again before its term has ended. They reach
 // safekeepers at the same moment, once both have been through the register.
 func (n *nemesis) duel() func() bool {
-	for i, x := range n.c.servers {
+	for _, x := range n.c.servers[:computes] {
 		x.Kill()
 		for _, sk := range n.c.sks {
 			n.w.Partition([]string{x.Name()}, []string{sk.Name()})
 		}
-		n.c.takeover[i] = true
+		x.takeover = true
 		x.start()
 	}
 	o := netsim.DefaultLink
@@ -247,7 +255,7 @@ func (n *nemesis) strand(s Step) func() bool {
 		if n.quiet {
 			return
 		}
-		n.end(old, s.Which&1 == 0, 50*time.Millisecond)
+		n.end(old.node, s.Which&1 == 0, 50*time.Millisecond)
 		n.w.HealAll()
 		n.end(n.c.sks[kept], s.Which&2 == 0, 300*time.Millisecond+s.For)
 	})
@@ -306,11 +314,12 @@ func (n *nemesis) objects(s Step) func() bool {
 // wipe takes everything from the pageserver's disk, and has somebody tell it
 // again what it is to serve.
 func (n *nemesis) wipe(s Step) func() bool {
-	n.end(n.c.ps, false, s.For)
+	ps := n.c.ps()
+	n.end(ps, false, s.For)
 	n.c.wipes++
-	n.c.ps.disk.SetFaults(diskdrv.Faults{})
-	err := remove(n.c.ps.disk.FS(nil), "tenants")
-	n.c.ps.disk.SetFaults(quickDisk)
+	ps.disk.SetFaults(diskdrv.Faults{})
+	err := remove(ps.disk.FS(nil), "tenants")
+	ps.disk.SetFaults(quickDisk)
 	if err != nil {
 		n.w.Fail(err)
 	}

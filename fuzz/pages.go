@@ -30,13 +30,13 @@ type reader struct {
 
 // loaded judges a page that a server read, which it did not write since it was
 // started at lsn.
-func (j *judge) loaded(lsn core.LSN, r core.Rel, blk uint32, page *redo.Page) error {
+func (l *line) loaded(lsn core.LSN, r core.Rel, blk uint32, page *redo.Page) error {
 	// A hole that the server's own writes left is zeroes, as want then is.
-	want, _ := j.ghost.asOf(lsn).Page(r, blk)
+	want, _ := l.asOf(lsn).Page(r, blk)
 	if want != *page {
-		j.violated(PageReplay, "a server started at %s reads another block %d of %s: %s", lsn, blk, r, redo.Diff(page, &want, wal10))
+		l.j.violated(PageReplay, "a server of %s started at %s reads another block %d of %s: %s", l.name, lsn, blk, r, redo.Diff(page, &want, wal10))
 	}
-	j.counts.PagesCompared++
+	l.j.counts.PagesCompared++
 	return nil
 }
 
@@ -54,44 +54,78 @@ func (r reader) run(ctx context.Context, e env.Env) error {
 	}
 }
 
-// session asks a few questions on one connection.
+// session asks one pageserver a few questions about one timeline.
 func (r reader) session(ctx context.Context, e env.Env, dice *rand.Rand) error {
-	c, err := connect(ctx, e)
+	l := r.j.lines[dice.IntN(len(r.j.lines))]
+	addr := addrOf(r.j.c.ps().Name())
+	if dice.IntN(4) == 0 { // whoever was superseded may still answer, and must be right
+		addr = addrOf(r.j.c.pss[dice.IntN(pageservers)].Name())
+	}
+	q, err := connect(ctx, e, addr, l)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer q.c.Close()
 	for range 1 + dice.IntN(8) {
-		g := r.j.ghost
-		at := dice.IntN(len(g.ends))
-		if dice.IntN(2) == 0 { // mostly what is new
-			at = max(0, len(g.ends)-1-dice.IntN(10))
-		}
+		lsn := l.moment(dice)
 		rel := forks[dice.IntN(len(forks))]
-		size := g.states[at].Sizes[core.BlockKey(rel, 0)]
+		size := l.asOf(lsn).Sizes[core.BlockKey(rel, 0)]
 		if dice.IntN(4) == 0 || size == 0 {
-			err = r.size(c, rel, g.ends[at], at)
+			err = q.size(rel, lsn)
 		} else {
-			err = r.page(c, rel, uint32(dice.IntN(int(size))), g.ends[at], at)
+			err = q.page(rel, uint32(dice.IntN(int(size))), lsn)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return r.ingested(ctx, e)
+	return q.ingested(ctx, e)
 }
 
-func connect(ctx context.Context, e env.Env) (*wire.Client, error) {
-	c, err := wire.Connect(ctx, e, psAddr, wire.ClientConfig{Limit: 1 << 20, Timeout: 10 * time.Second})
+// moment is an LSN of a timeline's history or of what it was branched off:
+// mostly new, and mostly the end of a record.
+func (l *line) moment(dice *rand.Rand) core.LSN {
+	for l.parent != nil && dice.IntN(4) == 0 {
+		if l.parent.ghost.begin < l.at {
+			return l.parent.ghost.moment(dice, l.at)
+		}
+		l = l.parent
+	}
+	return l.ghost.moment(dice, l.ghost.end())
+}
+
+// moment is an LSN of the ghost up to last.
+func (g *ghost) moment(dice *rand.Rand, last core.LSN) core.LSN {
+	n := g.index(last)
+	at := dice.IntN(n + 1)
+	if dice.IntN(2) == 0 {
+		at = max(0, n-dice.IntN(10))
+	}
+	lsn := g.ends[at]
+	if at < n && dice.IntN(4) == 0 { // inside of the record behind
+		lsn += core.LSN(dice.Int64N(int64(g.ends[at+1] - lsn)))
+	}
+	return lsn
+}
+
+// A questioner asks one pageserver about one timeline.
+type questioner struct {
+	c    *wire.Client
+	addr string
+	l    *line
+}
+
+func connect(ctx context.Context, e env.Env, addr string, l *line) (*questioner, error) {
+	c, err := wire.Connect(ctx, e, addr, wire.ClientConfig{Limit: 1 << 20, Timeout: 10 * time.Second})
 	if err != nil {
 		return nil, err
 	}
 	c.NetConn().SetDeadline(e.Clock().Now().Add(time.Minute))
-	if err := c.CopyBoth(fmt.Sprintf("pagestream_v3 %s %s", ttid.Tenant, ttid.Timeline)); err != nil {
+	if err := c.CopyBoth(fmt.Sprintf("pagestream_v3 %s %s", l.id.Tenant, l.id.Timeline)); err != nil {
 		c.Close()
 		return nil, err
 	}
-	return c, nil
+	return &questioner{c, addr, l}, nil
 }
 
 // ask asks one question; an answer that is an error is an error.
@@ -111,72 +145,73 @@ func ask(c *wire.Client, q wire.PageRequest) (wire.PageReply, error) {
 	return r, err
 }
 
-func (r reader) page(c *wire.Client, rel core.Rel, blk uint32, lsn core.LSN, at int) error {
-	reply, err := ask(c, wire.PageRequest{Kind: wire.PageGet, LSN: lsn, NotModifiedSince: lsn, Rel: rel, Block: blk})
+func (q *questioner) page(rel core.Rel, blk uint32, lsn core.LSN) error {
+	reply, err := ask(q.c, wire.PageRequest{Kind: wire.PageGet, LSN: lsn, NotModifiedSince: lsn, Rel: rel, Block: blk})
 	if err != nil {
 		return err
 	}
-	want, _ := r.j.ghost.states[at].Page(rel, blk)
+	want, _ := q.l.asOf(lsn).Page(rel, blk)
 	if got := (*redo.Page)(reply.Pages); *got != want {
-		r.j.violated(PageReplay, "block %d of %s as of %s: %s", blk, rel, lsn, redo.Diff(got, &want, wal10))
+		q.wrong("block %d of %s as of %s: %s", blk, rel, lsn, redo.Diff(got, &want, wal10))
 	}
-	r.j.counts.PagesCompared++
+	q.l.j.counts.PagesCompared++
 	return nil
 }
 
-func (r reader) size(c *wire.Client, rel core.Rel, lsn core.LSN, at int) error {
-	reply, err := ask(c, wire.PageRequest{Kind: wire.PageExists, LSN: lsn, NotModifiedSince: lsn, Rel: rel})
+// wrong reports an answer that differs from a replay.
+func (q *questioner) wrong(format string, args ...any) {
+	q.l.j.violated(PageReplay, "%s answers of %s: %w", q.addr, q.l.name, fmt.Errorf(format, args...))
+}
+
+func (q *questioner) size(rel core.Rel, lsn core.LSN) error {
+	reply, err := ask(q.c, wire.PageRequest{Kind: wire.PageExists, LSN: lsn, NotModifiedSince: lsn, Rel: rel})
 	if err != nil {
 		return err
 	}
-	want, exists := r.j.ghost.states[at].Sizes[core.BlockKey(rel, 0)]
+	want, exists := q.l.asOf(lsn).Sizes[core.BlockKey(rel, 0)]
 	if reply.Exists != exists {
-		r.j.violated(PageReplay, "%s as of %s exists: %v, want %v", rel, lsn, reply.Exists, exists)
+		q.wrong("%s as of %s exists: %v, want %v", rel, lsn, reply.Exists, exists)
 		return nil
 	}
 	if !exists {
 		return nil
 	}
-	reply, err = ask(c, wire.PageRequest{Kind: wire.PageBlocks, LSN: lsn, NotModifiedSince: lsn, Rel: rel})
+	reply, err = ask(q.c, wire.PageRequest{Kind: wire.PageBlocks, LSN: lsn, NotModifiedSince: lsn, Rel: rel})
 	if err == nil && reply.Blocks != want {
-		r.j.violated(PageReplay, "%s as of %s has %d blocks, want %d", rel, lsn, reply.Blocks, want)
+		q.wrong("%s as of %s has %d blocks, want %d", rel, lsn, reply.Blocks, want)
 	}
 	return err
 }
 
 // ingested checks that the pageserver has no WAL that may yet vanish.
-func (r reader) ingested(ctx context.Context, e env.Env) error {
-	info, err := pageserverInfo(ctx, e)
-	if err == nil && info.LastRecord > r.j.ghost.end() {
-		r.j.violated(IngestBound, "the pageserver has ingested %s, WAL is committed up to %s", info.LastRecord, r.j.ghost.end())
-	}
-	if err == nil && info.State != "Active" {
-		r.j.violated(PageReplay, "the pageserver has stopped to ingest: %s", info.Reason)
-	}
-	return err
-}
-
-func pageserverInfo(ctx context.Context, e env.Env) (info pageserver.TimelineInfo, err error) {
-	path := fmt.Sprintf("/v1/tenant/%s/timeline/%s", ttid.Tenant, ttid.Timeline)
-	err = http1.Call(ctx, e, psAddr, "GET", path, nil, &info)
-	return info, err
-}
-
-// all compares every page there is with the end of the ghost.
-func (r reader) all(ctx context.Context, e env.Env) error {
-	c, err := connect(ctx, e)
+func (q *questioner) ingested(ctx context.Context, e env.Env) error {
+	info, err := timelineInfo(ctx, e, q.addr, q.l.id)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	at := len(r.j.ghost.ends) - 1
-	lsn := r.j.ghost.ends[at]
+	if end := q.l.ghost.end(); info.LastRecord > end {
+		q.l.j.violated(IngestBound, "%s has ingested %s of %s, WAL is committed up to %s", q.addr, info.LastRecord, q.l.name, end)
+	}
+	if info.State != "Active" {
+		q.wrong("it has stopped to ingest: %s", info.Reason)
+	}
+	return nil
+}
+
+func timelineInfo(ctx context.Context, e env.Env, addr string, id core.TTID) (info pageserver.TimelineInfo, err error) {
+	path := fmt.Sprintf("/v1/tenant/%s/timeline/%s", id.Tenant, id.Timeline)
+	err = http1.Call(ctx, e, addr, "GET", path, nil, &info)
+	return info, err
+}
+
+// all compares every page there is as of an LSN.
+func (q *questioner) all(lsn core.LSN) error {
 	for _, rel := range forks {
-		if err := r.size(c, rel, lsn, at); err != nil {
+		if err := q.size(rel, lsn); err != nil {
 			return err
 		}
-		for blk := range r.j.ghost.states[at].Sizes[core.BlockKey(rel, 0)] {
-			if err := r.page(c, rel, blk, lsn, at); err != nil {
+		for blk := range q.l.asOf(lsn).Sizes[core.BlockKey(rel, 0)] {
+			if err := q.page(rel, blk, lsn); err != nil {
 				return err
 			}
 		}

@@ -155,7 +155,7 @@ func drawPlan(r *rand.Rand, from []Class) *Plan {
 	p := &Plan{Blank: r.IntN(len(blanks)), Load: drawLoad(r), Length: 4*time.Second + time.Duration(r.Int64N(int64(5*time.Second)))}
 	p.Policy.Kind = netsim.PolicyKind(r.IntN(int(netsim.StarveProc) + 1))
 	p.Policy.Depth = 1 + r.IntN(10)
-	p.Policy.Starved = []string{"sk1", "sk2", "compute1", "ps"}[r.IntN(4)]
+	p.Policy.Starved = []string{"sk1", "sk2", "compute1", "ps1"}[r.IntN(4)]
 	p.Yields, p.Wakes = []int{0, 5, 50}[r.IntN(3)], []int{0, 0, 5}[r.IntN(3)]
 	for _, c := range from {
 		odds := 30

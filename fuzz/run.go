@@ -64,12 +64,11 @@ func (r *Result) Oracle() string {
 
 // A run is one world with everything in it.
 type run struct {
-	w       *netsim.World
-	c       *cluster
-	j       *judge
-	n       *nemesis
-	clients *clients
-	result  *Result
+	w      *netsim.World
+	c      *cluster
+	j      *judge
+	n      *nemesis
+	result *Result
 }
 
 // Run makes a world from a seed, lets it live, and judges it.
@@ -121,9 +120,11 @@ func (r *run) all(p *Plan) error {
 	}
 	r.c = newCluster(r.w, b, p.Load)
 	r.j = newJudge(r.c, &r.result.Counts)
-	r.clients = &clients{c: r.c, j: r.j}
-	r.j.clients = r.clients
-	r.c.onLoaded = r.standin
+	r.c.options = r.standin
+	main := r.j.watch(branch, ttid, newGhost(b.im.Index.LSN, b.im.Index.PrevLSN, b.reference()))
+	for range computes {
+		r.c.seat(main)
+	}
 	r.n = &nemesis{c: r.c, w: r.w, counts: &r.result.Counts}
 	if err := r.c.setUp(); err != nil {
 		return fmt.Errorf("set-up: %w", err)
@@ -140,13 +141,13 @@ func (r *run) all(p *Plan) error {
 	return r.judgement()
 }
 
-// standin is what the servers of one compute do.
-func (r *run) standin(i int) standin.Options {
+// standin is what the servers of a seat do.
+func (r *run) standin(at *seat) standin.Options {
 	return standin.Options{
-		Evictions: r.c.load.evictions, Loaded: r.j.loaded,
+		Evictions: r.c.load.evictions, Loaded: at.line.loaded,
 		Wrong: func(err error) { r.j.violated(TreesKeep, "%w", err) },
 		Serve: func(ctx context.Context, e env.Env, s *standin.Server) error {
-			return r.clients.serve(ctx, e, s, r.c.endpoints[i].Status().Term)
+			return at.line.clients.serve(ctx, e, s, at.endpoint.Status().Term)
 		},
 	}
 }

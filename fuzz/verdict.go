@@ -3,6 +3,8 @@ package fuzz
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"xenon/core/env"
@@ -18,28 +20,7 @@ const within = 3 * time.Minute
 // once more.
 func (r *run) judgement() error {
 	final := r.w.Proc("final", netsim.ProcOptions{})
-	err := final.Do(within, func(ctx context.Context, e env.Env) error {
-		acked := r.clients.acked
-		if err := await(ctx, e, func() bool { return r.clients.acked >= acked+3 }); err != nil {
-			return err
-		}
-		r.clients.last = true
-		if err := await(ctx, e, func() bool { return r.clients.done }); err != nil {
-			return err
-		}
-		if err := await(ctx, e, r.j.level); err != nil {
-			return err
-		}
-		for {
-			info, err := pageserverInfo(ctx, e)
-			if err == nil && info.LastRecord == r.j.ghost.end() {
-				return reader{r.j}.all(ctx, e)
-			}
-			if err := e.Clock().Sleep(ctx, poll); err != nil {
-				return err
-			}
-		}
-	})
+	err := final.Do(within, r.recovered)
 	var f *netsim.Failure
 	if errors.As(err, &f) && (f.Kind == "timeout" || f.Kind == "deadlock") {
 		return &Violation{Liveness, err}
@@ -47,7 +28,69 @@ func (r *run) judgement() error {
 	if err != nil {
 		return err
 	}
-	return r.sweep()
+	for _, l := range r.j.lines {
+		if err := l.sweep(&r.result.Counts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recovered returns once every branch with a server has acknowledged writes
+// and read every key, and everybody has all of it.
+func (r *run) recovered(ctx context.Context, e env.Env) error {
+	for _, l := range r.served() {
+		acked := l.clients.acked
+		if err := await(ctx, e, func() bool { return l.clients.acked >= acked+3 }); err != nil {
+			return err
+		}
+		l.clients.last = true
+	}
+	for _, l := range r.served() {
+		if err := await(ctx, e, func() bool { return l.clients.done }); err != nil {
+			return err
+		}
+	}
+	for _, l := range r.j.lines {
+		if err := await(ctx, e, l.level); err != nil {
+			return err
+		}
+		if err := r.caughtUp(ctx, e, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// served lists the branches that have a seat.
+func (r *run) served() []*line {
+	var list []*line
+	for _, s := range r.c.servers {
+		if !slices.Contains(list, s.line) {
+			list = append(list, s.line)
+		}
+	}
+	return list
+}
+
+// caughtUp waits until the pageserver has all of a timeline, and compares it.
+func (r *run) caughtUp(ctx context.Context, e env.Env, l *line) error {
+	addr := addrOf(r.c.ps().Name())
+	for {
+		info, err := timelineInfo(ctx, e, addr, l.id)
+		if err == nil && info.LastRecord == l.ghost.end() {
+			break
+		}
+		if err := e.Clock().Sleep(ctx, poll); err != nil {
+			return err
+		}
+	}
+	q, err := connect(ctx, e, addr, l)
+	if err != nil {
+		return err
+	}
+	defer q.c.Close()
+	return q.all(l.ghost.end())
 }
 
 const poll = 50 * time.Millisecond
@@ -62,9 +105,9 @@ func await(ctx context.Context, e env.Env, f func() bool) error {
 }
 
 // level tells whether all safekeepers have reported everything committed.
-func (j *judge) level() bool {
-	for _, k := range j.keepers {
-		if k.flush != j.ghost.end() || k.commit != j.ghost.end() {
+func (l *line) level() bool {
+	for _, k := range l.keepers {
+		if k.flush != l.ghost.end() || k.commit != l.ghost.end() {
 			return false
 		}
 	}
@@ -73,17 +116,17 @@ func (j *judge) level() bool {
 
 // sweep compares all devices with all that was committed, and judges what
 // clients saw.
-func (r *run) sweep() error {
-	g, counts := r.j.ghost, &r.result.Counts
-	for _, k := range r.j.keepers {
+func (l *line) sweep(counts *Counts) error {
+	g := l.ghost
+	for _, k := range l.keepers {
 		if err := g.agree(k.name, g.begin, k.wal(g.begin, g.end())); err != nil {
 			return &Violation{Prefix, err}
 		}
 	}
-	if err := r.clients.history.Check(); err != nil {
-		return &Violation{Linearizable, err}
+	if err := l.clients.history.Check(); err != nil {
+		return &Violation{Linearizable, fmt.Errorf("branch %s: %w", l.name, err)}
 	}
-	counts.Writes, counts.Records = r.clients.acked, len(g.ends)-1
-	counts.Reads = r.clients.history.Answered() - r.clients.acked
+	counts.Writes, counts.Records = counts.Writes+l.clients.acked, counts.Records+len(g.ends)-1
+	counts.Reads += l.clients.history.Answered() - l.clients.acked
 	return nil
 }

@@ -261,14 +261,28 @@ func (s *Server) newest(ctx context.Context, page *redo.Page) (xmin uint32, data
 	if err != nil {
 		return 0, nil, err
 	}
+	xmin, data = newest(page, status, s.running)
+	return xmin, data, nil
+}
+
+// newest is the version that a reader sees who takes those running for not
+// committed.
+func newest(page, clog *redo.Page, running map[uint32]bool) (xmin uint32, data []byte) {
 	p := (*heapPage)(page)
 	for n := p.tuples(); n > 0; n-- {
 		xmin, data := p.tuple(n)
-		if xmin != 0 && committed(status, xmin) && !s.running[xmin] {
-			return xmin, data, nil
+		if xmin != 0 && committed(clog, xmin) && !running[xmin] {
+			return xmin, data
 		}
 	}
-	return 0, nil, nil
+	return 0, nil
+}
+
+// Value is what a server that starts with these pages finds under the key
+// whose page it is; clog is the first page of pg_xact.
+func Value(page, clog *redo.Page) string {
+	_, data := newest(page, clog, nil)
+	return strings.TrimRight(string(data), pad)
 }
 
 // Get is the value of a key, "" if it has none.
