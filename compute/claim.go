@@ -21,7 +21,8 @@ type Claim struct {
 // ErrNotOwner reports that the endpoint's register names somebody else.
 var ErrNotOwner = errors.New("the branch has another endpoint")
 
-// ClaimKey is the object of the register of a branch's endpoint.
+// ClaimKey is the object of the register of a branch's endpoint. Here and
+// below, branch is what names the registers of the branch.
 func ClaimKey(branch string) string { return "endpoints/" + branch }
 
 // Take makes owner the one who may run the branch. If somebody else is, it
@@ -34,7 +35,7 @@ func Take(ctx context.Context, e env.Env, branch, owner string, takeover bool) (
 		case err != nil:
 			return nil, err
 		case held.Owner != "" && held.Owner != owner && !takeover:
-			return nil, fmt.Errorf("%w: %s has run %s since epoch %d; stop it, or start this one with a take-over", ErrNotOwner, held.Owner, branch, held.Epoch)
+			return nil, fmt.Errorf("%w: %s has run it since epoch %d; stop it, or start this one with a take-over", ErrNotOwner, held.Owner, held.Epoch)
 		}
 		c = Claim{Owner: owner, Epoch: held.Epoch + 1}
 		return json.Marshal(c)
@@ -72,7 +73,7 @@ func (c Claim) Check(ctx context.Context, e env.Env, branch string) error {
 		return err
 	}
 	if held != c {
-		return fmt.Errorf("%w: %s took %s over in epoch %d", ErrNotOwner, held.Owner, branch, held.Epoch)
+		return fmt.Errorf("%w: %s took it over in epoch %d", ErrNotOwner, held.Owner, held.Epoch)
 	}
 	return nil
 }

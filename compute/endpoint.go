@@ -1,6 +1,7 @@
 package compute
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,11 @@ import (
 
 // A Config says which branch to run and with whom.
 type Config struct {
-	Branch     string
+	Branch string
+	// Registers names the registers of the branch's endpoint and of its
+	// settings files; "" is Branch. Where another branch may get the name once
+	// this one is gone, they need a name that never comes again.
+	Registers  string
 	TTID       core.TTID
 	Quorum     proposer.Config
 	Pageserver string // address
@@ -76,6 +81,8 @@ type Status struct {
 	Starts int      // servers started so far
 	Server Server   // nil if none runs
 	Quorum proposer.Status
+
+	prop *proposer.Proposer // of the server that runs now, nil if none does
 }
 
 // ErrSuperseded is what Run returns once somebody else runs the branch.
@@ -101,8 +108,18 @@ func New(e env.Env, h Host, cfg Config) *Endpoint {
 	}
 }
 
-// Status tells how the endpoint is now.
-func (ep *Endpoint) Status() Status { return ep.status.Get() }
+// Status tells how the endpoint is now. Its commit LSN is no older than the
+// last commit that a client was told of.
+func (ep *Endpoint) Status() Status {
+	s := ep.status.Get()
+	if s.prop != nil {
+		s.Quorum = s.prop.Status()
+	}
+	return s
+}
+
+// registers names the registers of the branch.
+func (ep *Endpoint) registers() string { return cmp.Or(ep.cfg.Registers, ep.cfg.Branch) }
 
 // AwaitReady returns once a server takes connections, or with the reason why
 // none ever will.
@@ -188,7 +205,7 @@ func (ep *Endpoint) run(ctx context.Context) error {
 
 func (ep *Endpoint) take(ctx context.Context) (err error) {
 	ep.note("waiting for the register of the endpoint")
-	if ep.claim, err = Take(ctx, ep.env, ep.cfg.Branch, ep.cfg.Owner, ep.cfg.Takeover); err != nil {
+	if ep.claim, err = Take(ctx, ep.env, ep.registers(), ep.cfg.Owner, ep.cfg.Takeover); err != nil {
 		return err
 	}
 	ep.say(func(s *Status) { s.Epoch = ep.claim.Epoch })
@@ -204,7 +221,7 @@ func (ep *Endpoint) release(ctx context.Context) {
 	}
 	ctx, cancel := xsync.WithTimeout(ctx, ep.env, releasePatience)
 	defer cancel()
-	if err := ep.claim.Release(ctx, ep.env, ep.cfg.Branch); err != nil {
+	if err := ep.claim.Release(ctx, ep.env, ep.registers()); err != nil {
 		ep.env.Log().Warn("the endpoint's register still names this owner", "branch", ep.cfg.Branch, "error", err)
 	}
 }
@@ -222,7 +239,7 @@ func (ep *Endpoint) mayGoOn(ctx context.Context, pause time.Duration, why error)
 		return nil
 	}
 	ep.note("%v; starting anew, waiting for the register of the endpoint", why)
-	err := ep.claim.Check(ctx, ep.env, ep.cfg.Branch)
+	err := ep.claim.Check(ctx, ep.env, ep.registers())
 	if errors.Is(err, ErrNotOwner) {
 		return fmt.Errorf("%w: %w (%v)", ErrSuperseded, err, why)
 	}

@@ -128,7 +128,7 @@ const keepPatience = 10 * time.Second
 func (ep *Endpoint) keep(ctx context.Context, name string, content []byte) error {
 	ctx, cancel := xsync.WithTimeout(ctx, ep.env, keepPatience)
 	defer cancel()
-	return ep.claim.keep(ctx, ep.env, ep.cfg.Branch, name, content)
+	return ep.claim.keep(ctx, ep.env, ep.registers(), name, content)
 }
 
 // files are the settings files that a server of this branch starts with: the
@@ -139,7 +139,7 @@ func (ep *Endpoint) files(ctx context.Context) ([]bootset.File, error) {
 		return ep.staticFiles(ctx, files)
 	}
 	for _, name := range filetree.KeptFiles {
-		content, there, err := ep.claim.adopt(ctx, ep.env, ep.cfg.Branch, name)
+		content, there, err := ep.claim.adopt(ctx, ep.env, ep.registers(), name)
 		if err != nil {
 			return nil, err
 		}

@@ -90,7 +90,7 @@ func (l *life) elect(ctx context.Context) (*bootset.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	ep.say(func(s *Status) { s.Term, s.Start = led.Term, led.Start })
+	ep.say(func(s *Status) { s.Term, s.Start, s.prop = led.Term, led.Start, prop })
 	ep.note("waiting for the pageserver to have %s", led.Start)
 	set, err := pageclient.FetchBoot(ctx, ep.env, ep.cfg.Pageserver, ep.cfg.TTID, led.Start)
 	if err != nil {
@@ -306,7 +306,7 @@ func (l *life) end() {
 	if l.scratch != nil {
 		l.scratch.Close()
 	}
-	l.ep.say(func(s *Status) { s.Server, s.Quorum = nil, proposer.Status{} })
+	l.ep.say(func(s *Status) { s.Server, s.Quorum, s.prop = nil, proposer.Status{}, nil })
 }
 
 var errEnded = errors.New("the server is being ended")

@@ -11,7 +11,6 @@ import (
 	"xenon/compute/intake"
 	"xenon/compute/pageclient"
 	"xenon/core"
-	"xenon/core/env"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/wal"
 	"xenon/core/wire/http1"
@@ -100,7 +99,7 @@ func (ep *Endpoint) reached(ctx context.Context) (core.LSN, error) {
 // which are left as they are.
 func (ep *Endpoint) staticFiles(ctx context.Context, files []bootset.File) ([]bootset.File, error) {
 	for _, name := range filetree.KeptFiles {
-		content, there, err := peek(ctx, ep.env, ep.cfg.Branch, name)
+		content, there, err := KeptFile(ctx, ep.env, ep.registers(), name)
 		if err != nil {
 			return nil, err
 		}
@@ -109,19 +108,6 @@ func (ep *Endpoint) staticFiles(ctx context.Context, files []bootset.File) ([]bo
 		}
 	}
 	return files, nil
-}
-
-// peek reads a settings file of a branch and claims nothing.
-func peek(ctx context.Context, e env.Env, branch, name string) (content []byte, there bool, err error) {
-	s, err := keptRegister(e, branch, name).Read(ctx)
-	var k kept
-	if err == nil {
-		k, err = decodeKept(s)
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("%s of branch %s: %w", name, branch, err)
-	}
-	return k.content, k.there, nil
 }
 
 // keeper is where settings files go that the server replaces. Those of a
