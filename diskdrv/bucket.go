@@ -32,8 +32,13 @@ type BucketOptions struct {
 // BucketFaults are what goes wrong by itself. The zero BucketFaults is a
 // bucket that never fails and answers at once.
 type BucketFaults struct {
+	// Owner and Keys choose whom it befalls: requests of that owner, and those
+	// whose key has Keys somewhere. Empty is everybody. Latency is for all.
+	Owner, Keys string
+
 	SlowDown     PerMille // refused with ErrSlowDown, nothing done
 	Unavailable  PerMille // refused with ErrUnavailable, nothing done
+	Forbidden    PerMille // refused with ErrForbidden, nothing done: credentials have expired
 	Conflict     PerMille // a conditional Put is refused while another one of its key is in flight
 	LostRequest  PerMille // never arrives; the caller learns ErrUnknown
 	LostResponse PerMille // takes effect; the caller learns ErrUnknown
@@ -57,6 +62,8 @@ type ObjectOp struct {
 	Before env.ETag // empty: there was no object
 	After  env.ETag
 	Err    error // what it came to; the caller may learn otherwise
+	// Unheard tells that the caller never learns of it: it gets ErrUnknown.
+	Unheard bool
 }
 
 // Usage counts the requests that took effect, and the bytes of bodies.
@@ -78,7 +85,10 @@ type Bucket struct {
 	keys     []string // of objects, in byte order
 	outage   bool
 	inFlight map[string]int // conditional Puts by key
-	late     []func()       // waiting for RunLate
+	struck   int            // requests that some fault befell
+	unheard  bool           // the request that takes effect now goes without an answer
+	watch    func(o ObjectOp, data []byte)
+	late     []func() // waiting for RunLate
 	usage    Usage
 	logging  bool
 	log      []ObjectOp
@@ -102,6 +112,22 @@ func (b *Bucket) SetFaults(f BucketFaults) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.faults = f
+}
+
+// Struck is how many requests some fault has befallen so far, late and lost
+// answers among them; slow ones are not counted.
+func (b *Bucket) Struck() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.struck
+}
+
+// Watch has f told of every request that takes effect, with the bytes of a Put
+// or Get. f must not call the bucket.
+func (b *Bucket) Watch(f func(o ObjectOp, data []byte)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.watch = f
 }
 
 // SetOutage makes the bucket answer nobody, or lets it answer again. Requests
@@ -218,8 +244,12 @@ func (b *Bucket) did(o ObjectOp, data []byte) {
 	case "delete":
 		b.usage.Deletes++
 	}
+	o.Unheard = b.unheard
 	if b.logging {
 		b.log = append(b.log, o)
+	}
+	if b.watch != nil {
+		b.watch(o, data)
 	}
 	if b.opts.Note != nil {
 		b.opts.Note(o, data)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"xenon/core/env"
@@ -96,6 +97,61 @@ func TestCutBody(t *testing.T) {
 		if !errors.Is(err, io.ErrUnexpectedEOF) || len(got) >= 1000 {
 			t.Fatalf("read %d bytes, %v", len(got), err)
 		}
+	}
+}
+
+// TestChosenVictims: faults befall the requests they are meant for, and are
+// counted.
+func TestChosenVictims(t *testing.T) {
+	ctx := context.Background()
+	tests := []struct {
+		name   string
+		faults diskdrv.BucketFaults
+		hits   string // of p1 and p2, each on a layer and on an index
+	}{
+		{"all", diskdrv.BucketFaults{Forbidden: 1000}, "XXXX"},
+		{"one owner", diskdrv.BucketFaults{Forbidden: 1000, Owner: "p2"}, "--XX"},
+		{"some keys", diskdrv.BucketFaults{Forbidden: 1000, Keys: "index-"}, "-X-X"},
+		{"some keys of one", diskdrv.BucketFaults{Forbidden: 1000, Owner: "p1", Keys: "layers/"}, "X---"},
+	}
+	for _, tt := range tests {
+		b := newBucket(tt.faults)
+		hits := ""
+		for _, owner := range []string{"p1", "p2"} {
+			for _, key := range []string{"t/layers/1", "t/index-1"} {
+				_, err := b.Objects(nil, owner).Put(ctx, key, env.Bytes(nil), env.PutOpts{})
+				switch {
+				case err == nil:
+					hits += "-"
+				case errors.Is(err, env.ErrForbidden):
+					hits += "X"
+				default:
+					t.Fatal(err)
+				}
+			}
+		}
+		if hits != tt.hits || b.Struck() != strings.Count(hits, "X") {
+			t.Errorf("%s: %s, want %s; struck %d", tt.name, hits, tt.hits, b.Struck())
+		}
+	}
+}
+
+// TestWatchKnowsWhoHears: an observer sees what took effect, and whether
+// anybody learned of it.
+func TestWatchKnowsWhoHears(t *testing.T) {
+	ctx := context.Background()
+	b := newBucket(diskdrv.BucketFaults{LostResponse: 1000})
+	var seen []diskdrv.ObjectOp
+	b.Watch(func(o diskdrv.ObjectOp, _ []byte) { seen = append(seen, o) })
+	s := b.Objects(nil, "p1")
+	_, err := s.Put(ctx, "a", env.Bytes([]byte("x")), env.PutOpts{})
+	if !errors.Is(err, env.ErrUnknown) {
+		t.Fatal(err)
+	}
+	b.SetFaults(diskdrv.BucketFaults{})
+	must(s.Head(ctx, "a"))
+	if len(seen) != 2 || !seen[0].Unheard || seen[0].Kind != "put" || seen[1].Unheard {
+		t.Errorf("seen: %+v", seen)
 	}
 }
 

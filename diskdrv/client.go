@@ -141,7 +141,7 @@ func (c *client) Get(ctx context.Context, key string, o env.GetOpts) (io.ReadClo
 	if err != nil {
 		return nil, env.ObjectMeta{}, fmt.Errorf("get %q: %w", key, err)
 	}
-	return &body{Reader: *bytes.NewReader(data), client: c, cut: c.bucket.cut(len(data))}, found.meta(key), nil
+	return &body{Reader: *bytes.NewReader(data), client: c, cut: c.bucket.cut(c.owner, key, len(data))}, found.meta(key), nil
 }
 
 func (b *Bucket) get(owner, key string, o env.GetOpts) (*stored, []byte, error) {
@@ -169,10 +169,11 @@ func (b *Bucket) get(owner, key string, o env.GetOpts) (*stored, []byte, error) 
 }
 
 // cut decides where a body of n bytes ends early; n if it does not.
-func (b *Bucket) cut(n int) int {
+func (b *Bucket) cut(owner, key string, n int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n > 0 && b.faults.CutBody.happens(b.rand) {
+	if n > 0 && b.faults.of(owner, key).CutBody.happens(b.rand) {
+		b.struck++
 		return b.rand.IntN(n)
 	}
 	return n
@@ -253,7 +254,7 @@ func (c *client) Delete(ctx context.Context, key string) error {
 }
 
 func (c *client) List(ctx context.Context, o env.ListOpts) (page env.ListPage, err error) {
-	r := &request{client: c}
+	r := &request{client: c, key: o.Prefix}
 	r.execute = func() error {
 		page = c.bucket.list(o)
 		c.bucket.did(ObjectOp{Owner: c.owner, Kind: "list", Key: o.Prefix, Size: int64(len(page.Objects))}, nil)

@@ -3,6 +3,7 @@ package diskdrv
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"xenon/core/env"
@@ -38,11 +39,24 @@ type fortune struct {
 	there, back, timeout time.Duration
 }
 
+// of is what befalls one request.
+func (f BucketFaults) of(owner, key string) BucketFaults {
+	if f.Owner != "" && f.Owner != owner || !strings.Contains(key, f.Keys) {
+		return BucketFaults{Latency: f.Latency, PageSize: f.PageSize}
+	}
+	return f
+}
+
 // draw decides a request's fortune. The dice fall here and nowhere later, so
 // that what other requests do does not change it.
 func (b *Bucket) draw(r *request) fortune {
-	f := b.faults
+	f := b.faults.of(r.client.owner, r.key)
 	luck := fortune{there: f.Latency.draw(b.rand), back: f.Latency.draw(b.rand), timeout: f.Timeout}
+	defer func() {
+		if luck.refused != nil || luck.lost || luck.twice {
+			b.struck++
+		}
+	}()
 	switch {
 	case b.outage:
 		luck.refused = env.ErrUnavailable
@@ -50,6 +64,8 @@ func (b *Bucket) draw(r *request) fortune {
 		luck.refused = env.ErrSlowDown
 	case f.Unavailable.happens(b.rand):
 		luck.refused = env.ErrUnavailable
+	case f.Forbidden.happens(b.rand):
+		luck.refused = env.ErrForbidden
 	case r.conditional && b.inFlight[r.key] > 0 && f.Conflict.happens(b.rand):
 		luck.refused = env.ErrConflict
 	case f.LostRequest.happens(b.rand):
@@ -155,10 +171,12 @@ func (r *request) effect(luck fortune) error {
 	case luck.never:
 		return nil
 	}
+	b.unheard = luck.lost
 	err := r.execute()
 	if luck.twice {
 		err = r.execute()
 	}
+	b.unheard = false
 	return err
 }
 
