@@ -3,7 +3,10 @@ package env
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"io/fs"
+	"strings"
 	"time"
 )
 
@@ -16,6 +19,10 @@ import (
 // [ErrUnknown] (it may have been done, or may yet be), [ErrCorrupt],
 // [ErrForbidden]. A caller whose conditional Put did not return nil does not
 // know what is stored: it reads the object back (package register).
+//
+// Keys are those that [CheckKey] takes. A store may take others as well, or
+// refuse them with fs.ErrInvalid; and it need not hold a key and others below
+// it, such as a and a/b, since S3 servers over a file system cannot.
 type ObjectStore interface {
 	Put(ctx context.Context, key string, body Body, o PutOpts) (ObjectMeta, error)
 	// Get reads o.Len bytes from o.Off, all to the end if Len is 0. The
@@ -26,6 +33,37 @@ type ObjectStore interface {
 	List(ctx context.Context, o ListOpts) (ListPage, error)
 	// Delete removes a key; a missing key is no error.
 	Delete(ctx context.Context, key string) error
+}
+
+// MaxKey is the length of a key at most, in bytes: that of S3.
+const MaxKey = 1024
+
+// keySigns are what S3 calls safe in keys, besides letters and digits; none
+// needs an escape in a URL, in XML, or in a file's name.
+const keySigns = "!-_.*'()"
+
+// CheckKey says what is wrong with a key, as an fs.ErrInvalid. Every store
+// takes parts of letters, digits and !-_.*'() with slashes between them, none
+// of them empty, . or .. .
+func CheckKey(key string) error {
+	if key == "" || len(key) > MaxKey {
+		return fmt.Errorf("a key has 1 to %d bytes, not %d: %w", MaxKey, len(key), fs.ErrInvalid)
+	}
+	for part := range strings.SplitSeq(key, "/") {
+		if part == "" || part == "." || part == ".." {
+			return fmt.Errorf("key %q has the part %q: %w", key, part, fs.ErrInvalid)
+		}
+		for i := range len(part) {
+			if !keyByte(part[i]) {
+				return fmt.Errorf("key %q has the byte %q: %w", key, part[i], fs.ErrInvalid)
+			}
+		}
+	}
+	return nil
+}
+
+func keyByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(keySigns, c) >= 0
 }
 
 // An ETag changes whenever an object's content does.
