@@ -90,6 +90,24 @@ const (
 	IngestTwice    // P09: the receiver ingests records again after a reconnect
 	BootNow        // P10: a boot set has the counters of now, not those of its LSN
 
+	// a timeline's objects
+	RemoteLoadsOldest  // O01: a new owner loads the oldest index
+	RemoteClaimsLoaded // O02: a new owner counts on the index it loaded and writes none of its own
+	RemoteReportUnseen // O03: remote_consistent_lsn is told without a look for a newer owner
+	RemoteDeleteFirst  // O04: a layer is deleted before the index without it is stored
+	RemoteDeleteUnseen // O05: a layer is deleted without a look for a newer owner
+	RemoteNumberReused // O06: two uploads of an owner share a number
+	RemoteUnsureUpload // O07: an upload whose outcome is unknown counts as done
+	RemoteSweepsOwn    // O08: a sweep takes uploads of its own owner for left over
+
+	// branches
+	BranchAdoptsNow  // B01: a branch begins with its ancestor's state of now
+	BranchReadsNow   // B02: a branch reads its ancestor's pages as of now
+	BranchOwnsPast   // B03: a branch answers for LSNs below its branch point itself
+	BranchChildFirst // B04: the child's index is written before the parent names it
+	BranchOrphans    // B05: a timeline with children is deleted
+	BranchTooEarly   // B06: a branch is made at an LSN that the parent has not reached
+
 	// layers
 	BlockUnchecked   // L01: a block's checksum is not compared
 	ChainOneBlock    // L02: a read does not follow a chain into the block before

@@ -26,8 +26,8 @@ const (
 	keptNonces = 16
 )
 
-// MaxPayload is how many bytes a register holds at most. Each read and each
-// change moves all of them.
+// MaxPayload is how many bytes a register holds at most, unless it was made
+// by [NewSized]. Each read and each change moves all of them.
 const MaxPayload = 1 << 20
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

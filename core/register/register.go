@@ -30,6 +30,7 @@ type Register struct {
 	clock   env.Clock
 	entropy io.Reader
 	key     string
+	max     int // bytes of payload
 }
 
 // A State is what a register held at one moment. The zero State is that of
@@ -44,8 +45,11 @@ type State struct {
 func (s State) Version() uint64 { return s.content.version }
 
 // New is the register under key in e's object store.
-func New(e env.Env, key string) *Register {
-	return &Register{store: e.Objects(), clock: e.Clock(), entropy: e.Entropy(), key: key}
+func New(e env.Env, key string) *Register { return NewSized(e, key, MaxPayload) }
+
+// NewSized is New for payloads of up to max bytes.
+func NewSized(e env.Env, key string, max int) *Register {
+	return &Register{store: e.Objects(), clock: e.Clock(), entropy: e.Entropy(), key: key, max: max}
 }
 
 // Read returns what the register holds; the zero State if it was never
@@ -87,8 +91,8 @@ func (r *Register) Write(ctx context.Context, s State, payload []byte) (State, e
 }
 
 func (r *Register) write(ctx context.Context, s State, payload []byte) (State, error) {
-	if len(payload) > MaxPayload {
-		return State{}, fmt.Errorf("payload of %d bytes is over the limit of %d", len(payload), MaxPayload)
+	if len(payload) > r.max {
+		return State{}, fmt.Errorf("payload of %d bytes is over the limit of %d", len(payload), r.max)
 	}
 	var n nonce
 	if _, err := io.ReadFull(r.entropy, n[:]); err != nil {
