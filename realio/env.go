@@ -33,8 +33,10 @@ type Options struct {
 	Root string
 	// Objects is the object store; nil is one that answers nothing.
 	Objects env.ObjectStore
-	Log     *slog.Logger // nil is slog.Default
-	Trace   *env.Trace   // nil drops everything
+	// Loopback joins this Env to others of the process; nil leaves it alone.
+	Loopback *Loopback
+	Log      *slog.Logger // nil is slog.Default
+	Trace    *env.Trace   // nil drops everything
 	// Grace is how long Close waits before it closes the connections and
 	// listeners that are still open; 0 is ten seconds.
 	Grace time.Duration
@@ -77,6 +79,7 @@ func New(o Options) *Env {
 		names: make(map[string]int),
 	}
 	e.clock.env = e
+	e.net.loopback = o.Loopback
 	e.ctx, e.cancel = xsync.Root(e)
 	return e
 }

@@ -22,6 +22,8 @@ const maxUnixPath = 107
 // network is TCP, and Unix sockets where an address begins with unix:. It
 // remembers what is open, so that Close can take it from tasks that hang.
 type network struct {
+	loopback *Loopback // of this process, nil if it has none
+
 	mu   sync.Mutex
 	open map[io.Closer]struct{}
 }
@@ -58,9 +60,7 @@ func (n *network) Listen(ctx context.Context, addr string) (net.Listener, error)
 		}
 		return nil, netError(err)
 	}
-	wrapped := &listener{Listener: l, net: n}
-	n.add(wrapped)
-	return wrapped, nil
+	return n.listener(l), nil
 }
 
 // abandoned tells whether a socket file is there that nobody listens on.
@@ -80,6 +80,11 @@ func (n *network) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	}
 	if ctx.Err() != nil {
 		return nil, xsync.Cause(ctx)
+	}
+	if n.loopback != nil {
+		if c := n.loopback.dial(n, addr); c != nil {
+			return c, nil
+		}
 	}
 	var d net.Dialer
 	c, err := d.DialContext(ctx, kind, rest)
@@ -133,24 +138,6 @@ func (n *network) closeAll() {
 	for c := range open {
 		c.Close()
 	}
-}
-
-type listener struct {
-	net.Listener
-	net *network
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, netError(err)
-	}
-	return l.net.wrap(c), nil
-}
-
-func (l *listener) Close() error {
-	l.net.drop(l)
-	return l.Listener.Close()
 }
 
 // conn is one end of a connection whose errors are those of package env.

@@ -57,7 +57,7 @@ func (c runSafekeeper) Run(g *Globals) error {
 	}
 	ctx, stop := untilSignal()
 	defer stop()
-	return r.Run(ctx, logger(g))
+	return r.Run(ctx, role.Process{Log: logger(g)})
 }
 
 type runPageserver struct{ configFlags }
@@ -69,7 +69,7 @@ func (c runPageserver) Run(g *Globals) error {
 	}
 	ctx, stop := untilSignal()
 	defer stop()
-	return r.Run(ctx, logger(g))
+	return r.Run(ctx, role.Process{Log: logger(g)})
 }
 
 type runCompute struct {
@@ -107,7 +107,7 @@ func (c runCompute) Run(g *Globals) error {
 			}
 		}
 	}()
-	err := r.Run(ctx, logger(g), s.set)
+	err := r.Run(ctx, role.Process{Log: logger(g)}, s.set)
 	if role.Superseded(err) {
 		logger(g).Error(err.Error())
 		return ExitError{exit.Superseded}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net"
 	"os"
@@ -88,11 +87,11 @@ type Node struct {
 
 // Run is a compute until it is stopped, superseded, or ctx ends. started is
 // called once with what to ask and to stop.
-func (c Compute) Run(ctx context.Context, log *slog.Logger, started func(*Node)) error {
+func (c Compute) Run(ctx context.Context, p Process, started func(*Node)) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	return run(ctx, c.Name, c.Dir, &c.Remote, log, func(ctx context.Context, e *realio.Env) error {
+	return p.run(ctx, c.Name, c.Dir, &c.Remote, func(ctx context.Context, e *realio.Env) error {
 		n, serverLog, err := c.open(ctx, e)
 		if err != nil {
 			return err

@@ -30,6 +30,13 @@ func (r Remote) Open() (*realio.ObjectDir, error) {
 	return realio.DirStore(r.LocalPath)
 }
 
+// A Process is what the roles of one process share.
+type Process struct {
+	Log *slog.Logger
+	// Loopback keeps their connections in memory; nil leaves them to sockets.
+	Loopback *realio.Loopback
+}
+
 // Safekeeper is the configuration of a safekeeper.
 type Safekeeper struct {
 	Dir string `toml:"dir" comment:"its directory"`
@@ -37,8 +44,8 @@ type Safekeeper struct {
 }
 
 // Run is a safekeeper until ctx ends.
-func (c Safekeeper) Run(ctx context.Context, log *slog.Logger) error {
-	return run(ctx, fmt.Sprintf("safekeeper-%d", c.NodeID), c.Dir, nil, log, func(ctx context.Context, e *realio.Env) error {
+func (c Safekeeper) Run(ctx context.Context, p Process) error {
+	return p.run(ctx, fmt.Sprintf("safekeeper-%d", c.NodeID), c.Dir, nil, func(ctx context.Context, e *realio.Env) error {
 		return safekeeper.Run(ctx, e, c.Config)
 	})
 }
@@ -51,22 +58,22 @@ type Pageserver struct {
 }
 
 // Run is a pageserver until ctx ends.
-func (c Pageserver) Run(ctx context.Context, log *slog.Logger) error {
-	return run(ctx, fmt.Sprintf("pageserver-%d", c.ID), c.Dir, &c.Remote, log, func(ctx context.Context, e *realio.Env) error {
+func (c Pageserver) Run(ctx context.Context, p Process) error {
+	return p.run(ctx, fmt.Sprintf("pageserver-%d", c.ID), c.Dir, &c.Remote, func(ctx context.Context, e *realio.Env) error {
 		return pageserver.Run(ctx, e, c.Config)
 	})
 }
 
 // run runs f as a task of an environment rooted at dir, until it returns or
 // ctx ends.
-func run(ctx context.Context, name, dir string, remote *Remote, log *slog.Logger, f func(context.Context, *realio.Env) error) error {
+func (p Process) run(ctx context.Context, name, dir string, remote *Remote, f func(context.Context, *realio.Env) error) error {
 	if dir == "" {
 		return fmt.Errorf("%s: dir: want its directory", name)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	o := realio.Options{Root: dir, Log: log.With("role", name)}
+	o := realio.Options{Root: dir, Log: p.Log.With("role", name), Loopback: p.Loopback}
 	if remote != nil {
 		objects, err := remote.Open()
 		if err != nil {

@@ -145,7 +145,7 @@ func (in *installation) computeConfig(name string, r startRequest) (role.Compute
 func (in *installation) keepCompute(e *endpoint) (*task, error) {
 	if !in.opts.Processes {
 		return keep(in.ctx, in.opts.Log, e.name, func(ctx context.Context, t *task) error {
-			err := e.cfg.Run(ctx, in.opts.Log, e.runs)
+			err := e.cfg.Run(ctx, in.process(), e.runs)
 			e.ended()
 			return e.verdict(err)
 		}), nil

@@ -59,6 +59,8 @@ type installation struct {
 	spawn  *spawner
 	ctx    context.Context // ends the roles, after the endpoints
 
+	loopback realio.Loopback // of the roles that run here
+
 	starting sync.Mutex // one start or import at a time
 
 	mu        sync.Mutex // guards what follows
@@ -177,7 +179,7 @@ func (in *installation) prepare() (err error) {
 	if in.objs, err = realio.DirStore(in.objects()); err != nil {
 		return err
 	}
-	in.env = realio.New(realio.Options{Root: in.home.Dir, Objects: in.objs, Log: in.opts.Log})
+	in.env = realio.New(realio.Options{Root: in.home.Dir, Objects: in.objs, Log: in.opts.Log, Loopback: &in.loopback})
 	return nil
 }
 
@@ -312,10 +314,16 @@ func (in *installation) startRoles(ctx context.Context) error {
 	return nil
 }
 
+// process is what the roles that run here share: their connections stay in
+// memory.
+func (in *installation) process() role.Process {
+	return role.Process{Log: in.opts.Log, Loopback: &in.loopback}
+}
+
 // keepRole keeps a role running: here, or as a process with its configuration
 // in DIR/conf. again, if there is one, runs beside every start but the first.
-func (in *installation) keepRole(name, kind string, c any, here func(context.Context, *slog.Logger) error, again func(context.Context)) (*task, error) {
-	f := func(ctx context.Context, t *task) error { return here(ctx, in.opts.Log) }
+func (in *installation) keepRole(name, kind string, c any, here func(context.Context, role.Process) error, again func(context.Context)) (*task, error) {
+	f := func(ctx context.Context, t *task) error { return here(ctx, in.process()) }
 	if in.opts.Processes {
 		file, err := in.writeConf(name, c)
 		if err != nil {
