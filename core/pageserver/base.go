@@ -37,6 +37,14 @@ type base interface {
 	pages(ctx context.Context, keys []core.Key, done func(i int, page []byte, err error))
 }
 
+// openBase opens what a timeline begins with.
+func openBase(ctx context.Context, e env.Env, o Opening) (base, error) {
+	if o.Ancestor != nil {
+		return branchFrom(o.Ancestor, o.Index.LSN)
+	}
+	return openImages(ctx, e, o.ID, o.Index.Layers, o.Cache)
+}
+
 // images is the base of an imported timeline: layers in the order of their
 // keys, which do not overlap.
 type images []*layer.Image

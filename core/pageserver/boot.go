@@ -3,6 +3,7 @@ package pageserver
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"xenon/core"
@@ -14,8 +15,11 @@ import (
 // Boot is everything but pages that a server needs to start at lsn, which must
 // have been reached.
 func (t *Timeline) Boot(lsn core.LSN) (*bootset.Set, error) {
+	if at := t.asOf(lsn); at != t {
+		return at.Boot(lsn)
+	}
 	last := t.LastRecord()
-	if lsn < t.index.LSN || lsn > last.LSN {
+	if lsn < t.index.LSN || !t.ctl.Format().Reached(last.LSN, lsn) {
 		return nil, fmt.Errorf("%w: boot at %s, timeline %s has %s to %s", ErrBadLSN, lsn, t.id, t.index.LSN, last.LSN)
 	}
 	set := &bootset.Set{LSN: lsn, Last: last.LSN, SystemID: t.index.SystemID, Major: t.index.Major, SegmentSize: t.index.SegmentSize}
@@ -93,6 +97,7 @@ func (s *state) segments(lsn core.LSN) []bootset.Segment {
 // Relations lists the forks in a directory of relations, with their sizes,
 // sorted by node and fork.
 func (t *Timeline) Relations(d bootset.Database, lsn core.LSN) []bootset.Relation {
+	t = t.asOf(lsn)
 	t.mu.Lock()
 	rels := t.state.relations(dbID{d.Spc, d.DB}, lsn)
 	t.mu.Unlock()
@@ -105,18 +110,41 @@ func (t *Timeline) Relations(d bootset.Database, lsn core.LSN) []bootset.Relatio
 // LSNAt is the LSN as of which the cluster was as at a time, given in
 // microseconds since 2000: the end of the last commit at or before it, to the
 // second. kind is Neon's word: present, future (no commit is later), past (the
-// base is later), or nodata (no commit since the base).
+// base is later), or nodata (no commit since the base). Of a branch, the past
+// of its ancestors is part, up to the branch points.
 func (t *Timeline) LSNAt(micros int64) (lsn core.LSN, kind string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	lsn, later, ok := t.state.commitBefore(micros)
+	lsn, later, any := t.commitBefore(micros, math.MaxUint64)
 	switch {
-	case len(t.state.commits) == 0:
-		return t.index.LSN, "nodata"
-	case !ok:
-		return t.index.LSN, "past"
+	case !any:
+		return lsn, "nodata"
+	case lsn == t.root().index.LSN:
+		return lsn, "past"
 	case !later:
 		return lsn, "future"
 	}
 	return lsn, "present"
+}
+
+// commitBefore is the LSN of LSNAt among commits up to limit; later tells
+// whether there is a later commit, any whether there is one at all. If there
+// is none before, it is where the timeline or the first of its ancestors
+// begins.
+func (t *Timeline) commitBefore(micros int64, limit core.LSN) (lsn core.LSN, later, any bool) {
+	t.mu.Lock()
+	lsn, later, ok := t.state.commitBefore(micros, limit)
+	any = ok || later
+	from := t.state.from
+	t.mu.Unlock()
+	switch {
+	case ok:
+		return lsn, later, true
+	case from == nil:
+		return t.index.LSN, later, any
+	}
+	lsn, before, anyBefore := from.t.commitBefore(micros, from.lsn)
+	if anyBefore && !before {
+		// All that the branch began with is older.
+		lsn = from.lsn
+	}
+	return lsn, later || before, any || anyBefore
 }

@@ -164,6 +164,7 @@ func (s *state) dropRel(r core.Rel, lsn core.LSN) {
 
 func (s *state) dropDatabase(id dbID, lsn core.LSN) {
 	d := s.database(id)
+	s.adoptRelations(id)
 	for _, f := range d.forks {
 		f.drop(lsn)
 	}
@@ -181,6 +182,7 @@ func (t *Timeline) copyDatabase(from, to dbID, lsn core.LSN) {
 	s.database(to).sizes.grow(lsn, 1)
 	s.copies = append(s.copies, copied{from, lsn})
 	src := fromCopies + origin(len(s.copies)-1)
+	s.adoptRelations(from)
 	for _, f := range s.database(from).forks {
 		if now := f.now(); now.from != gone {
 			r, _, _ := core.BlockOfKey(f.first)

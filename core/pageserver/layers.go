@@ -75,6 +75,9 @@ type Opening struct {
 	// it names and the manifest does not are the timeline's; if the manifest
 	// goes no further, its other layers are dropped.
 	Index *Index
+	// Ancestor is the timeline that this one branches off, which has reached
+	// Index.LSN; nil if the base is image layers of its own.
+	Ancestor *Timeline
 	// Layers gives the bytes of layers that are not in Dir; nil if all are.
 	Layers Layers
 }

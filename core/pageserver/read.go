@@ -8,6 +8,7 @@ import (
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/faults"
+	"xenon/core/pageserver/bootset"
 	"xenon/core/redo"
 	"xenon/core/wal"
 )
@@ -36,6 +37,10 @@ func (t *Timeline) GetPage(ctx context.Context, p PageAt, page *redo.Page) error
 // GetPages makes pages[i], or sets errs[i], for each of reqs. Pages of the
 // base are fetched together.
 func (t *Timeline) GetPages(ctx context.Context, reqs []PageAt, pages []redo.Page, errs []error) {
+	if t.beforeBranch(reqs) {
+		t.getOldPages(ctx, reqs, pages, errs)
+		return
+	}
 	r := t.readings.Get().(*reading)
 	r.begin(t)
 	t.mu.Lock()
@@ -243,6 +248,7 @@ func name(first core.Key) string {
 // RelSize is the number of blocks of a fork. A visibility or free space map
 // that does not exist has 0; any other fork is [ErrNoRelation].
 func (t *Timeline) RelSize(rel core.Rel, lsn core.LSN) (uint32, error) {
+	t = t.asOf(lsn)
 	t.mu.Lock()
 	n, ok := t.state.fork(rel).exists(lsn)
 	t.mu.Unlock()
@@ -254,6 +260,7 @@ func (t *Timeline) RelSize(rel core.Rel, lsn core.LSN) (uint32, error) {
 
 // Exists tells whether a fork existed.
 func (t *Timeline) Exists(rel core.Rel, lsn core.LSN) bool {
+	t = t.asOf(lsn)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	_, ok := t.state.fork(rel).exists(lsn)
@@ -262,26 +269,22 @@ func (t *Timeline) Exists(rel core.Rel, lsn core.LSN) bool {
 
 // DBSize is the bytes of a database in the default tablespace.
 func (t *Timeline) DBSize(db core.OID, lsn core.LSN) int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	var blocks int64
-	if d := t.state.dbs[dbID{core.DefaultTablespace, db}]; d != nil {
-		for _, f := range d.forks {
-			n, _ := f.exists(lsn)
-			blocks += int64(n)
-		}
+	for _, r := range t.Relations(bootset.Database{Spc: core.DefaultTablespace, DB: db}, lsn) {
+		blocks += int64(r.Blocks)
 	}
 	return blocks * core.PageSize
 }
 
 // SLRUSegment is the pages of a segment of an SLRU, one after the other.
 func (t *Timeline) SLRUSegment(ctx context.Context, u core.SLRU, seg uint32, lsn core.LSN) ([]byte, error) {
+	t = t.asOf(lsn)
 	first := core.SLRUBlockKey(u, seg, 0)
 	r := t.readings.Get().(*reading)
 	defer t.readings.Put(r)
 	r.begin(t)
 	t.mu.Lock()
-	f := t.state.forks[first]
+	f := t.state.find(first)
 	n, ok := f.exists(lsn)
 	for blk := range n {
 		r.plan(f, first, blk, lsn)

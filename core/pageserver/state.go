@@ -15,6 +15,7 @@ import (
 // which databases, relations and segments there were, the small files, the
 // counters. The Timeline's mutex guards it.
 type state struct {
+	from   *ancestor // of a branch: it has the forks that are not in forks
 	forks  map[core.Key]*fork
 	dbs    map[dbID]*database
 	slrus  [4][]*fork // by core.SLRU, in the order in which they came
@@ -72,18 +73,18 @@ func newState() *state {
 }
 
 // fork finds the fork of a relation, nil if there never was one.
-func (s *state) fork(r core.Rel) *fork { return s.forks[core.BlockKey(r, 0)] }
+func (s *state) fork(r core.Rel) *fork { return s.find(core.BlockKey(r, 0)) }
 
 // makeFork finds or makes the fork of a relation, which need not exist.
 func (s *state) makeFork(r core.Rel) *fork {
 	k := core.BlockKey(r, 0)
-	f := s.forks[k]
-	if f == nil {
-		f = &fork{first: k}
-		s.forks[k] = f
-		d := s.database(dbID{r.Spc, r.DB})
-		d.forks = append(d.forks, f)
+	if f := s.find(k); f != nil {
+		return f
 	}
+	f := &fork{first: k}
+	s.forks[k] = f
+	d := s.database(dbID{r.Spc, r.DB})
+	d.forks = append(d.forks, f)
 	return f
 }
 
@@ -130,6 +131,15 @@ func (s *state) file(k core.Key, lsn core.LSN) (v version, ok bool) {
 	return vs[n-1], true
 }
 
+// filesAt lists the small files that existed, in the order of their keys.
+func (s *state) filesAt(lsn core.LSN) []core.Key {
+	keys := slices.SortedFunc(maps.Keys(s.files), core.Key.Compare)
+	return slices.DeleteFunc(keys, func(k core.Key) bool {
+		v, ok := s.file(k, lsn)
+		return !ok || v.ref.kind() == kindGone
+	})
+}
+
 // count notes the counters after a record.
 func (s *state) count(lsn core.LSN, c *redo.Counters) {
 	last := &s.counters[len(s.counters)-1].Counters
@@ -172,7 +182,7 @@ func (s *state) relations(id dbID, lsn core.LSN) []bootset.Relation {
 	if d == nil {
 		return nil
 	}
-	rels := make([]bootset.Relation, 0, len(d.forks))
+	rels := s.inheritedRelations(id)
 	for _, f := range d.forks {
 		if n, ok := f.exists(lsn); ok {
 			r, _, _ := core.BlockOfKey(f.first)
@@ -185,8 +195,13 @@ func (s *state) relations(id dbID, lsn core.LSN) []bootset.Relation {
 // commitBefore is the end of the last commit at or before a time, by entries
 // of whole seconds; later tells whether there are commits after it. ok is
 // false if all commits are later, or there are none.
-func (s *state) commitBefore(micros int64) (lsn core.LSN, later, ok bool) {
+//
+// Commits above limit do not count.
+func (s *state) commitBefore(micros int64, limit core.LSN) (lsn core.LSN, later, ok bool) {
 	for _, c := range s.commits {
+		if c.lsn > limit {
+			break
+		}
 		if c.micros > micros {
 			later = true
 			continue

@@ -15,6 +15,7 @@ import (
 	"xenon/core/env"
 	"xenon/core/faults"
 	"xenon/core/layer"
+	"xenon/core/pageserver/remote"
 	"xenon/core/redo"
 	"xenon/core/wal"
 	"xenon/core/xsync"
@@ -100,13 +101,18 @@ func (t *Timeline) noteHints(lsn core.LSN) {
 // spilled to, below the root of e.FS; it exists and is the timeline's own.
 // Blocks of the base go through cache.
 func OpenTimeline(ctx context.Context, e env.Env, id core.TTID, dir string, cache *layer.Cache) (*Timeline, error) {
-	index, err := LoadIndex(ctx, e.Objects(), id)
+	index, err := remote.Peek(ctx, e, id)
 	if err != nil {
 		return nil, err
 	}
-	t := &Timeline{id: id, env: e, index: index, dir: dir, state: newState()}
+	return open(ctx, e, Opening{ID: id, Dir: dir, Cache: cache, Index: index})
+}
+
+func open(ctx context.Context, e env.Env, o Opening) (t *Timeline, err error) {
+	id, index := o.ID, o.Index
+	t = &Timeline{id: id, env: e, index: index, dir: o.Dir, state: newState()}
 	t.readings.New = func() any { return new(reading) }
-	if t.base, err = openImages(ctx, e, id, index.Layers, cache); err != nil {
+	if t.base, err = openBase(ctx, e, o); err != nil {
 		return nil, fmt.Errorf("open timeline %s: %w", id, err)
 	}
 	if err := t.base.begin(ctx, t); err != nil {
@@ -199,6 +205,8 @@ func (t *Timeline) ReadLSN(ctx context.Context, lsn, notModifiedSince core.LSN, 
 	switch {
 	case lsn == 0 || lsn < notModifiedSince:
 		return 0, fmt.Errorf("%w: request LSN %s, not modified since %s", ErrBadLSN, lsn, notModifiedSince)
+	case lsn < t.index.LSN && t.asOf(lsn) != t:
+		return t.asOf(lsn).ReadLSN(ctx, lsn, notModifiedSince, timeout)
 	case lsn < t.index.LSN:
 		return 0, fmt.Errorf("%w: LSN %s is below %s, where timeline %s begins", ErrBadLSN, lsn, t.index.LSN, t.id)
 	case notModifiedSince <= last:
