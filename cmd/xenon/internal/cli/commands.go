@@ -15,6 +15,7 @@ type commands struct {
 	Psql     psqlCommand     `cmd:"" help:"Connect to a branch with psql."`
 	Endpoint endpointCommand `cmd:"" help:"Start, stop and list endpoints."`
 	Import   importCommand   `cmd:"" help:"Make a branch of a data directory."`
+	Export   exportCommand   `cmd:"" help:"Write a branch, as it is or was, into a data directory for plain PostgreSQL."`
 	Page     pageCommand     `cmd:"" help:"Look at pages."`
 	Redo     redoCommand     `cmd:"" help:"Check WAL redo."`
 	Sim      simCommand      `cmd:"" help:"Run a whole installation in the simulator, under faults, and judge it."`

@@ -57,6 +57,7 @@ func (in *installation) serveControl(stop func()) (*control, error) {
 		defer in.starting.Unlock()
 		return in.importDir(ctx, r.Dir, r.Name, true)
 	})
+	handle(mux, "POST /export", in.describeExport)
 	go http.Serve(l, mux)
 	return &control{l, name}, nil
 }
