@@ -28,6 +28,9 @@ type Case struct {
 	Lives []Life
 	// Full marks a case that is left out unless XENON_FULL is set.
 	Full bool
+	// AnyKey marks a case for object stores that take keys of any bytes, and
+	// a key and others below it. Others need not run it.
+	AnyKey bool
 }
 
 // A Failure is what a life panics with when a promise was broken.

@@ -1,0 +1,72 @@
+package s3_test
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+
+	"xenon/core/env"
+	"xenon/core/env/envtest"
+	"xenon/internal/versity"
+	"xenon/realio"
+	"xenon/realio/s3"
+)
+
+const bucket = "xenon-bucket"
+
+// fake is an S3 server in this process.
+func fake(t testing.TB) string {
+	t.Helper()
+	versity.Setenv(t)
+	backend := s3mem.New()
+	if err := backend.CreateBucket(bucket); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(gofakes3.New(backend).Server())
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func open(t testing.TB, url, prefix string) *s3.Store {
+	t.Helper()
+	s, err := s3.Open(context.Background(), s3.Config{Bucket: bucket, Endpoint: url, Prefix: prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// contract runs the suite of object stores, each case below a prefix of its
+// own in one bucket.
+func contract(t *testing.T, url string, except ...string) {
+	var cases atomic.Int32
+	envtest.Objects(t, func(t *testing.T, c envtest.Case) {
+		if c.AnyKey || slices.Contains(except, c.Name) {
+			return // such keys are refused; see TestKeys
+		}
+		store := open(t, url, fmt.Sprintf("case/%d", cases.Add(1)))
+		err := envtest.Fails(c, func(int) env.Env {
+			e := realio.New(realio.Options{Objects: store})
+			t.Cleanup(func() { e.Close() })
+			return e
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestContractFake: gofakes3 tells a common prefix again on the next page,
+// which S3 does not.
+func TestContractFake(t *testing.T) { contract(t, fake(t), "listing with a delimiter") }
+
+func TestContractVersity(t *testing.T) {
+	versity.Setenv(t)
+	contract(t, versity.Start(t, bucket).URL)
+}
