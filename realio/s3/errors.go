@@ -101,6 +101,10 @@ var byCode = map[string]error{
 	"RequestLimitExceeded": env.ErrSlowDown,
 	"TooManyRequests":      env.ErrSlowDown,
 
+	"ExpiredToken":         env.ErrForbidden,
+	"InvalidToken":         env.ErrForbidden,
+	"TokenRefreshRequired": env.ErrForbidden,
+
 	// The body did not arrive as it was sent: nothing was stored.
 	"BadDigest":      env.ErrUnavailable,
 	"InvalidDigest":  env.ErrUnavailable,

@@ -116,6 +116,7 @@ func (c Config) apply(o *sdk.Options) {
 	// unknown to many servers.
 	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+	o.DisableLogOutputChecksumValidationSkipped = true
 	// The checksum is signed, so the body need not be hashed once more.
 	o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 }
