@@ -12,6 +12,7 @@ import (
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/layer"
+	"xenon/core/pageserver/remote"
 )
 
 // Imported says what an import made.
@@ -63,19 +64,27 @@ func (s *survey) imported(ctx context.Context, e env.Env, id core.TTID) (*Import
 	if err := s.verify(ctx); err != nil {
 		return nil, err
 	}
-	if err := mint(ctx, e.Objects(), id); err != nil {
-		return nil, err
-	}
-	out.Index = &Index{
-		Tenant: id.Tenant, Timeline: id.Timeline, Shard: core.Unsharded.String(), Generation: 1,
+	owner, err := remote.Create(ctx, e, Index{
+		Tenant: id.Tenant, Timeline: id.Timeline,
 		Major: s.ctl.Version().Major, SystemID: s.ctl.SystemID, SegmentSize: s.ctl.SegmentSize,
 		DataChecksums: out.ChecksumsOff, WALLogHints: s.ctl.WALLogHints, LSN: s.end.End, PrevLSN: s.end.Last,
+	}, "import")
+	if err != nil {
+		return nil, err
 	}
-	w := &importer{e: e, s: s, id: id, out: out, cuts: s.cuts()}
+	w := &importer{owner: owner, s: s, id: id, out: out, cuts: s.cuts(), lsn: s.end.End}
 	if err := w.all(ctx); err != nil {
 		return nil, fmt.Errorf("import of timeline %s: %w", id, err)
 	}
-	return out, out.Index.create(ctx, e.Objects())
+	err = owner.Change(ctx, func(x *Index) error {
+		x.Layers = w.layers
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("import of timeline %s: %w", id, err)
+	}
+	out.Index = owner.Index()
+	return out, nil
 }
 
 // readWAL takes the bytes of the segment up to the end of the checkpoint.
@@ -214,11 +223,13 @@ func (s *survey) cuts() []core.Key {
 
 // An importer writes the base in the order of keys.
 type importer struct {
-	e    env.Env
-	s    *survey
-	id   core.TTID
-	out  *Imported
-	cuts []core.Key // of the layers to come
+	owner  *remote.Owner
+	s      *survey
+	id     core.TTID
+	lsn    core.LSN // of the base
+	out    *Imported
+	cuts   []core.Key   // of the layers to come
+	layers []LayerEntry // that are stored
 
 	layer layer.ImageID
 	buf   *layer.Buffer
@@ -252,7 +263,7 @@ func (m *importer) open() (err error) {
 	if len(m.cuts) > 0 {
 		keys.End, m.cuts = m.cuts[0], m.cuts[1:]
 	}
-	m.layer = layer.ImageID{TTID: m.id, Shard: core.Unsharded, Keys: keys, LSN: m.out.Index.LSN}
+	m.layer = layer.ImageID{TTID: m.id, Shard: core.Unsharded, Keys: keys, LSN: m.lsn}
 	m.buf = new(layer.Buffer)
 	m.w, err = layer.NewWriter(m.buf, m.layer, true)
 	return err
@@ -266,14 +277,11 @@ func (m *importer) close(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x := m.out.Index
-	entry := LayerEntry{Name: m.layer.Name(), Generation: x.Generation, Upload: x.NextUpload, Size: size}
-	x.NextUpload++
-	name := m.layer.ObjectName(entry.Generation, entry.Upload)
-	if _, err := m.e.Objects().Put(ctx, name, m.buf, env.PutOpts{IfNoneMatch: true}); err != nil {
-		return fmt.Errorf("write layer %s: %w", name, err)
+	entry, err := m.owner.Upload(ctx, m.layer.Extent(), m.buf)
+	if err != nil {
+		return err
 	}
-	x.Layers = append(x.Layers, entry)
+	m.layers = append(m.layers, entry)
 	m.out.Bytes += size
 	m.w, m.buf = nil, nil
 	return nil

@@ -2,7 +2,6 @@ package pageserver_test
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -212,27 +211,5 @@ func TestImportOfRealClusters(t *testing.T) {
 	}
 	if prepared != 1 {
 		t.Errorf("%d prepared transactions, want 1", prepared)
-	}
-}
-
-func FuzzDecodeIndex(f *testing.F) {
-	f.Add((&pageserver.Index{Shard: "0001", Layers: []pageserver.LayerEntry{{Name: "x"}}}).Encode())
-	f.Add([]byte("XENONIDX\x00\x00\x00\x00\x00\x00\x00\x00"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		x, err := pageserver.DecodeIndex("fuzz", b)
-		if err != nil {
-			return
-		}
-		if _, err := pageserver.DecodeIndex("again", x.Encode()); err != nil {
-			t.Errorf("what was decoded cannot be decoded again: %v", err)
-		}
-	})
-}
-
-func TestIndexVersions(t *testing.T) {
-	b := (&pageserver.Index{}).Encode()
-	binary.LittleEndian.PutUint32(b[8:], 1)
-	if _, err := pageserver.DecodeIndex("newer", b); err == nil || !strings.Contains(err.Error(), "version 1") {
-		t.Errorf("%v, want the version named", err)
 	}
 }

@@ -127,4 +127,3 @@ func retry(ctx context.Context, clock env.Clock, f func() error) error {
 		}
 	}
 }
-
