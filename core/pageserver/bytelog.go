@@ -82,7 +82,9 @@ func (l *bytelog) append(k kind, start core.LSN, payload []byte) ref {
 	last := len(l.chunks) - 1
 	if last < 0 || cap(l.chunks[last].data)-len(l.chunks[last].data) < n {
 		// An entry longer than a chunk gets one of its own size.
-		l.chunks = append(l.chunks, chunk{data: make([]byte, 0, max(chunkSize, n))})
+		// The first chunks are short: most timelines have little.
+		size := min(chunkSize, 1<<min(12+last+1, offBits))
+		l.chunks = append(l.chunks, chunk{data: make([]byte, 0, max(size, n))})
 		last++
 		l.inMem += int64(cap(l.chunks[last].data))
 	}
