@@ -114,3 +114,29 @@ if [ "$(id -u)" != 0 ] && [ ! -e /etc/mtab ]; then
 	echo "Will make /etc/mtab, a link to /proc/self/mounts: fusermount3 needs it"
 	as_root ln -s ../proc/self/mounts /etc/mtab
 fi
+
+# An S3 server that tests run beside us, built once into the user's cache; it is
+# no part of the module. A machine that cannot build it has the binary named by
+# XENON_VERSITYGW instead.
+versitygw=v1.8.0
+
+build_versitygw() {
+	local cache=${XDG_CACHE_HOME:-$HOME/.cache}/xenon dir
+	if [ -n "${XENON_VERSITYGW:-}" ]; then
+		[ -x "$XENON_VERSITYGW" ] || die "XENON_VERSITYGW=$XENON_VERSITYGW: no such program"
+		return
+	fi
+	[ ! -x "$cache/versitygw-$versitygw" ] || return 0
+	echo "Will build versitygw $versitygw, an S3 server for tests, into $cache (some minutes)"
+	mkdir -p "$cache"
+	dir=$(mktemp -d "$cache/build.XXXXXX")
+	# Not in the module's directory: its go.mod has nothing to do with this.
+	if ! (cd "$dir" && GOFLAGS=-mod=mod GOBIN=$dir nice -n 19 go install "github.com/versity/versitygw/cmd/versitygw@$versitygw") >"$dir/log" 2>&1; then
+		cat "$dir/log" >&2
+		rm -rf "$dir"
+		die "versitygw could not be built: see above, or point XENON_VERSITYGW at its binary"
+	fi
+	mv "$dir/versitygw" "$cache/versitygw-$versitygw"
+	rm -rf "$dir"
+}
+if [ "$what" = check ]; then build_versitygw; fi
