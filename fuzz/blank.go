@@ -1,8 +1,11 @@
 package fuzz
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,11 +74,24 @@ func makeBlank(lsn core.LSN) (*blank, error) {
 	if err != nil {
 		return nil, fmt.Errorf("blank cluster: %w", err)
 	}
-	for _, k := range bucket.Keys() {
+	b.keys = bucket.Keys()
+	slices.SortStableFunc(b.keys, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
+	for _, k := range b.keys {
 		body, _ := bucket.Peek(k)
-		b.keys, b.objects = append(b.keys, k), append(b.objects, body)
+		b.objects = append(b.objects, body)
 	}
 	return b, nil
+}
+
+// rank is when an object comes: an index behind all that it names.
+func rank(key string) int {
+	switch {
+	case strings.Contains(key, "/gen/"):
+		return 0
+	case strings.Contains(key, "/index-"):
+		return 2
+	}
+	return 1
 }
 
 // countersOf reads the counters that a data directory stands at.

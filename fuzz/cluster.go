@@ -32,8 +32,9 @@ type node struct {
 	*netsim.Proc
 	disk  *diskdrv.Disk
 	start func()
-	// down keeps the supervisor from starting it.
-	down   bool
+	// down keeps the supervisor from starting it, retired everybody.
+	down    bool
+	retired bool
 	failed int // operations of the disk that ended with an error
 }
 
@@ -55,10 +56,13 @@ type cluster struct {
 	sks     [keepers]*node
 	pss     [pageservers]*node
 	owner   int     // which pageserver everybody is told to ask
-	wipes   int     // how often a pageserver's disk was
+	told    int     // how often that pageserver must have been told what it serves
+	statics int     // read-only servers so far
 	servers []*seat // the first ones are those of the first branch
 
 	load load
+	// lines is every timeline that there is, parents first.
+	lines func() []*line
 	// options is what the servers of a seat do.
 	options func(*seat) standin.Options
 }
@@ -128,12 +132,21 @@ func (c *cluster) node(name string, main netsim.Main) *node {
 		Objects: func(e env.Env) env.ObjectStore { return c.bucket.Objects(e, name) },
 	})
 	n.start = func() {
+		if n.retired {
+			return
+		}
 		n.down = false
 		if !n.Running() {
 			n.Start(main)
 		}
 	}
 	return n
+}
+
+// retire ends a process for good.
+func (n *node) retire() {
+	n.down, n.retired = true, true
+	n.Kill()
 }
 
 // compute is one incarnation of a compute's process: it runs an endpoint until
@@ -171,24 +184,38 @@ func (c *cluster) setUp() error {
 	})
 }
 
-// attach tells the pageserver of the timeline, and again if it was wiped
-// meanwhile.
+// attach tells the pageserver what it serves, parents first, and again if it
+// was wiped meanwhile, or if it is another one by now.
 func (c *cluster) attach(ctx context.Context, e env.Env) error {
 	for {
-		wipes := c.wipes
-		if err := c.attachOnce(ctx, e); err != nil || wipes == c.wipes {
+		told, err := c.told, error(nil)
+		for _, l := range c.lines() {
+			if err = c.attachOnce(ctx, e, l); err != nil {
+				break
+			}
+		}
+		if told == c.told {
 			return err
 		}
 	}
 }
 
-func (c *cluster) attachOnce(ctx context.Context, e env.Env) error {
-	req := pageserver.AttachRequest{Timeline: ttid.Timeline}
-	for _, m := range c.conf.Members {
-		req.Safekeepers = append(req.Safekeepers, m.Addr())
+func (c *cluster) attachOnce(ctx context.Context, e env.Env, l *line) error {
+	told, req := c.told, c.attachRequest(l)
+	return patiently(ctx, e, func() error {
+		if told != c.told || l.gone {
+			return nil
+		}
+		return http1.Call(ctx, e, addrOf(c.ps().Name()), "POST", timelinesPath(l.id), req, nil)
+	})
+}
+
+// tell has somebody tell the pageserver what it serves.
+func (c *cluster) tell() {
+	c.told++
+	if admin := c.w.Find("admin"); !admin.Running() {
+		admin.Start(c.attach)
 	}
-	path := "/v1/tenant/" + ttid.Tenant.String() + "/timeline"
-	return patiently(ctx, e, func() error { return http1.Call(ctx, e, addrOf(c.ps().Name()), "POST", path, req, nil) })
 }
 
 const patience = 1000

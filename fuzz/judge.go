@@ -26,6 +26,16 @@ const (
 	IngestBound   Oracle = "only committed WAL is ingested"
 	Linearizable  Oracle = "linearizable history"
 	Liveness      Oracle = "liveness after healing"
+
+	IngestOnce    Oracle = "each record is ingested once"
+	DiskHeld      Oracle = "disk-consistent survives a power cut"
+	RemoteHeld    Oracle = "WAL is given up only for what every index to come holds"
+	IndexComplete Oracle = "an index names only what is there"
+	IndexSound    Oracle = "an index says what the layers hold"
+	WriteOnce     Oracle = "an object's name is used once"
+	Fenced        Oracle = "only who minted a generation writes its index"
+	Reachable     Oracle = "nothing that a reader may need is deleted"
+	ChildNamed    Oracle = "a parent names its child before that exists"
 )
 
 // A Violation is a promise that was broken.
@@ -45,10 +55,16 @@ func (v *Violation) Unwrap() error { return v.Err }
 type judge struct {
 	c      *cluster
 	counts *Counts
+	store  *store
 	lines  []*line // in the order in which they came; the first has no parent
 }
 
-func newJudge(c *cluster, counts *Counts) *judge { return &judge{c: c, counts: counts} }
+func newJudge(c *cluster, counts *Counts) *judge {
+	j := &judge{c: c, counts: counts}
+	j.store = newStore(j)
+	c.bucket.Watch(j.store.did)
+	return j
+}
 
 // violated stops the run.
 func (j *judge) violated(o Oracle, format string, args ...any) {
@@ -72,6 +88,8 @@ func (j *judge) note(p *netsim.Proc, e env.Event) {
 		return
 	}
 	switch e.Kind {
+	case "pageserver.open", "pageserver.record", "pageserver.disk", "pageserver.remote":
+		l.paged(p, e)
 	case "proposer.elected":
 		l.elected(p, core.Term(e.B), core.LSN(e.C))
 	case "proposer.commit":

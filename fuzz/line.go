@@ -21,7 +21,11 @@ type line struct {
 
 	ghost   *ghost
 	keepers [keepers]*keeper
+	reels   map[string]*reel // by pageserver
 	clients *clients
+	// gone tells that the branch is being deleted: nobody may expect anything
+	// of it.
+	gone bool
 
 	winners map[core.Term]string
 	newest  core.Term // the highest term that was won
@@ -32,7 +36,7 @@ type line struct {
 
 // watch puts a timeline under judgement.
 func (j *judge) watch(name string, id core.TTID, g *ghost) *line {
-	l := &line{j: j, id: id, name: name, ghost: g, winners: map[core.Term]string{}, noted: map[core.Term]core.LSN{}}
+	l := &line{j: j, id: id, name: name, ghost: g, winners: map[core.Term]string{}, noted: map[core.Term]core.LSN{}, reels: map[string]*reel{}}
 	for i, n := range j.c.sks {
 		l.keepers[i] = newKeeper(n.Name(), id, n.disk, g.begin)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/pageserver/reference"
 	"xenon/core/xsync"
 	"xenon/fuzz/standin"
 	"xenon/linearizability"
@@ -52,6 +53,20 @@ type clients struct {
 	// last asks every server to end with one write and one read of each key;
 	// done tells that one has.
 	last, done bool
+}
+
+// inherit begins the history with the values that a branch begins with.
+func (cl *clients) inherit(from *reference.State) {
+	clog, _ := from.SLRUPage(core.Clog, 0, 0)
+	id := cl.next
+	cl.next++
+	for key := range standin.Keys {
+		page, _ := from.Page(forks[0], uint32(key))
+		if v := standin.Value(&page, &clog); v != "" {
+			call := cl.history.Begin(id, linearizability.Op{Kind: linearizability.Put, Key: fmt.Sprint(key), Value: v}, cl.now())
+			cl.history.Return(call, linearizability.Result{}, cl.now())
+		}
+	}
 }
 
 // now is the time that histories go by: the same for all processes.

@@ -99,10 +99,14 @@ func (n *nemesis) begin(s Step) (effect func() bool) {
 	case ClockDrift:
 		any.SetDrift(int64(s.Which%1000) - 500)
 		return any.Running
-	case BucketDown, BucketErrors, BucketUnknown:
+	case BucketDown, BucketErrors, BucketUnknown, BucketSlow, BucketForbidden, IndexUnknown:
 		return n.objects(s)
 	case WipePages:
 		return n.wipe(s)
+	case ReplacePages:
+		return n.replace(s)
+	case PagesIO, PagesFull:
+		return n.storage(s, ps, any)
 	}
 	return nil
 }
@@ -268,9 +272,9 @@ func (n *nemesis) storage(s Step, sk, any *node) func() bool {
 	switch s.Class {
 	case FailSync:
 		f.SyncError = 200
-	case IOErrors:
+	case IOErrors, PagesIO:
 		f.ReadError, f.WriteError, f.NameError = 50, 50, 100
-	case DiskFull:
+	case DiskFull, PagesFull:
 		sk.disk.SetFree(uint64(s.Which & 1 * s.Which))
 		failed := sk.failed
 		n.after(s.For, func() { sk.disk.SetFree(1 << 40) })
@@ -293,13 +297,26 @@ func (n *nemesis) storage(s Step, sk, any *node) func() bool {
 
 // objects does what befalls the object store.
 func (n *nemesis) objects(s Step) func() bool {
-	asked := n.c.bucket.Usage()
+	struck := n.c.bucket.Struck()
+	effect := func() bool { return n.c.bucket.Struck() > struck }
 	f := diskdrv.BucketFaults{Latency: quickBucket}
 	switch s.Class {
 	case BucketDown:
 		n.c.bucket.SetOutage(true)
 		n.after(s.For, func() { n.c.bucket.SetOutage(false) })
-		return func() bool { return n.c.bucket.Usage() != asked }
+		return effect
+	case BucketSlow:
+		asked := n.c.bucket.Usage()
+		f.Latency = diskdrv.Delay{Base: 50 * time.Millisecond, Jitter: 500 * time.Millisecond, Stalls: 50, Stall: 3 * time.Second}
+		effect = func() bool { return n.c.bucket.Usage() != asked }
+	case BucketForbidden:
+		f.Owner, f.Forbidden = n.c.ps().Name(), 1000
+	case IndexUnknown:
+		f.Keys, f.LostRequest, f.LostResponse, f.Late, f.Twice = "index-", 100, 400, 200, 100
+		if s.Which%4 == 0 {
+			f.Keys = "gen/"
+		}
+		f.Timeout, f.MaxLate = 200*time.Millisecond, 5*time.Second
 	case BucketErrors:
 		f.SlowDown, f.Unavailable, f.CutBody, f.Conflict = 100, 100, 100, 300
 	case BucketUnknown:
@@ -308,7 +325,7 @@ func (n *nemesis) objects(s Step) func() bool {
 	}
 	n.c.bucket.SetFaults(f)
 	n.after(s.For+time.Second, func() { n.c.bucket.SetFaults(diskdrv.BucketFaults{Latency: quickBucket}) })
-	return func() bool { return n.c.bucket.Usage() != asked }
+	return effect
 }
 
 // wipe takes everything from the pageserver's disk, and has somebody tell it
@@ -316,17 +333,53 @@ func (n *nemesis) objects(s Step) func() bool {
 func (n *nemesis) wipe(s Step) func() bool {
 	ps := n.c.ps()
 	n.end(ps, false, s.For)
-	n.c.wipes++
+	n.empty(ps)
+	n.c.tell()
+	return always
+}
+
+// empty takes everything from the disk of a pageserver that does not run.
+func (n *nemesis) empty(ps *node) {
 	ps.disk.SetFaults(diskdrv.Faults{})
 	err := remove(ps.disk.FS(nil), "tenants")
 	ps.disk.SetFaults(quickDisk)
 	if err != nil {
 		n.w.Fail(err)
 	}
-	if admin := n.w.Find("admin"); !admin.Running() {
-		admin.Start(n.c.attach)
+	for _, l := range n.c.lines() {
+		l.reel(ps.Proc).disk = 0
 	}
-	return always
+}
+
+// replace has the other pageserver take everything over, with what its disk
+// held before or with nothing. The old one stands still meanwhile, is cut off,
+// dead, or runs on and hears of it from the object store only; once that is
+// over it goes on as if it were still the one.
+func (n *nemesis) replace(s Step) func() bool {
+	old, next := n.c.ps(), n.c.pss[1-n.c.owner]
+	switch s.Which % 4 {
+	case 0:
+		n.pause(old, s.For)
+	case 1:
+		n.w.Isolate(old.Name())
+		n.after(s.For, n.w.HealAll)
+	case 2:
+		n.end(old, s.Which&4 == 0, s.For)
+	}
+	if s.Which&8 == 0 {
+		next.Kill()
+		n.empty(next)
+	}
+	n.c.owner = 1 - n.c.owner
+	next.start()
+	n.c.tell()
+	if s.Which&16 == 0 { // else servers go on to ask the old one
+		for _, x := range n.c.servers {
+			n.end(x.node, false, 50*time.Millisecond)
+		}
+	}
+	before := n.counts.Generations
+	return func() bool { return n.counts.Generations > before }
 }
 
 // remove removes a directory and all below it, if it is there.

@@ -52,45 +52,57 @@ const (
 	BucketErrors
 	BucketUnknown
 	WipePages
+	ReplacePages
+	PagesIO
+	PagesFull
+	BucketSlow
+	BucketForbidden
+	IndexUnknown
 	classes
 )
 
 // about says what each class is.
 var about = [classes]struct{ name, text string }{
-	KillKeeper:    {"kill-safekeeper", "a safekeeper is killed and started again"},
-	CutKeeper:     {"power-safekeeper", "a safekeeper loses power, and writes that were not synced"},
-	KillServer:    {"kill-compute", "a compute is killed and started again"},
-	CutServer:     {"power-compute", "a compute loses power"},
-	KillPages:     {"kill-pageserver", "the pageserver is killed and started again"},
-	CutPages:      {"power-pageserver", "the pageserver loses power"},
-	PauseKeeper:   {"pause-safekeeper", "a safekeeper stands still for a while"},
-	PauseServer:   {"pause-compute", "a compute stands still for a while"},
-	PausePages:    {"pause-pageserver", "the pageserver stands still for a while"},
-	SlowProcess:   {"slow-process", "each step of a process takes long"},
-	Partition:     {"partition", "two hosts do not hear each other"},
-	OneWay:        {"one-way", "one host does not hear another"},
-	Isolate:       {"isolate", "a host hears nobody"},
-	Reset:         {"reset", "all connections of two hosts are reset"},
-	HalfOpen:      {"half-open", "one end of connections is gone, the other is not told"},
-	SlowLinks:     {"slow-links", "packets take long, some very long"},
-	SplitReads:    {"split-reads", "reads and writes are cut at any byte"},
-	ResetSome:     {"reset-some", "connections are reset behind a delivered segment"},
-	Strand:        {"strand", "a compute reaches one safekeeper only, and dies: a tail is left there"},
-	Takeover:      {"takeover", "another compute takes the branch over"},
-	Zombie:        {"zombie", "a compute is cut off while another takes over, and comes back"},
-	Duel:          {"duel", "both computes take the branch over at once"},
-	AllDown:       {"all-down", "everything loses power at once"},
-	FailSync:      {"failed-sync", "a sync of a safekeeper's files fails, and what it was to make durable is lost"},
-	IOErrors:      {"io-errors", "reads and writes of a safekeeper's disk fail"},
-	DiskFull:      {"disk-full", "a safekeeper's disk is full for a while"},
-	SlowDisk:      {"slow-disk", "a disk takes long"},
-	Journalled:    {"journalled", "power cuts leave a prefix of the changes of a disk"},
-	ClockStep:     {"clock-step", "a wall clock jumps"},
-	ClockDrift:    {"clock-drift", "a clock runs faster or slower"},
-	BucketDown:    {"bucket-down", "the object store answers nobody for a while"},
-	BucketErrors:  {"bucket-errors", "the object store refuses requests"},
-	BucketUnknown: {"bucket-unknown", "answers of the object store are lost, requests take effect late or twice"},
-	WipePages:     {"wipe-pageserver", "the pageserver loses its disk"},
+	KillKeeper:      {"kill-safekeeper", "a safekeeper is killed and started again"},
+	CutKeeper:       {"power-safekeeper", "a safekeeper loses power, and writes that were not synced"},
+	KillServer:      {"kill-compute", "a compute is killed and started again"},
+	CutServer:       {"power-compute", "a compute loses power"},
+	KillPages:       {"kill-pageserver", "the pageserver is killed and started again"},
+	CutPages:        {"power-pageserver", "the pageserver loses power"},
+	PauseKeeper:     {"pause-safekeeper", "a safekeeper stands still for a while"},
+	PauseServer:     {"pause-compute", "a compute stands still for a while"},
+	PausePages:      {"pause-pageserver", "the pageserver stands still for a while"},
+	SlowProcess:     {"slow-process", "each step of a process takes long"},
+	Partition:       {"partition", "two hosts do not hear each other"},
+	OneWay:          {"one-way", "one host does not hear another"},
+	Isolate:         {"isolate", "a host hears nobody"},
+	Reset:           {"reset", "all connections of two hosts are reset"},
+	HalfOpen:        {"half-open", "one end of connections is gone, the other is not told"},
+	SlowLinks:       {"slow-links", "packets take long, some very long"},
+	SplitReads:      {"split-reads", "reads and writes are cut at any byte"},
+	ResetSome:       {"reset-some", "connections are reset behind a delivered segment"},
+	Strand:          {"strand", "a compute reaches one safekeeper only, and dies: a tail is left there"},
+	Takeover:        {"takeover", "another compute takes the branch over"},
+	Zombie:          {"zombie", "a compute is cut off while another takes over, and comes back"},
+	Duel:            {"duel", "both computes take the branch over at once"},
+	AllDown:         {"all-down", "everything loses power at once"},
+	FailSync:        {"failed-sync", "a sync of a safekeeper's files fails, and what it was to make durable is lost"},
+	IOErrors:        {"io-errors", "reads and writes of a safekeeper's disk fail"},
+	DiskFull:        {"disk-full", "a safekeeper's disk is full for a while"},
+	SlowDisk:        {"slow-disk", "a disk takes long"},
+	Journalled:      {"journalled", "power cuts leave a prefix of the changes of a disk"},
+	ClockStep:       {"clock-step", "a wall clock jumps"},
+	ClockDrift:      {"clock-drift", "a clock runs faster or slower"},
+	BucketDown:      {"bucket-down", "the object store answers nobody for a while"},
+	BucketErrors:    {"bucket-errors", "the object store refuses requests"},
+	BucketUnknown:   {"bucket-unknown", "answers of the object store are lost, requests take effect late or twice"},
+	WipePages:       {"wipe-pageserver", "the pageserver loses its disk"},
+	ReplacePages:    {"replace-pageserver", "another pageserver takes over while the old one stands still, is cut off, is dead, or knows nothing"},
+	PagesIO:         {"pageserver-io", "reads, writes and syncs of a pageserver's disk fail"},
+	PagesFull:       {"pageserver-full", "a pageserver's disk is full for a while"},
+	BucketSlow:      {"bucket-slow", "answers of the object store take long"},
+	BucketForbidden: {"bucket-forbidden", "the object store does not let a pageserver in for a while"},
+	IndexUnknown:    {"index-unknown", "pageservers get no answer when they write an index or mint a generation"},
 }
 
 func (c Class) String() string { return about[c].name }
@@ -140,11 +152,12 @@ type Plan struct {
 	Yields, Wakes int
 	Length        time.Duration // of the time in which faults begin
 	Steps         []Step        // in order
+	Acts          []Act         // in order
 }
 
 // likely are the classes that a run has more often than not: they make the
 // situations that recovery is about.
-var likely = []Class{CutKeeper, KillServer, Strand}
+var likely = []Class{CutKeeper, KillServer, Strand, WipePages, ReplacePages, IndexUnknown}
 
 // few classes are all meant to strike.
 const few = 4
@@ -176,6 +189,7 @@ func drawPlan(r *rand.Rand, from []Class) *Plan {
 		}
 	}
 	slices.SortStableFunc(p.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
+	_ = drawActs // p.Acts = drawActs(r, p.Length)
 	return p
 }
 

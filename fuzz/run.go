@@ -32,6 +32,17 @@ type Counts struct {
 	Writes, Reads int // acknowledged
 	Records       int // committed
 	PagesCompared int
+
+	// What became of timelines at the object store.
+	Branches     int // created
+	Dropped      int // deleted
+	Restores     int // timelines opened from the store alone, with layers of their own
+	Generations  int // owners that came after another
+	Flushes      int // of a timeline to a pageserver's disk
+	Uploads      int // of layers
+	Downloads    int // reads of layers
+	Deletions    int // of layers
+	IndexUnknown int // indices written whose writer got no answer
 }
 
 // A Result is what came of a run.
@@ -68,6 +79,7 @@ type run struct {
 	c      *cluster
 	j      *judge
 	n      *nemesis
+	b      *brancher
 	result *Result
 }
 
@@ -120,7 +132,7 @@ func (r *run) all(p *Plan) error {
 	}
 	r.c = newCluster(r.w, b, p.Load)
 	r.j = newJudge(r.c, &r.result.Counts)
-	r.c.options = r.standin
+	r.c.options, r.c.lines = r.standin, func() []*line { return r.j.lines }
 	main := r.j.watch(branch, ttid, newGhost(b.im.Index.LSN, b.im.Index.PrevLSN, b.reference()))
 	for range computes {
 		r.c.seat(main)
@@ -132,6 +144,8 @@ func (r *run) all(p *Plan) error {
 	r.c.servers[0].start()
 	asking := r.w.Proc("reader", netsim.ProcOptions{})
 	asking.Start(reader{r.j}.run)
+	r.b = &brancher{r: r, acts: p.Acts}
+	r.w.Proc("brancher", netsim.ProcOptions{}).Start(r.b.run)
 	r.n.arm(p)
 	if err := r.w.Run(p.Length, nil); err != nil {
 		return err

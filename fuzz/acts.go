@@ -1,0 +1,277 @@
+package fuzz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"time"
+
+	"xenon/compute"
+	"xenon/compute/proposer"
+	"xenon/consensus/safekeeper"
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/pageserver"
+	"xenon/core/wire/http1"
+	"xenon/core/xsync"
+	"xenon/fuzz/standin"
+)
+
+// A Deed is what somebody does with branches.
+type Deed uint8
+
+// The deeds.
+const (
+	Fork   Deed = iota // a branch is made, at any LSN of any branch
+	Drop               // a branch goes, or stays because others come of it
+	Static             // a read-only server shows a moment of a branch
+	deeds
+)
+
+func (d Deed) String() string { return [...]string{"fork", "drop", "static"}[d] }
+
+// An Act is a deed of a plan: no fault, but work.
+type Act struct {
+	At    time.Duration // since the clients began, or when the one before is done
+	Deed  Deed
+	Which int // what it is drawn from
+}
+
+func (a Act) String() string { return fmt.Sprintf("%7.3fs %s #%d", a.At.Seconds(), a.Deed, a.Which) }
+
+// maxForks is how many branches a run makes at most.
+const maxForks = 3
+
+// drawActs makes the acts of a plan: a branch in most runs, and what befalls
+// branches behind it.
+func drawActs(r *rand.Rand, length time.Duration) []Act {
+	var acts []Act
+	add := func(d Deed) {
+		acts = append(acts, Act{At: time.Duration(r.Int64N(int64(length))), Deed: d, Which: r.IntN(1 << 16)})
+	}
+	for range max(0, r.IntN(maxForks+2)-1) {
+		add(Fork)
+		if r.IntN(4) == 0 {
+			add(Drop)
+		}
+	}
+	if r.IntN(3) == 0 {
+		add(Static)
+	}
+	slices.SortStableFunc(acts, func(a, b Act) int { return int(a.At - b.At) })
+	return acts
+}
+
+// A brancher does the acts of a plan, one after the other.
+type brancher struct {
+	r    *run
+	acts []Act
+	dice *rand.Rand
+	// doing is the act that it is at, done tells that there are no more.
+	doing fmt.Stringer
+	why   error // why that is not done yet
+	done  bool
+}
+
+func (b *brancher) run(ctx context.Context, e env.Env) error {
+	began := e.Clock().Mono()
+	for _, a := range b.acts {
+		b.doing, b.why = a, nil
+		if wait := a.At - e.Clock().Mono().Sub(began); wait > 0 {
+			if err := e.Clock().Sleep(ctx, wait); err != nil {
+				return err
+			}
+		}
+		b.dice = rand.New(rand.NewPCG(uint64(a.Which), uint64(a.At)))
+		if err := b.do(ctx, e, a); err != nil {
+			return err
+		}
+	}
+	b.done = true
+	return nil
+}
+
+func (b *brancher) do(ctx context.Context, e env.Env, a Act) error {
+	switch a.Deed {
+	case Fork:
+		return b.fork(ctx, e)
+	case Drop:
+		return b.drop(ctx, e)
+	}
+	return b.static(ctx, e)
+}
+
+// insist does something until that is done or refused for good: whoever is
+// asked may be away, or be told of the timeline only later.
+func (b *brancher) insist(ctx context.Context, e env.Env, f func() error) error {
+	for {
+		err := f()
+		if err == nil || refused(err) {
+			return err
+		}
+		b.why = err
+		if err := e.Clock().Sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// refused tells an answer that will be the same tomorrow.
+func refused(err error) bool {
+	var status *http1.StatusError
+	return errors.As(err, &status) && (status.Status == http.StatusConflict || status.Status == http.StatusBadRequest)
+}
+
+// live lists the branches that are there.
+func (b *brancher) live() []*line {
+	return slices.DeleteFunc(slices.Clone(b.r.j.lines), func(l *line) bool { return l.gone })
+}
+
+// fork makes a branch, and in most cases lets a server run on it.
+func (b *brancher) fork(ctx context.Context, e env.Env) error {
+	c, live := b.r.c, b.live()
+	parent := live[b.dice.IntN(len(live))]
+	at := format.RoundUp(parent.ghost.moment(b.dice, parent.ghost.end()))
+	l := b.r.j.branch(parent, at)
+	if err := c.createBranch(ctx, e, b, l); err != nil {
+		return fmt.Errorf("create %s at %s of %s: %w", l.name, at, parent.name, err)
+	}
+	if b.dice.IntN(4) > 0 {
+		c.w.After(0, c.seat(l).start)
+	}
+	return nil
+}
+
+// branch puts a branch under judgement before anybody makes it.
+func (j *judge) branch(parent *line, at core.LSN) *line {
+	n := len(j.lines)
+	id := core.TTID{Tenant: ttid.Tenant, Timeline: core.TimelineID{0x71, byte(n)}}
+	begin := parent.asOf(at).Clone()
+	l := j.watch(fmt.Sprintf("branch-%d", n), id, newGhost(at, 0, begin))
+	l.parent, l.at = parent, at
+	l.clients.inherit(begin)
+	return l
+}
+
+// createBranch asks for what makes a branch, in the order in which nothing is
+// lost when it is asked for half of it.
+func (c *cluster) createBranch(ctx context.Context, e env.Env, b *brancher, l *line) error {
+	req := c.attachRequest(l)
+	err := b.insist(ctx, e, func() error {
+		return http1.Call(ctx, e, addrOf(c.ps().Name()), "POST", timelinesPath(l.id), req, nil)
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range c.conf.Members {
+		body := safekeeper.NewCreation(l.id, c.conf, server, l.at, nil)
+		if err := b.insist(ctx, e, func() error { return http1.Call(ctx, e, m.Addr(), "POST", "/v1/tenant/timeline", body, nil) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attachRequest is what a pageserver is told of a timeline.
+func (c *cluster) attachRequest(l *line) pageserver.AttachRequest {
+	req := pageserver.AttachRequest{Timeline: l.id.Timeline}
+	for _, m := range c.conf.Members {
+		req.Safekeepers = append(req.Safekeepers, m.Addr())
+	}
+	return req
+}
+
+func timelinesPath(id core.TTID) string { return "/v1/tenant/" + id.Tenant.String() + "/timeline" }
+
+func timelinePath(id core.TTID) string { return timelinesPath(id) + "/" + id.Timeline.String() }
+
+// drop deletes a branch. One that others come of stays.
+func (b *brancher) drop(ctx context.Context, e env.Env) error {
+	c, live := b.r.c, b.live()
+	l := live[b.dice.IntN(len(live))]
+	children := slices.ContainsFunc(live, func(x *line) bool { return x.parent == l })
+	if l.parent == nil && !children {
+		return nil // the first branch goes with everything
+	}
+	if !children {
+		l.gone = true
+		for _, s := range c.servers {
+			if s.line == l {
+				c.w.After(0, s.retire)
+			}
+		}
+	}
+	err := b.insist(ctx, e, func() error {
+		if x := b.r.j.store.shelf(l.id.Timeline).index(); x != nil && x.Deleted && !b.named(l) {
+			return nil
+		}
+		err := http1.Call(ctx, e, addrOf(c.ps().Name()), "DELETE", timelinePath(l.id), nil, nil)
+		if err == nil {
+			return errors.New("it is deleted, and its index says nothing of that")
+		}
+		return err
+	})
+	switch {
+	case children && err == nil:
+		b.r.j.violated(Reachable, "branch %s is deleted, others come of it", l.name)
+	case children && refused(err):
+		return nil
+	case err == nil:
+		b.r.result.Counts.Dropped++
+	}
+	return err
+}
+
+// named tells whether the index of the parent names a branch.
+func (b *brancher) named(l *line) bool {
+	p := b.r.j.store.shelf(l.parent.id.Timeline).index()
+	for _, c := range p.Children {
+		if c.Timeline == l.id.Timeline {
+			return true
+		}
+	}
+	return false
+}
+
+// static runs a read-only server at a moment of a branch, which reads all
+// pages that there were.
+func (b *brancher) static(ctx context.Context, e env.Env) error {
+	live := b.live()
+	l := live[b.dice.IntN(len(live))]
+	at := l.moment(b.dice)
+	return b.insist(ctx, e, func() error { return b.r.c.look(ctx, e, l, at) })
+}
+
+// look runs a server at an LSN until it has read every key.
+func (c *cluster) look(ctx context.Context, e env.Env, l *line, at core.LSN) error {
+	done := false
+	c.statics++
+	p := c.node(fmt.Sprintf("static%d", c.statics), func(ctx context.Context, e env.Env) error {
+		o := standin.Options{Loaded: l.loaded, Serve: func(ctx context.Context, e env.Env, s *standin.Server) error {
+			for key := range standin.Keys {
+				if _, err := s.Get(ctx, key); err != nil {
+					return err
+				}
+			}
+			done = true
+			return nil
+		}}
+		ep := compute.New(e, standin.NewHost(e, o), compute.Config{
+			Branch: l.name, TTID: l.id, Pageserver: addrOf(c.ps().Name()), Owner: "static", Static: at, Scratch: "scratch",
+			Quorum: proposer.Config{TTID: l.id, Members: c.conf, Server: server, BufferBytes: c.load.buffer, DirectBytes: c.load.direct},
+		})
+		return ep.Run(ctx)
+	})
+	c.w.After(0, p.start)
+	patience, cancel := xsync.WithTimeout(ctx, e, 10*time.Second)
+	defer cancel()
+	err := await(patience, e, func() bool { return done })
+	c.w.After(0, p.Kill)
+	if err != nil {
+		return fmt.Errorf("no read-only server at %s of %s: %w", at, l.name, err)
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package fuzz
+
+import (
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/netsim"
+)
+
+// A reel is one timeline on one pageserver: what that said of it, over all its
+// incarnations.
+type reel struct {
+	// next is the end of the last record that was ingested by the incarnation
+	// that runs; 0 before it has opened the timeline.
+	next core.LSN
+	// disk is what it last said outlives its memory; 0 for a disk that was
+	// wiped since.
+	disk core.LSN
+}
+
+// reel is what a process said of the timeline.
+func (l *line) reel(p *netsim.Proc) *reel {
+	r := l.reels[p.Name()]
+	if r == nil {
+		r = &reel{}
+		l.reels[p.Name()] = r
+	}
+	return r
+}
+
+// paged is told of what a pageserver notes of a timeline.
+func (l *line) paged(p *netsim.Proc, e env.Event) {
+	r := l.reel(p)
+	switch e.Kind {
+	case "pageserver.open":
+		l.opened(p.Name(), r, core.LSN(e.B))
+	case "pageserver.record":
+		l.ingested(p.Name(), r, core.LSN(e.C))
+	case "pageserver.disk":
+		r.disk = max(r.disk, core.LSN(e.B))
+		if r.disk > r.next {
+			l.j.violated(DiskHeld, "%s says that its disk holds %s up to %s, and has ingested %s", p.Name(), l.name, r.disk, r.next)
+		}
+	case "pageserver.remote":
+		l.j.store.reports(p.Name(), l.id.Timeline, core.LSN(e.B))
+	}
+}
+
+// opened is told that an incarnation goes on behind a record: one that its
+// disk or the object store holds for good, and no earlier than it said.
+func (l *line) opened(who string, r *reel, at core.LSN) {
+	index := l.j.store.shelf(l.id.Timeline).index()
+	switch {
+	case l.ghost.ends[l.ghost.index(at)] != at || at > l.ghost.end():
+		l.j.violated(IngestBound, "%s opens %s at %s, where no committed record ends", who, l.name, at)
+	case at < r.disk:
+		l.j.violated(DiskHeld, "%s opens %s at %s, and said that its disk holds it up to %s", who, l.name, at, r.disk)
+	case r.disk == 0 && index != nil && at > l.ghost.begin:
+		l.j.counts.Restores++
+	}
+	r.next = at
+}
+
+// ingested is told of a record that goes in: the one behind the last.
+func (l *line) ingested(who string, r *reel, end core.LSN) {
+	g := l.ghost
+	if end > g.end() {
+		l.j.violated(IngestBound, "%s ingests a record of %s that ends at %s, WAL is committed up to %s", who, l.name, end, g.end())
+		return
+	}
+	if at := g.index(r.next); at+1 >= len(g.ends) || g.ends[at] != r.next || g.ends[at+1] != end {
+		l.j.violated(IngestOnce, "%s ingests a record of %s that ends at %s behind %s", who, l.name, end, r.next)
+		return
+	}
+	r.next = end
+}
