@@ -102,6 +102,7 @@ func (n *Node) api() http.Handler {
 	mux.HandleFunc("GET /v1/tenant/timeline", n.listTimelines)
 	mux.HandleFunc("POST /v1/tenant/timeline", n.postTimeline)
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}", n.getTimeline)
+	mux.HandleFunc("DELETE /v1/tenant/{tenant}/timeline/{timeline}", n.removeTimeline)
 	return mux
 }
 
@@ -119,7 +120,7 @@ func (n *Node) getStatus(w http.ResponseWriter, _ *http.Request) {
 func (n *Node) listTimelines(w http.ResponseWriter, _ *http.Request) {
 	list := []rosterEntry{}
 	for _, t := range n.all() {
-		list = append(list, rosterEntry{t.id.Tenant, t.id.Timeline})
+		list = append(list, rosterEntry{Tenant: t.id.Tenant, Timeline: t.id.Timeline})
 	}
 	http1.WriteJSON(w, list)
 }
@@ -147,6 +148,34 @@ func (n *Node) postTimeline(w http.ResponseWriter, r *http.Request) {
 		http1.WriteJSON(w, struct{}{})
 	case errors.Is(err, errConflict):
 		http1.WriteError(w, http.StatusConflict, err)
+	case errors.Is(err, errDeleted):
+		http1.WriteError(w, http.StatusGone, err)
+	case errors.Is(err, env.ErrNoSpace):
+		http1.WriteError(w, http.StatusInsufficientStorage, err)
+	default:
+		http1.WriteError(w, http.StatusInternalServerError, err)
+	}
+}
+
+// ttidOf is the timeline that a path names.
+func ttidOf(r *http.Request) (id core.TTID, err error) {
+	if id.Tenant, err = core.ParseTenantID(r.PathValue("tenant")); err == nil {
+		id.Timeline, err = core.ParseTimelineID(r.PathValue("timeline"))
+	}
+	return id, err
+}
+
+// removeTimeline answers with success as well if there is nothing to delete:
+// what matters is that the timeline is not here and never will be.
+func (n *Node) removeTimeline(w http.ResponseWriter, r *http.Request) {
+	id, err := ttidOf(r)
+	if err != nil {
+		http1.WriteError(w, http.StatusBadRequest, err)
+		return
+	}
+	switch err := n.deleteTimeline(id); {
+	case err == nil:
+		http1.WriteJSON(w, struct{}{})
 	case errors.Is(err, env.ErrNoSpace):
 		http1.WriteError(w, http.StatusInsufficientStorage, err)
 	default:
@@ -155,18 +184,18 @@ func (n *Node) postTimeline(w http.ResponseWriter, r *http.Request) {
 }
 
 func (n *Node) getTimeline(w http.ResponseWriter, r *http.Request) {
-	var id core.TTID
-	var err error
-	if id.Tenant, err = core.ParseTenantID(r.PathValue("tenant")); err == nil {
-		id.Timeline, err = core.ParseTimelineID(r.PathValue("timeline"))
-	}
+	id, err := ttidOf(r)
 	if err != nil {
 		http1.WriteError(w, http.StatusBadRequest, err)
 		return
 	}
 	n.mu.Lock()
-	t := n.timelines[id]
+	t, deleted := n.timelines[id], n.roster.deleted(id)
 	n.mu.Unlock()
+	if deleted {
+		http1.WriteError(w, http.StatusGone, fmt.Errorf("timeline %s on safekeeper %d: %w", id, n.cfg.NodeID, errDeleted))
+		return
+	}
 	if t == nil {
 		http1.WriteError(w, http.StatusNotFound, fmt.Errorf("timeline %s does not exist on safekeeper %d", id, n.cfg.NodeID))
 		return

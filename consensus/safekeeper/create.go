@@ -36,6 +36,9 @@ func (n *Node) create(c creation) error {
 	if t := n.timelines[c.id]; t != nil {
 		return t.checkSame(&c)
 	}
+	if n.roster.deleted(c.id) {
+		return fmt.Errorf("create timeline %s: %w", c.id, errDeleted)
+	}
 	if err := n.makeFiles(&c, f); err != nil {
 		return fmt.Errorf("create timeline %s: %w", c.id, err)
 	}

@@ -34,6 +34,7 @@ func TestPlantedFaults(t *testing.T) {
 		{"link not checked", faults.LinkUnchecked, linkChecked},
 		{"uncommitted WAL served", faults.ServeUncommitted, onlyCommitted},
 		{"recovery of any term", faults.RecoverAnyTerm, recoveryBound},
+		{"tombstone forgotten", faults.TombstoneForgotten, deletedAndKilled},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -50,7 +51,7 @@ func TestPlantedFaults(t *testing.T) {
 
 // The checks themselves hold for the code as it is.
 func TestChecksOfPlantedFaults(t *testing.T) {
-	for _, check := range []func(*testing.T) error{tailKept, linkChecked, onlyCommitted, recoveryBound} {
+	for _, check := range []func(*testing.T) error{tailKept, linkChecked, onlyCommitted, recoveryBound, deletedAndKilled} {
 		if err := check(t); err != nil {
 			t.Error(err)
 		}

@@ -95,7 +95,11 @@ func (n *Node) load() (err error) {
 	if err := n.finishCreations(); err != nil {
 		return err
 	}
+	n.bury()
 	for _, entry := range n.roster.Timelines {
+		if entry.Deleted {
+			continue
+		}
 		t := newTimeline(n, entry.ttid())
 		n.timelines[t.id] = t
 		n.loadTimeline(t, false)
@@ -120,8 +124,11 @@ func (n *Node) loadTimeline(t *Timeline, afterFailure bool) {
 // timeline finds a timeline in service.
 func (n *Node) timeline(id core.TTID) (*Timeline, error) {
 	n.mu.Lock()
-	t := n.timelines[id]
+	t, deleted := n.timelines[id], n.roster.deleted(id)
 	n.mu.Unlock()
+	if deleted {
+		return nil, wire.Errorf(wire.CodeUndefined, "timeline %s does not exist on safekeeper %d: %v", id, n.cfg.NodeID, errDeleted)
+	}
 	if t == nil {
 		return nil, wire.Errorf(wire.CodeUndefined,
 			"timeline %s does not exist on safekeeper %d: it was never created here, or the directory of this safekeeper was replaced", id, n.cfg.NodeID)
@@ -137,7 +144,7 @@ func (n *Node) all() []*Timeline {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.SortedFunc(maps.Values(n.timelines), func(a, b *Timeline) int {
-		return compareEntry(rosterEntry{a.id.Tenant, a.id.Timeline}, b.id)
+		return compareEntry(rosterEntry{Tenant: a.id.Tenant, Timeline: a.id.Timeline}, b.id)
 	})
 }
 
@@ -173,6 +180,7 @@ func (n *Node) keepHouse(ctx context.Context) error {
 		revive := n.uptime()-lastRevival >= reviveEvery
 		if revive {
 			lastRevival = n.uptime()
+			n.bury()
 		}
 		for _, t := range n.all() {
 			switch {

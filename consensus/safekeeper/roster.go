@@ -29,6 +29,8 @@ type roster struct {
 type rosterEntry struct {
 	Tenant   core.TenantID   `json:"tenant_id"`
 	Timeline core.TimelineID `json:"timeline_id"`
+	// Deleted is a tombstone: the timeline is gone and does not come back.
+	Deleted bool `json:"deleted,omitempty"`
 }
 
 func (r *roster) has(id core.TTID) bool {
@@ -39,8 +41,26 @@ func (r *roster) has(id core.TTID) bool {
 func (r *roster) add(id core.TTID) {
 	i, found := slices.BinarySearchFunc(r.Timelines, id, compareEntry)
 	if !found {
-		r.Timelines = slices.Insert(r.Timelines, i, rosterEntry{id.Tenant, id.Timeline})
+		r.Timelines = slices.Insert(r.Timelines, i, rosterEntry{Tenant: id.Tenant, Timeline: id.Timeline})
 	}
+}
+
+// entry is that of a timeline, nil if it has none.
+func (r *roster) entry(id core.TTID) *rosterEntry {
+	i, found := slices.BinarySearchFunc(r.Timelines, id, compareEntry)
+	if !found {
+		return nil
+	}
+	return &r.Timelines[i]
+}
+
+func (r *roster) deleted(id core.TTID) bool {
+	e := r.entry(id)
+	return e != nil && e.Deleted
+}
+
+func (r *roster) remove(id core.TTID) {
+	r.Timelines = slices.DeleteFunc(r.Timelines, func(e rosterEntry) bool { return e.ttid() == id })
 }
 
 func compareEntry(e rosterEntry, id core.TTID) int {

@@ -41,6 +41,8 @@ type Timeline struct {
 	format wal.Format
 	ahead  core.LSN // end of a record whose padding has not come yet
 	saved  core.LSN // commit LSN in the control file
+	// deleted tells that it is gone from this node for good.
+	deleted bool
 
 	pos *xsync.Watch[Position]
 
@@ -88,6 +90,9 @@ func (t *Timeline) load(afterFailure bool) (err error) {
 			t.setFailed(err)
 		}
 	}()
+	if t.deleted {
+		return errDeleted
+	}
 	t.node.used.Add(-t.segs.bytes())
 	defer func() { t.node.used.Add(t.segs.bytes()) }()
 	t.segs.close()

@@ -58,16 +58,17 @@ const (
 	UnkeptOffered       // C16: a record that no timeline keeps goes to the quorum
 
 	// safekeeper's disk
-	ControlNotSynced // M35: a control file is renamed into place before it is synced
-	RenameNotSynced  // M35b: the rename of a control file is not followed by a sync of its directory
-	SegmentNotSynced // M38: a new segment's name is not made durable before WAL is written to it
-	SyncRetried      // M31: a failed fsync of WAL is tried again
-	ScanSkipped      // M23: after a restart the log ends at the durable commit LSN
-	TailKept         // M20: a truncation leaves the bytes beyond it on the disk
-	LinkUnchecked    // K01: the link of an appended record to the one before is not checked
-	ServeUncommitted // M57: readers get WAL beyond the commit LSN
-	RecoverAnyTerm   // M24: recovery is not bound to a term
-	TailNotRewritten // K02: WAL found at start-up is believed to be durable
+	ControlNotSynced   // M35: a control file is renamed into place before it is synced
+	RenameNotSynced    // M35b: the rename of a control file is not followed by a sync of its directory
+	SegmentNotSynced   // M38: a new segment's name is not made durable before WAL is written to it
+	SyncRetried        // M31: a failed fsync of WAL is tried again
+	ScanSkipped        // M23: after a restart the log ends at the durable commit LSN
+	TailKept           // M20: a truncation leaves the bytes beyond it on the disk
+	LinkUnchecked      // K01: the link of an appended record to the one before is not checked
+	ServeUncommitted   // M57: readers get WAL beyond the commit LSN
+	RecoverAnyTerm     // M24: recovery is not bound to a term
+	TailNotRewritten   // K02: WAL found at start-up is believed to be durable
+	TombstoneForgotten // K03: a deleted timeline leaves no tombstone
 
 	// register
 	RegisterUnconditional // G01: a register is written without its condition
@@ -158,38 +159,39 @@ const (
 
 // names has the word by which `xenon sim --mutant` asks for a point.
 var names = map[Point]string{
-	AckBeforeFsync:    "M30",
-	VoteNotDurable:    "M01",
-	VoteTwice:         "M02",
-	HalfElects:        "M03",
-	OldVotesCount:     "M04",
-	DonorByLength:     "M05",
-	DonorAny:          "M06",
-	VoteBeforeFlush:   "M08",
-	StrictUpTo:        "M09",
-	KeepTail:          "M13",
-	IgnoreProposerEnd: "M14",
-	TrustStart:        "M16",
-	AppendUnelected:   "M17",
-	AppendOldTerm:     "M18",
-	AppendGap:         "M19",
-	NoPrefixKeepsLog:  "M25",
-	OldConnCounts:     "M27",
-	CommitOldTerm:     "M28",
-	HalfCommits:       "M29",
-	CommitUncapped:    "M33",
-	CommitFalls:       "M34",
-	StaleFlush:        "M27b",
-	ControlNotSynced:  "M35",
-	RenameNotSynced:   "M35b",
-	SegmentNotSynced:  "M38",
-	SyncRetried:       "M31",
-	ScanSkipped:       "M23",
-	TailKept:          "M20",
-	LinkUnchecked:     "K01",
-	ServeUncommitted:  "M57",
-	RecoverAnyTerm:    "M24",
-	TailNotRewritten:  "K02",
+	AckBeforeFsync:     "M30",
+	VoteNotDurable:     "M01",
+	VoteTwice:          "M02",
+	HalfElects:         "M03",
+	OldVotesCount:      "M04",
+	DonorByLength:      "M05",
+	DonorAny:           "M06",
+	VoteBeforeFlush:    "M08",
+	StrictUpTo:         "M09",
+	KeepTail:           "M13",
+	IgnoreProposerEnd:  "M14",
+	TrustStart:         "M16",
+	AppendUnelected:    "M17",
+	AppendOldTerm:      "M18",
+	AppendGap:          "M19",
+	NoPrefixKeepsLog:   "M25",
+	OldConnCounts:      "M27",
+	CommitOldTerm:      "M28",
+	HalfCommits:        "M29",
+	CommitUncapped:     "M33",
+	CommitFalls:        "M34",
+	StaleFlush:         "M27b",
+	ControlNotSynced:   "M35",
+	RenameNotSynced:    "M35b",
+	SegmentNotSynced:   "M38",
+	SyncRetried:        "M31",
+	ScanSkipped:        "M23",
+	TailKept:           "M20",
+	LinkUnchecked:      "K01",
+	ServeUncommitted:   "M57",
+	RecoverAnyTerm:     "M24",
+	TailNotRewritten:   "K02",
+	TombstoneForgotten: "K03",
 
 	FlushBeforeQuorum:   "C01",
 	WALRewriteUnseen:    "C02",
