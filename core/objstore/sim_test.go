@@ -147,7 +147,7 @@ func TestBadBucket(t *testing.T) {
 	retries := uint64(0)
 	for seed := range uint64(60) {
 		s := play(t, seed, bad, func(ctx context.Context, e env.Env, s *scene) error {
-			store := objstore.New(e, objstore.Options{Concurrency: 4})
+			store := objstore.New(e, e.Objects(), objstore.Options{Concurrency: 4})
 			if err := work(ctx, e, store); err != nil {
 				return err
 			}
@@ -175,7 +175,7 @@ func TestBadBucket(t *testing.T) {
 func TestOutage(t *testing.T) {
 	const callers, outage = 200, time.Minute
 	s := play(t, 1, diskdrv.BucketFaults{Latency: diskdrv.Delay{Base: time.Millisecond}}, func(ctx context.Context, e env.Env, s *scene) error {
-		store := objstore.New(e, objstore.Options{})
+		store := objstore.New(e, e.Objects(), objstore.Options{})
 		s.bucket.SetOutage(true)
 		g := xsync.NewGroup(ctx, e)
 		for n := range callers {
@@ -218,7 +218,7 @@ func TestConditionalPutsAreSentOnce(t *testing.T) {
 
 func sentOnce(t *testing.T) error {
 	s := play(t, 1, bad, func(ctx context.Context, e env.Env, s *scene) error {
-		store := objstore.New(e, objstore.Options{})
+		store := objstore.New(e, e.Objects(), objstore.Options{})
 		failed := 0
 		for n := range 200 {
 			_, err := store.Put(ctx, fmt.Sprint("k", n), env.Bytes([]byte("x")), env.PutOpts{IfNoneMatch: true})
@@ -244,7 +244,7 @@ func sentOnce(t *testing.T) error {
 // and as many as before when it no longer does.
 func TestSlowDown(t *testing.T) {
 	play(t, 1, diskdrv.BucketFaults{}, func(ctx context.Context, e env.Env, s *scene) error {
-		store := objstore.New(e, objstore.Options{Concurrency: 16})
+		store := objstore.New(e, e.Objects(), objstore.Options{Concurrency: 16})
 		steady := diskdrv.BucketFaults{Latency: diskdrv.Delay{Base: 10 * time.Millisecond}}
 		storm := steady
 		storm.SlowDown = 1000
@@ -286,7 +286,7 @@ func TestChangedWhileRead(t *testing.T) {
 
 func changedWhileRead(t *testing.T) (verdict error) {
 	play(t, 1, diskdrv.BucketFaults{}, func(ctx context.Context, e env.Env, s *scene) error {
-		store := objstore.New(e, objstore.Options{})
+		store := objstore.New(e, e.Objects(), objstore.Options{})
 		old, young := bytes.Repeat([]byte("o"), 100_000), bytes.Repeat([]byte("y"), 100_000)
 		if _, err := store.Put(ctx, "k", env.Bytes(old), env.PutOpts{}); err != nil {
 			return err
@@ -313,7 +313,7 @@ func changedWhileRead(t *testing.T) (verdict error) {
 func TestEnds(t *testing.T) {
 	had := errors.New("the caller has had enough")
 	play(t, 1, diskdrv.BucketFaults{Forbidden: 1000}, func(ctx context.Context, e env.Env, s *scene) error {
-		store := objstore.New(e, objstore.Options{})
+		store := objstore.New(e, e.Objects(), objstore.Options{})
 		ctx, cancel := xsync.WithCancel(ctx)
 		e.Clock().AfterFunc(time.Minute, func() { cancel(had) })
 		_, err := store.Head(ctx, "k")
@@ -356,14 +356,6 @@ type hanging struct {
 
 func (h hanging) Read([]byte) (int, error) { return 0, h.d.hang(h.ctx) }
 
-// deafEnv is e with a deaf store.
-type deafEnv struct {
-	env.Env
-	store env.ObjectStore
-}
-
-func (d deafEnv) Objects() env.ObjectStore { return d.store }
-
 // TestDeafStore: a request without an answer, and a body that stands still,
 // are given up and made again; a caller who takes its time is not.
 func TestDeafStore(t *testing.T) {
@@ -371,7 +363,7 @@ func TestDeafStore(t *testing.T) {
 		play(t, 1, diskdrv.BucketFaults{}, func(ctx context.Context, e env.Env, s *scene) error {
 			asked := 0
 			under := deaf{e.Objects(), e, bodies, &asked}
-			store := objstore.New(deafEnv{e, under}, objstore.Options{Timeout: 10 * time.Second})
+			store := objstore.New(e, under, objstore.Options{Timeout: 10 * time.Second})
 			if _, err := store.Put(ctx, "k", env.Bytes(content(1)), env.PutOpts{}); err != nil {
 				return err
 			}

@@ -63,15 +63,15 @@ type Store struct {
 
 var _ env.ObjectStore = (*Store)(nil)
 
-// New is e's object store made patient.
-func New(e env.Env, o Options) *Store {
+// New is an object store of e's, such as e.Objects(), made patient.
+func New(e env.Env, under env.ObjectStore, o Options) *Store {
 	if o.Concurrency == 0 {
 		o.Concurrency = defaultConcurrency
 	}
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
-	s := &Store{env: e, under: e.Objects(), opts: o}
+	s := &Store{env: e, under: under, opts: o}
 	s.gate.init(e, o.Concurrency)
 	s.log.init(e)
 	return s
