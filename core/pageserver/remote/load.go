@@ -92,6 +92,32 @@ func readIndex(ctx context.Context, e env.Env, id core.TTID, gen core.Generation
 	return decodeFor(id, gen, s.Payload)
 }
 
+// IndexIn decodes an object of the store that holds an index, for those who
+// look at objects: key tells of which timeline and generation it must be. ok is
+// false for keys of other things.
+func IndexIn(key string, object []byte) (x *Index, ok bool, err error) {
+	at, digits, found := strings.Cut(key, "/index-")
+	gen, bad := strconv.ParseUint(digits, 16, 32)
+	if !found || bad != nil || len(digits) != 8 {
+		return nil, false, nil
+	}
+	payload, err := register.Payload(object)
+	if err != nil {
+		return nil, true, fmt.Errorf("index %s: %w", key, err)
+	}
+	if x, err = DecodeIndex(key, payload); err != nil {
+		return nil, true, err
+	}
+	if prefix(x.TTID()) != at+"/" || x.Generation != core.Generation(gen) {
+		return nil, true, foreign(key, x)
+	}
+	return x, true, nil
+}
+
+func foreign(key string, x *Index) error {
+	return fmt.Errorf("index %s is of timeline %s shard %s generation %d: %w", key, x.TTID(), x.Shard, x.Generation, env.ErrCorrupt)
+}
+
 // decodeFor decodes the index of a timeline and a generation, and of no other.
 func decodeFor(id core.TTID, gen core.Generation, b []byte) (*Index, error) {
 	name := indexName(id, gen)
@@ -100,7 +126,7 @@ func decodeFor(id core.TTID, gen core.Generation, b []byte) (*Index, error) {
 		return nil, err
 	}
 	if x.TTID() != id || x.Shard != core.Unsharded.String() || x.Generation != gen {
-		return nil, fmt.Errorf("index %s is of timeline %s shard %s generation %d: %w", name, x.TTID(), x.Shard, x.Generation, env.ErrCorrupt)
+		return nil, foreign(name, x)
 	}
 	return x, nil
 }
