@@ -126,10 +126,11 @@ func (p *Plan) WAL(ctx context.Context, e env.Env, s *overlay.Scratch, stream *i
 // segments, zeroes behind the checkpoint.
 func (p *Plan) Segments() []bootset.File {
 	size := p.Format.SegmentSize
+	spans := append(p.Format.Filled(p.Boot.X), wal.Span{At: p.Boot.X, Bytes: p.Boot.WAL})
 	var files []bootset.File
 	for seg := p.Boot.X.Segment(size); core.SegmentStart(seg, size) < p.Boot.End; seg++ {
 		content := make([]byte, size)
-		for _, s := range p.spans() {
+		for _, s := range spans {
 			lay(content, core.SegmentStart(seg, size), s)
 		}
 		files = append(files, bootset.File{Path: "pg_wal/" + core.SegmentName(waldir.TimelineID, seg, size), Content: content})

@@ -84,6 +84,16 @@ func (f Format) Before(x core.LSN) []Span {
 	return spans
 }
 
+// Filled is Before with a header on every page from the segment's start to x:
+// for those who read the segment page by page.
+func (f Format) Filled(x core.LSN) []Span {
+	var spans []Span
+	for page := core.SegmentStart(x.Segment(f.SegmentSize), f.SegmentSize); page < x; page += core.WALPageSize {
+		spans = append(spans, f.contHeader(page, x))
+	}
+	return spans
+}
+
 // contHeader is the header of a page that continues a record up to x.
 func (f Format) contHeader(page, x core.LSN) Span {
 	first := page + core.LSN(f.HeaderSize(page))

@@ -132,6 +132,33 @@ func checkBefore(t rapid.TB, f wal.Format, b *wal.Boot) {
 	}
 }
 
+// Every page before a boot says that it continues a record to X.
+func TestFilled(t *testing.T) {
+	f := goldenControl(t).Format()
+	for _, p := range bootPlaces {
+		x := 20*segSize + p.off
+		spans := f.Filled(x)
+		if want := int(p.off+core.WALPageSize-1) / core.WALPageSize; len(spans) != want {
+			t.Errorf("%s: %d headers, want %d", p.name, len(spans), want)
+		}
+		// Where the record that they continue ends, by each of them.
+		for i, s := range spans {
+			h, err := f.ParsePageHeader(s.Bytes, 20*segSize+core.LSN(i)*core.WALPageSize)
+			if err != nil {
+				t.Fatalf("%s, header %d: %v", p.name, i, err)
+			}
+			left := int(h.RemLen)
+			for _, next := range spans[i:] {
+				left -= core.WALPageSize - len(next.Bytes)
+			}
+			last := x - (spans[len(spans)-1].At + core.WALPageSize) // 0 or less
+			if left != int(int64(last)) && h.RemLen != 0 {
+				t.Errorf("%s, header %d: %d bytes left at the end, want %d", p.name, i, left, int64(last))
+			}
+		}
+	}
+}
+
 func TestShutdownCheckpointRefuses(t *testing.T) {
 	ctl := goldenControl(t)
 	for _, x := range []core.LSN{segSize + 1001, segSize + 8, segSize + core.WALPageSize + 16} {

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -186,6 +187,29 @@ func TestImport(t *testing.T) {
 	in.start()
 	in.must("endpoint", "stop", "main")
 	want("after kill -9 of everything", shop("shop", "SELECT count(*) FROM goods"), "20001")
+}
+
+// TestImportDump dumps a cluster that plain PostgreSQL made, before it is
+// imported and after.
+func TestImportDump(t *testing.T) {
+	in := install(t)
+	c := stock.New(t)
+	c.Single("postgres", "CREATE DATABASE shop", "CREATE ROLE clerk LOGIN PASSWORD 'geheim'")
+	c.Single("shop",
+		"CREATE TABLE goods (n int PRIMARY KEY, text text, tags text[], place point)",
+		"INSERT INTO goods SELECT n, repeat(md5(n::text), n % 200), ARRAY[n::text, 'x'], point(n, -n) FROM generate_series(1, 3000) n",
+		"CREATE INDEX ON goods USING gin (tags)", "CREATE INDEX ON goods USING gist (place)", "CREATE INDEX ON goods USING hash (text)",
+		"CREATE SEQUENCE s START 7", "SELECT lo_from_bytea(0, 'large')", "DELETE FROM goods WHERE n % 9 = 0", "VACUUM goods")
+	p := startPlain(t, in.dist, c.Dir)
+	want := in.dump(p.url())
+	p.stop()
+	in.must("import", c.Dir, "shop")
+	in.must("endpoint", "stop", "main")
+	in.must("endpoint", "start", "shop")
+	e := in.endpoint("shop")
+	if got := in.dump(fmt.Sprintf("postgres:///postgres?host=%s&port=%d&user=postgres", e.SocketDir, e.Port)); got != want {
+		t.Errorf("the dump of the branch differs from that of the cluster: %s", difference(got, want))
+	}
 }
 
 // plainRow is the value v that plain PostgreSQL says, of a copy of the cluster.
