@@ -87,3 +87,12 @@ func decodeClaim(branch string, s register.State) (c Claim, err error) {
 	}
 	return c, nil
 }
+
+// Holder reads who may run a branch; the zero Claim is nobody, ever.
+func Holder(ctx context.Context, e env.Env, branch string) (Claim, error) {
+	s, err := register.New(e, ClaimKey(branch)).Read(ctx)
+	if err != nil {
+		return Claim{}, err
+	}
+	return decodeClaim(branch, s)
+}

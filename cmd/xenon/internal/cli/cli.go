@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 
 	"github.com/alecthomas/kong"
 
@@ -97,13 +98,29 @@ func Main(args []string, stdout, stderr io.Writer) (status int) {
 		fmt.Fprintln(stderr, "xenon:", err)
 		return 1
 	}
-	k, err := parser.Parse(args)
+	k, err := parser.Parse(joinMoments(args))
 	if err != nil {
 		fmt.Fprintln(stderr, "xenon:", err)
 		return 2
 	}
 	return report(k.Run(&c.Globals), stderr)
 }
+
+// joinMoments makes --at=-5m of --at -5m, which would be taken for flags.
+func joinMoments(args []string) []string {
+	var joined []string
+	for i := 0; i < len(args); i++ {
+		if args[i] == "--at" && i+1 < len(args) && negativeDuration.MatchString(args[i+1]) {
+			joined = append(joined, args[i]+"="+args[i+1])
+			i++
+			continue
+		}
+		joined = append(joined, args[i])
+	}
+	return joined
+}
+
+var negativeDuration = regexp.MustCompile(`^-[0-9.]`)
 
 // report prints an error and chooses the exit status.
 func report(err error, stderr io.Writer) int {

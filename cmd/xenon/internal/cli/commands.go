@@ -13,6 +13,7 @@ type commands struct {
 	Status   statusCommand   `cmd:"" help:"Tell what runs, every LSN, what waits and why."`
 	Stop     stopCommand     `cmd:"" help:"Stop the running installation."`
 	Psql     psqlCommand     `cmd:"" help:"Connect to a branch with psql."`
+	Branch   branchCommand   `cmd:"" help:"Make, list and delete branches."`
 	Endpoint endpointCommand `cmd:"" help:"Start, stop and list endpoints."`
 	Import   importCommand   `cmd:"" help:"Make a branch of a data directory."`
 	Export   exportCommand   `cmd:"" help:"Write a branch, as it is or was, into a data directory for plain PostgreSQL."`

@@ -1,19 +1,22 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"time"
 
 	"xenon/cmd/xenon/internal/ctl"
+	"xenon/cmd/xenon/internal/moment"
 	"xenon/cmd/xenon/internal/pgdist"
 )
 
 type psqlCommand struct {
-	Branch  string   `arg:"" help:"Branch to connect to; its endpoint is started if none runs."`
+	Branch  string   `arg:"" name:"branch[@lsn|@time]" help:"Branch to connect to; its endpoint is started if none runs. With @0/16B3748, @2026-03-01T12:00:00Z or @-5m: as it was then, read-only."`
 	Command []string `short:"c" sep:"none" placeholder:"SQL" help:"Run a command and exit; may be repeated."`
 	PgBin   string   `placeholder:"DIR" help:"Directory of PostgreSQL's binaries."`
 	User    string   `short:"U" default:"postgres" help:"Role to connect as."`
@@ -21,6 +24,10 @@ type psqlCommand struct {
 }
 
 func (c psqlCommand) Run(g *Globals) error {
+	name, at, past, err := moment.Split(c.Branch, time.Now())
+	if err != nil {
+		return UsageError{err.Error()}
+	}
 	dir, err := g.Dir()
 	if err != nil {
 		return err
@@ -33,8 +40,16 @@ func (c psqlCommand) Run(g *Globals) error {
 	if err != nil {
 		return err
 	}
-	e, err := runningEndpoint(g, dir, c.Branch)
-	if err != nil {
+	var e ctl.Endpoint
+	if past {
+		// It ends when we do.
+		held, err := ctl.Open(context.Background(), dir, "/endpoint/open", ctl.OpenRequest{Branch: name, At: at}, &e)
+		if err != nil {
+			return err
+		}
+		defer held.Close()
+		fmt.Fprintf(g.Stderr, "branch %s as of %s, read-only\n", name, e.ReadOnlyLSN)
+	} else if e, err = useEndpoint(g, dir, name); err != nil {
 		return err
 	}
 	args := []string{"-h", e.SocketDir, "-p", strconv.Itoa(e.Port), "-U", c.User, "-d", c.DB}
@@ -44,20 +59,16 @@ func (c psqlCommand) Run(g *Globals) error {
 	return runForeground(psql, args)
 }
 
-// runningEndpoint is the endpoint that serves a branch; it is started if none
-// is.
-func runningEndpoint(g *Globals, dir, branch string) (ctl.Endpoint, error) {
-	s, err := askStatus(g)
-	if err != nil {
+// useEndpoint is the endpoint that serves a branch; it is started if none is.
+func useEndpoint(g *Globals, dir, branch string) (ctl.Endpoint, error) {
+	var used ctl.EndpointUse
+	if err := ctl.Call(context.Background(), dir, "POST", "/endpoint/use", map[string]string{"branch": branch}, &used); err != nil {
 		return ctl.Endpoint{}, err
 	}
-	for _, e := range s.Endpoints {
-		if e.Branch == branch && (e.State == "ready" || e.State == "starting") {
-			return e, nil
-		}
+	if used.Started {
+		fmt.Fprintf(g.Stderr, "started endpoint %s on %s\n", used.Name, used.URL)
 	}
-	fmt.Fprintf(g.Stderr, "starting an endpoint on %s\n", branch)
-	return startEndpoint(dir, endpointStart{Branch: branch})
+	return used.Endpoint, nil
 }
 
 // runForeground runs a program in our place: with our terminal, its exit

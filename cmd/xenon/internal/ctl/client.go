@@ -49,50 +49,85 @@ func shorten(name string) (short string, done func(), err error) {
 // ErrNotRunning reports that nobody takes commands for a directory.
 var ErrNotRunning = errors.New("not running")
 
+func notRunning(dir string) error {
+	return fmt.Errorf("no xenon runs in %s: start it with xenon up --dir %s: %w", dir, dir, ErrNotRunning)
+}
+
 // Call sends a command to the running installation in dir: body as JSON
 // unless it is nil, the answer into out unless that is nil.
 func Call(ctx context.Context, dir, method, path string, body, out any) error {
 	if home.Holder(dir) == 0 {
-		return fmt.Errorf("no xenon runs in %s: start it with xenon up --dir %s: %w", dir, dir, ErrNotRunning)
+		return notRunning(dir)
 	}
 	return CallSocket(ctx, home.Socket(dir), method, path, body, out)
 }
 
+// Open is Call for something that lasts until the connection ends, which is
+// what Close does, or the end of this process.
+func Open(ctx context.Context, dir, path string, body, out any) (io.Closer, error) {
+	if home.Holder(dir) == 0 {
+		return nil, notRunning(dir)
+	}
+	res, err := send(ctx, home.Socket(dir), "POST", path, body)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
+		res.Body.Close()
+		return nil, fmt.Errorf("ask %s: %w", home.Socket(dir), err)
+	}
+	return res.Body, nil
+}
+
 // CallSocket sends a command to whoever listens on a socket.
 func CallSocket(ctx context.Context, socket, method, path string, body, out any) error {
-	var b []byte
-	if body != nil {
-		var err error
-		if b, err = json.Marshal(body); err != nil {
-			return err
-		}
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://xenon"+path, bytes.NewReader(b))
+	res, err := send(ctx, socket, method, path, body)
 	if err != nil {
 		return err
-	}
-	res, err := client(socket).Do(req)
-	if err != nil {
-		return fmt.Errorf("ask %s: %w", socket, err)
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", socket, err)
 	}
-	if res.StatusCode != http.StatusOK {
-		var e struct {
-			Error string `json:"error"`
-		}
-		if json.Unmarshal(answer, &e) != nil || e.Error == "" {
-			e.Error = res.Status
-		}
-		return errors.New(e.Error)
-	}
 	if out == nil {
 		return nil
 	}
 	return json.Unmarshal(answer, out)
+}
+
+// send sends a command and returns an answer that is no error.
+func send(ctx context.Context, socket, method, path string, body any) (*http.Response, error) {
+	var b []byte
+	if body != nil {
+		var err error
+		if b, err = json.Marshal(body); err != nil {
+			return nil, err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://xenon"+path, bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	res, err := client(socket).Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", socket, err)
+	}
+	if res.StatusCode == http.StatusOK {
+		return res, nil
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", socket, err)
+	}
+	var e struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(answer, &e) != nil || e.Error == "" {
+		e.Error = res.Status
+	}
+	return nil, errors.New(e.Error)
 }
 
 func client(socket string) *http.Client {

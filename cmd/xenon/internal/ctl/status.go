@@ -33,6 +33,9 @@ type Endpoint struct {
 	// SocketDir is the private directory of the server's socket, which trusts
 	// whoever may enter it.
 	SocketDir string `json:"socket_dir"`
+	// ReadOnlyLSN is the moment that a read-only endpoint shows, 0 for one that
+	// writes to its branch.
+	ReadOnlyLSN core.LSN `json:"read_only_lsn,omitzero"`
 	// PID is the sidecar's process, Warden and Postmaster those of the server
 	// that runs now, 0 if none does.
 	PID        int `json:"pid"`
@@ -44,16 +47,6 @@ type Endpoint struct {
 	StartLSN  core.LSN  `json:"start_lsn"` // X of the server that runs now
 	CommitLSN core.LSN  `json:"commit_lsn"`
 	Starts    int       `json:"starts"` // servers started so far
-}
-
-// A Branch is a timeline with a name.
-type Branch struct {
-	Name      string          `json:"name"`
-	Tenant    core.TenantID   `json:"tenant"`
-	Timeline  core.TimelineID `json:"timeline"`
-	Postgres  int             `json:"postgres"` // major version
-	StartLSN  core.LSN        `json:"start_lsn"`
-	CommitLSN core.LSN        `json:"commit_lsn"`
 }
 
 // A Safekeeper is one node of the quorum.

@@ -39,6 +39,8 @@ type Compute struct {
 	// same at every start, so that a restart needs no take-over.
 	Owner    string `toml:"owner" comment:"names this compute in the endpoint's register"`
 	Takeover bool   `toml:"takeover" comment:"fence whoever runs the branch"`
+	// LookBack makes it a read-only compute, which takes nothing over.
+	LookBack core.LSN `toml:"look_back" comment:"show the branch as of this LSN, read-only; 0/0 to run it"`
 
 	Dir    string `toml:"dir" comment:"scratch files and the server's log"`
 	RunDir string `toml:"run_dir" comment:"mount points and sockets; short, and the server's user can reach it"`
@@ -179,7 +181,8 @@ func (n *Node) config(members consensus.Configuration) compute.Config {
 		settings = append(settings, compute.Setting{Name: k, Value: c.Settings[k]})
 	}
 	return compute.Config{
-		Branch: c.Branch, TTID: b.TTID(), Owner: c.Owner, Takeover: c.Takeover, Pageserver: c.Pageserver,
+		Branch: c.Branch, Registers: b.RegisterName(), TTID: b.TTID(),
+		Owner: c.Owner, Takeover: c.Takeover, Static: c.LookBack, Pageserver: c.Pageserver,
 		Quorum: proposer.Config{
 			TTID: b.TTID(), Members: members,
 			Server: consensus.Server{PGVersion: b.PGVersion, SystemID: b.SystemID, SegmentSize: b.SegmentSize},
@@ -229,7 +232,7 @@ func sharedBuffers() int {
 // prepare gives the superuser his password, the first time that a server of
 // the branch runs.
 func (n *Node) prepare(ctx context.Context, s compute.Server) error {
-	if n.branch.Imported || n.cfg.PassFile == "" {
+	if n.branch.Imported || n.cfg.PassFile == "" || n.cfg.LookBack != 0 {
 		return nil
 	}
 	password, err := ReadPassFile(n.cfg.PassFile)

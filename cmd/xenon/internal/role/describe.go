@@ -13,7 +13,7 @@ func (n *Node) Describe() ctl.Endpoint {
 	s := n.endpoint.Status()
 	e := ctl.Endpoint{
 		Name: n.cfg.Name, Branch: n.cfg.Branch, State: string(s.State), Note: s.Note,
-		Host: n.cfg.Listen, Port: n.cfg.Port, SocketDir: n.host.SocketDir(), PID: os.Getpid(),
+		Host: n.cfg.Listen, Port: n.cfg.Port, SocketDir: n.host.SocketDir(), PID: os.Getpid(), ReadOnlyLSN: n.cfg.LookBack,
 		Epoch: s.Epoch, Term: s.Term, StartLSN: s.Start, CommitLSN: s.Quorum.Commit, Starts: s.Starts,
 	}
 	e.URL = fmt.Sprintf("postgres://postgres@%s:%d/postgres", ConnectHost(n.cfg.Listen), n.cfg.Port)

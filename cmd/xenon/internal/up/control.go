@@ -13,6 +13,7 @@ import (
 	"xenon/cmd/xenon/internal/ctl"
 	"xenon/cmd/xenon/internal/home"
 	"xenon/consensus/safekeeper"
+	"xenon/core"
 	"xenon/core/pageserver"
 )
 
@@ -51,6 +52,15 @@ func (in *installation) serveControl(stop func()) (*control, error) {
 	})
 	handle(mux, "POST /endpoint/stop", func(ctx context.Context, r struct{ Name string }) (struct{}, error) {
 		return struct{}{}, in.stopEndpoint(ctx, r.Name)
+	})
+	handle(mux, "POST /endpoint/use", in.useBranch)
+	mux.HandleFunc("POST /endpoint/open", in.openReadOnly)
+	handle(mux, "POST /branch/create", func(ctx context.Context, r ctl.BranchRequest) (ctl.Branch, error) {
+		b, err := in.branches.create(ctx, r)
+		return describeBranch(b), err
+	})
+	handle(mux, "POST /branch/delete", func(ctx context.Context, r struct{ Name string }) (ctl.BranchRemoval, error) {
+		return in.branches.remove(ctx, r.Name)
 	})
 	handle(mux, "POST /import", func(ctx context.Context, r struct{ Dir, Name string }) (*importResult, error) {
 		in.starting.Lock()
@@ -105,7 +115,9 @@ func (in *installation) status(ctx context.Context) (ctl.Status, error) {
 	in.askPageserver(ctx, &p, all, s)
 	s.Pageservers = append(s.Pageservers, p)
 	for _, b := range all {
-		s.Branches = append(s.Branches, describeBranch(b, s))
+		d := describeBranch(b)
+		d.CommitLSN = committed(b, s)
+		s.Branches = append(s.Branches, d)
 	}
 	s.Notes = append(s.Notes, notes(s)...)
 	return s, nil
@@ -132,7 +144,7 @@ func (in *installation) askSafekeeper(ctx context.Context, k *ctl.Safekeeper, al
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
 	var node safekeeper.NodeStatus
-	if err := in.call(ctx, k.Listen, "GET", "/v1/status", nil, &node); err != nil {
+	if err := in.cluster().Call(ctx, k.Listen, "GET", "/v1/status", nil, &node); err != nil {
 		k.State = "does not answer: " + err.Error()
 		return
 	}
@@ -140,7 +152,7 @@ func (in *installation) askSafekeeper(ctx context.Context, k *ctl.Safekeeper, al
 	for _, b := range all {
 		t := ctl.SafekeeperTL{Tenant: b.Tenant, Timeline: b.Timeline, State: "active", Receive: receiveLine(k.Listen, b)}
 		var got safekeeper.TimelineStatus
-		err := in.call(ctx, k.Listen, "GET", "/v1/tenant/"+b.Tenant.String()+"/timeline/"+b.Timeline.String(), nil, &got)
+		err := in.cluster().Call(ctx, k.Listen, "GET", "/v1/tenant/"+b.Tenant.String()+"/timeline/"+b.Timeline.String(), nil, &got)
 		switch {
 		case err != nil:
 			t.State = err.Error()
@@ -166,13 +178,13 @@ func (in *installation) askPageserver(ctx context.Context, p *ctl.Pageserver, al
 	for _, b := range all {
 		t := ctl.PageserverTL{Tenant: b.Tenant, Timeline: b.Timeline, State: "active"}
 		var got pageserver.TimelineInfo
-		err := in.call(ctx, p.Listen, "GET", "/v1/tenant/"+b.Tenant.String()+"/timeline/"+b.Timeline.String(), nil, &got)
+		err := in.cluster().Call(ctx, p.Listen, "GET", "/v1/tenant/"+b.Tenant.String()+"/timeline/"+b.Timeline.String(), nil, &got)
 		switch {
 		case err != nil:
 			t.State = err.Error()
 		case got.Reason != "":
 			t.State = got.State + ": " + got.Reason
-		case got.Receiver.Error != "" && got.LastRecord < describeBranch(b, s).CommitLSN:
+		case got.Receiver.Error != "" && got.LastRecord < committed(b, s):
 			t.State = fmt.Sprintf("behind the commit LSN; the last stream of WAL ended with: %s", got.Receiver.Error)
 		}
 		t.LastRecordLSN = got.LastRecord
@@ -180,16 +192,30 @@ func (in *installation) askPageserver(ctx context.Context, p *ctl.Pageserver, al
 	}
 }
 
-func describeBranch(b branch.Branch, s ctl.Status) ctl.Branch {
-	d := ctl.Branch{Name: b.Name, Tenant: b.Tenant, Timeline: b.Timeline, Postgres: int(b.PGVersion / 10000), StartLSN: b.Start}
+func describeBranch(b branch.Branch) ctl.Branch {
+	return ctl.Branch{
+		Name: b.Name, Tenant: b.Tenant, Timeline: b.Timeline, Postgres: int(b.PGVersion / 10000),
+		Parent: b.Parent, StartLSN: b.Start, Created: b.Created, CommitLSN: b.Start,
+	}
+}
+
+// committed is how far a branch is committed, as far as any safekeeper or
+// endpoint of a status knows.
+func committed(b branch.Branch, s ctl.Status) core.LSN {
+	lsn := b.Start
 	for _, k := range s.Safekeepers {
 		for _, t := range k.Timelines {
 			if t.Timeline == b.Timeline {
-				d.CommitLSN = max(d.CommitLSN, t.CommitLSN)
+				lsn = max(lsn, t.CommitLSN)
 			}
 		}
 	}
-	return d
+	for _, e := range s.Endpoints {
+		if e.Branch == b.Name && e.ReadOnlyLSN == 0 {
+			lsn = max(lsn, e.CommitLSN)
+		}
+	}
+	return lsn
 }
 
 // notes are the lines of a status that somebody has to act on.

@@ -8,16 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"xenon/cmd/xenon/internal/branch"
-	"xenon/cmd/xenon/internal/role"
+	"xenon/cmd/xenon/internal/cluster"
 	"xenon/compute"
-	"xenon/consensus"
-	"xenon/consensus/safekeeper"
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/pageserver"
@@ -99,22 +98,26 @@ func (in *installation) importDir(ctx context.Context, dir, name string, foreign
 	if err := branch.CheckName(name); err != nil {
 		return nil, err
 	}
-	if _, err := branch.Load(ctx, in.env, name); err == nil {
-		return nil, fmt.Errorf("%w: %s", branch.ErrExists, name)
-	} else if !errors.Is(err, branch.ErrMissing) {
+	release, err := in.branches.hold(name)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	entry, err := in.branches.free(ctx, name)
+	if err != nil {
 		return nil, err
 	}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("%s is not a data directory: give the directory that holds PG_VERSION", dir)
 	}
 	b := branch.Branch{Name: name, PGVersion: pgVersionNum(in.dist.Version), Imported: foreignCluster}
-	var err error
 	if b.Tenant, err = core.NewTenantID(in.env.Entropy()); err != nil {
 		return nil, err
 	}
 	if b.Timeline, err = core.NewTimelineID(in.env.Entropy()); err != nil {
 		return nil, err
 	}
+	b.OwnRegisters()
 	src := realio.New(realio.Options{Root: dir, Log: in.opts.Log})
 	defer src.Close()
 	if foreignCluster {
@@ -130,32 +133,33 @@ func (in *installation) importDir(ctx context.Context, dir, name string, foreign
 	if b.Settings, err = controlSettings(src.FS()); err != nil {
 		return nil, err
 	}
-	c, cancel := foreign(ctx)
+	c, cancel := cluster.Foreign(ctx)
 	defer cancel(nil)
 	made, err := pageserver.Import(c, in.env, src.FS(), b.TTID())
 	if err != nil {
 		return nil, fmt.Errorf("import %s: %w", dir, err)
 	}
 	b.SystemID, b.SegmentSize, b.Start = made.Index.SystemID, made.Index.SegmentSize, made.Index.LSN
-	if err := in.createOnSafekeepers(ctx, b, made.WAL); err != nil {
+	if err := in.cluster().CreateWAL(ctx, b, made.WAL); err != nil {
 		return nil, err
 	}
-	if err := in.attach(ctx, b); err != nil {
+	if err := in.cluster().Attach(ctx, b); err != nil {
 		return nil, err
 	}
 	if foreignCluster {
-		if err := in.keepSettings(ctx, dir, name); err != nil {
+		if err := in.keepSettings(ctx, dir, b); err != nil {
 			return nil, err
 		}
 	}
-	if err := branch.Create(ctx, in.env, b); err != nil {
-		return nil, err
+	b.Created = time.Now().UTC()
+	if _, err := entry.Set(ctx, in.env, b); err != nil {
+		return nil, taken(err, name)
 	}
 	return &importResult{Branch: b, Pages: made.Pages, ChecksumsOff: made.ChecksumsOff, Unlogged: made.Unlogged}, nil
 }
 
 // keepSettings takes over what the cluster's users set by ALTER SYSTEM.
-func (in *installation) keepSettings(ctx context.Context, dir, name string) error {
+func (in *installation) keepSettings(ctx context.Context, dir string, to branch.Branch) error {
 	const auto = "postgresql.auto.conf"
 	b, err := os.ReadFile(filepath.Join(dir, auto))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -164,7 +168,7 @@ func (in *installation) keepSettings(ctx context.Context, dir, name string) erro
 	if err != nil {
 		return err
 	}
-	return compute.KeepFile(ctx, in.env, name, auto, b)
+	return compute.KeepFile(ctx, in.env, to.RegisterName(), auto, b)
 }
 
 // controlSettings are the parameters that pg_control remembers because a
@@ -200,60 +204,76 @@ func pgVersionNum(version string) uint32 {
 	return major*10000 + minor
 }
 
-// createOnSafekeepers creates the timeline on every safekeeper, with the WAL
-// of the cluster's own segment up to the start.
-func (in *installation) createOnSafekeepers(ctx context.Context, b branch.Branch, initial []byte) error {
-	members, err := role.Configuration(in.layout.Safekeepers)
+// attachEvery makes the pageserver serve every branch, as far as it can. Main
+// has to be served; another one that cannot be is tried again beside all else.
+func (in *installation) attachEvery(ctx context.Context) error {
+	failed, err := in.attachAll(ctx)
 	if err != nil {
 		return err
 	}
-	server := consensus.Server{PGVersion: b.PGVersion, SystemID: b.SystemID, SegmentSize: b.SegmentSize}
-	if b.Start.SegmentOffset(b.SegmentSize) == 0 {
-		initial = nil
-	}
-	body := safekeeper.NewCreation(b.TTID(), members, server, b.Start, initial)
-	for _, m := range in.layout.Safekeepers {
-		if err := in.call(ctx, m.Listen, "POST", "/v1/tenant/timeline", body, nil); err != nil {
-			return fmt.Errorf("create the timeline on safekeeper %d: %w", m.ID, err)
+	for _, b := range failed {
+		if b.Name == branch.Main {
+			return b.why
 		}
 	}
-	return nil
-}
-
-// attach makes the pageserver serve a branch. Repeating it is fine.
-func (in *installation) attach(ctx context.Context, b branch.Branch) error {
-	req := pageserver.AttachRequest{Timeline: b.Timeline}
-	for _, m := range in.layout.Safekeepers {
-		req.Safekeepers = append(req.Safekeepers, m.Listen)
-	}
-	if err := in.call(ctx, in.layout.Pageserver, "POST", "/v1/tenant/"+b.Tenant.String()+"/timeline", req, nil); err != nil {
-		return fmt.Errorf("attach branch %s to the pageserver: %w", b.Name, err)
+	if len(failed) > 0 {
+		go in.attachAgain(ctx)
 	}
 	return nil
 }
 
-// attachAll makes the pageserver serve every branch.
-func (in *installation) attachAll(ctx context.Context) error {
+// An unattached branch is one that the pageserver does not serve.
+type unattached struct {
+	branch.Branch
+	why error
+}
+
+// attachAll makes the pageserver serve every branch that it can, and returns
+// the others. The error is that the branches are not known.
+func (in *installation) attachAll(ctx context.Context) (failed []unattached, err error) {
 	all, err := branch.List(ctx, in.env)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, b := range all {
-		if err := in.attach(ctx, b); err != nil {
-			return err
+	for _, b := range ancestorsFirst(all) {
+		if err := in.cluster().Attach(ctx, b); err != nil {
+			in.opts.Log.Warn("a branch is not served yet", "branch", b.Name, "error", err)
+			failed = append(failed, unattached{b, err})
 		}
 	}
-	return nil
+	return failed, nil
+}
+
+// ancestorsFirst sorts branches so that each comes after the one it began
+// from: the pageserver reads it by way of that one.
+func ancestorsFirst(all []branch.Branch) []branch.Branch {
+	parent := map[core.TimelineID]core.TimelineID{}
+	for _, b := range all {
+		parent[b.Timeline] = b.Ancestor
+	}
+	depth := func(b branch.Branch) (n int) {
+		for at := b.Ancestor; at != (core.TimelineID{}) && n <= len(all); at = parent[at] {
+			n++
+		}
+		return n
+	}
+	sorted := slices.Clone(all)
+	slices.SortStableFunc(sorted, func(a, b branch.Branch) int { return depth(a) - depth(b) })
+	return sorted
 }
 
 // attachAgain is attachAll for a pageserver that was started anew: with its
-// directory it may have lost what it knew. It tries until ctx ends.
+// directory it may have lost what it knew. It tries until all are attached, or
+// ctx ends.
 func (in *installation) attachAgain(ctx context.Context) {
-	for in.attachAll(ctx) != nil {
+	for pause := restartMin; ; pause = min(2*pause, restartMax) {
+		if failed, err := in.attachAll(ctx); err == nil && len(failed) == 0 {
+			return
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(restartMin):
+		case <-time.After(pause):
 		}
 	}
 }

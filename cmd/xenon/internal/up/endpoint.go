@@ -18,6 +18,7 @@ import (
 	"xenon/cmd/xenon/internal/ctl"
 	"xenon/cmd/xenon/internal/role"
 	"xenon/compute"
+	"xenon/core"
 )
 
 // An endpoint is a compute that was started here, or has ended.
@@ -26,6 +27,7 @@ type endpoint struct {
 	branch branch.Branch
 	cfg    role.Compute
 	socket string // where its process tells how it is
+	began  time.Time
 	*task
 
 	mu    sync.Mutex
@@ -42,6 +44,9 @@ type startRequest struct {
 	Name     string `json:"name"`
 	Port     int    `json:"port"`
 	Takeover bool   `json:"takeover"`
+
+	// lookBack makes a read-only endpoint at an LSN.
+	lookBack core.LSN
 }
 
 // startEndpoint starts a compute. It returns at once; see awaitReady.
@@ -51,19 +56,27 @@ func (in *installation) startEndpoint(ctx context.Context, r startRequest) (*end
 	if r.Name != "" && branch.CheckName(r.Name) != nil {
 		return nil, fmt.Errorf("endpoint name %q: want 1 to 63 of a-z 0-9 . _ -, the first a letter or a digit", r.Name)
 	}
-	b, err := branch.Load(ctx, in.env, r.Branch)
+	b, err := in.branches.load(ctx, r.Branch)
 	if err != nil {
 		return nil, err
 	}
 	if err := in.mayStart(r); err != nil {
 		return nil, err
 	}
-	e := &endpoint{name: in.nameEndpoint(r), branch: b}
+	e := &endpoint{name: in.nameEndpoint(r), branch: b, began: time.Now()}
 	if e.cfg, err = in.computeConfig(e.name, r); err != nil {
 		return nil, err
 	}
+	if !r.Takeover && r.lookBack == 0 {
+		if e.cfg.Takeover, err = in.holderIsGone(ctx, b); err != nil {
+			return nil, err
+		}
+	}
+	if err := in.remember(e); err != nil {
+		return nil, err
+	}
 	e.socket = in.home.Path("run", "compute-"+e.name+".sock")
-	e.last = ctl.Endpoint{Name: e.name, Branch: b.Name, State: string(compute.Starting), Host: in.opts.Listen, Port: e.cfg.Port}
+	e.last = ctl.Endpoint{Name: e.name, Branch: b.Name, State: string(compute.Starting), Host: in.opts.Listen, Port: e.cfg.Port, ReadOnlyLSN: r.lookBack}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.stops > 0 {
@@ -73,36 +86,52 @@ func (in *installation) startEndpoint(ctx context.Context, r startRequest) (*end
 		return nil, err
 	}
 	in.endpoints[e.name] = e
+	go in.forgetSuperseded(e)
 	return e, nil
+}
+
+// forgetSuperseded takes an endpoint off the list of those to resume once
+// somebody else runs its branch.
+func (in *installation) forgetSuperseded(e *endpoint) {
+	<-e.done
+	if _, why := e.state(); role.Superseded(why) && !e.readOnly() {
+		in.forget(e.name)
+	}
 }
 
 // errStopping is what a start gets that comes too late.
 var errStopping = errors.New("xenon is being stopped")
 
-// mayStart refuses what cannot run beside what runs.
+// mayStart refuses what cannot run beside what runs: a second endpoint that
+// writes to one branch, or a second one of a name.
 func (in *installation) mayStart(r startRequest) error {
 	for _, other := range in.listEndpoints() {
-		if !other.running() {
-			continue
-		}
 		switch {
+		case !other.running():
 		case r.Name == other.name:
 			return fmt.Errorf("endpoint %s runs already, on branch %s", other.name, other.branch.Name)
-		case other.branch.Name == r.Branch && !r.Takeover:
+		case other.branch.Name == r.Branch && !other.readOnly() && r.lookBack == 0 && !r.Takeover:
 			return fmt.Errorf("branch %s has a running endpoint, %s: stop it with xenon endpoint stop %s, or take it over with --takeover", r.Branch, other.name, other.name)
-		case other.branch.Name != r.Branch:
-			return fmt.Errorf("endpoint %s runs on branch %s, and one branch at a time can be run: stop it with xenon endpoint stop %s", other.name, other.branch.Name, other.name)
 		}
 	}
 	return nil
 }
 
+// readOnly tells whether the endpoint shows one moment of its branch.
+func (e *endpoint) readOnly() bool { return e.cfg.LookBack != 0 }
+
 // nameEndpoint is the name asked for, or the branch's, or that with a number.
+// A read-only one is named after its moment too.
 func (in *installation) nameEndpoint(r startRequest) string {
 	if r.Name != "" {
 		return r.Name
 	}
-	name := r.Branch
+	base := r.Branch
+	if r.lookBack != 0 {
+		// Directories go by the name: no slash.
+		base = fmt.Sprintf("%s@%X", r.Branch, uint64(r.lookBack))
+	}
+	name := base
 	for n := 2; ; n++ {
 		in.mu.Lock()
 		e := in.endpoints[name]
@@ -110,34 +139,47 @@ func (in *installation) nameEndpoint(r startRequest) string {
 		if e == nil || !e.running() {
 			return name
 		}
-		name = fmt.Sprintf("%s-%d", r.Branch, n)
+		name = fmt.Sprintf("%s-%d", base, n)
 	}
 }
 
 func (in *installation) computeConfig(name string, r startRequest) (role.Compute, error) {
 	c := role.Compute{
-		Name: name, Branch: r.Branch, Takeover: r.Takeover,
+		Name: name, Branch: r.Branch, Takeover: r.Takeover, LookBack: r.lookBack,
 		// The same at every start of this installation's endpoint, so that a
 		// restart needs no take-over.
-		Owner: installationID(in.home.Dir) + "/" + name,
+		Owner: in.owner(name),
 		Dir:   in.home.Path("compute", name), RunDir: in.runDir + "/" + name,
 		PgBin: in.dist.Bin, User: in.opts.User, Listen: in.opts.Listen, Port: r.Port, PassFile: in.pass,
 		Safekeepers: in.layout.Safekeepers, Pageserver: in.layout.Pageserver,
 		Remote: role.Remote{LocalPath: in.objects()}, Settings: in.opts.Settings,
 	}
-	if r.Port != 0 {
-		if !free(in.opts.Listen, r.Port) {
-			return c, fmt.Errorf("port %d is taken: choose another with --port N", r.Port)
+	var err error
+	c.Port, err = in.choosePort(r.Port)
+	return c, err
+}
+
+// choosePort is the port asked for, or the first from the installation's on,
+// that is free and that no endpoint has which does not listen yet.
+func (in *installation) choosePort(asked int) (int, error) {
+	given := map[int]bool{}
+	for _, e := range in.listEndpoints() {
+		if e.running() {
+			given[e.cfg.Port] = true
 		}
-		return c, nil
+	}
+	if asked != 0 {
+		if given[asked] || !free(in.opts.Listen, asked) {
+			return 0, fmt.Errorf("port %d is taken: choose another with --port N", asked)
+		}
+		return asked, nil
 	}
 	for p := in.layout.Port; p < in.layout.Port+1000; p++ {
-		if free(in.opts.Listen, p) {
-			c.Port = p
-			return c, nil
+		if !given[p] && free(in.opts.Listen, p) {
+			return p, nil
 		}
 	}
-	return c, fmt.Errorf("no free port from %d on: choose one with --port N", in.layout.Port)
+	return 0, fmt.Errorf("no free port from %d on: choose one with --port N", in.layout.Port)
 }
 
 // keepCompute runs the compute, here or as a process. One that stopped or was
@@ -336,18 +378,37 @@ func (in *installation) awaitEndpoints() {
 	}
 }
 
-// stopEndpoint stops an endpoint by its name, or its branch's, and waits.
+// stopEndpoint stops an endpoint by its name, or else its branch's, and waits.
+// It stays stopped when the installation starts the next time.
 func (in *installation) stopEndpoint(ctx context.Context, name string) error {
+	e := in.findEndpoint(name)
+	if e == nil {
+		if in.forget(name) {
+			return nil
+		}
+		return fmt.Errorf("no endpoint %s runs", name)
+	}
+	in.forget(e.name)
+	e.stop(1)
+	select {
+	case <-e.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// findEndpoint is the running endpoint of that name, else the one that writes
+// to the branch of that name, or nil.
+func (in *installation) findEndpoint(name string) (found *endpoint) {
 	for _, e := range in.listEndpoints() {
-		if e.running() && (e.name == name || e.branch.Name == name) {
-			e.stop(1)
-			select {
-			case <-e.done:
-				return nil
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
+		switch {
+		case !e.running():
+		case e.name == name:
+			return e
+		case e.branch.Name == name && !e.readOnly():
+			found = e
 		}
 	}
-	return fmt.Errorf("no endpoint %s runs", name)
+	return found
 }

@@ -11,9 +11,7 @@ import (
 	"xenon/cmd/xenon/internal/moment"
 	"xenon/compute"
 	"xenon/compute/filetree"
-	"xenon/core"
 	"xenon/core/pageserver/bootset"
-	"xenon/core/wal"
 )
 
 // An exportRequest is the body of POST /export.
@@ -25,38 +23,17 @@ type exportRequest struct {
 // describeExport tells what is to be exported. The directory is written by
 // whoever asked: it is his, and he sees how far it is.
 func (in *installation) describeExport(ctx context.Context, r exportRequest) (*ctl.Export, error) {
-	b, err := branch.Load(ctx, in.env, r.Branch)
+	b, err := in.branches.load(ctx, r.Branch)
 	if err != nil {
 		return nil, err
 	}
-	lsn, err := in.exportLSN(ctx, b, r.At)
+	lsn, err := in.branches.resolve(ctx, b, r.At)
 	if err != nil {
 		return nil, err
 	}
-	x := &ctl.Export{Branch: b.Name, Tenant: b.Tenant, Timeline: b.Timeline, LSN: lsn, Pageserver: in.layout.Pageserver}
+	x := &ctl.Export{Branch: b.Name, Tenant: b.Tenant, Timeline: b.Timeline, LSN: startAt(b, lsn), Pageserver: in.layout.Pageserver}
 	x.Conf, err = in.exportConf(ctx, b)
 	return x, err
-}
-
-// exportLSN is where a server begins that sees a branch as of a moment.
-func (in *installation) exportLSN(ctx context.Context, b branch.Branch, at moment.Moment) (core.LSN, error) {
-	s, err := in.status(ctx)
-	if err != nil {
-		return 0, err
-	}
-	end := max(describeBranch(b, s).CommitLSN, b.Start)
-	lsn := at.LSN
-	if at.Newest() {
-		lsn = end
-	}
-	switch {
-	case lsn > end:
-		return 0, fmt.Errorf("LSN %s is beyond the end of branch %s, which is at %s", lsn, b.Name, end)
-	case lsn < b.Start:
-		return 0, fmt.Errorf("LSN %s is before branch %s began, at %s", lsn, b.Name, b.Start)
-	}
-	format := wal.Format{Version: wal.PG15, SystemID: b.SystemID, SegmentSize: b.SegmentSize}
-	return format.RoundUp(lsn), nil
 }
 
 // exportConf are the settings files of an exported directory: those of the

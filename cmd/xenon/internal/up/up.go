@@ -61,7 +61,9 @@ type installation struct {
 
 	loopback realio.Loopback // of the roles that run here
 
+	branches *branches
 	starting sync.Mutex // one start or import at a time
+	resuming sync.Mutex // guards the list of endpoints to resume
 
 	mu        sync.Mutex // guards what follows
 	tasks     map[string]*task
@@ -81,6 +83,8 @@ func Run(ctx context.Context, o Options, stop <-chan struct{}) error {
 	defer in.awaitTasks()
 	defer endRoles()
 	in.ctx = rolesCtx
+	in.branches = newBranches(rolesCtx, in.cluster(), o.Log)
+	in.branches.newest, in.branches.unused = in.newestHere, in.whileUnused
 	upCtx, endUp := context.WithCancel(rolesCtx)
 	halt := func() {
 		endUp()
@@ -245,7 +249,7 @@ func (in *installation) bringUp(ctx context.Context) error {
 	if err := in.ensureMain(ctx); err != nil {
 		return err
 	}
-	if err := in.attachAll(ctx); err != nil {
+	if err := in.attachEvery(ctx); err != nil {
 		return err
 	}
 	// Making main took a while: somebody may have the port by now.
@@ -269,6 +273,8 @@ func (in *installation) bringUp(ctx context.Context) error {
 		return err
 	}
 	in.opts.Ready(u)
+	go in.branches.sweep(ctx)
+	in.resume(ctx)
 	return nil
 }
 
@@ -373,7 +379,7 @@ func (in *installation) awaitTasks() {
 // awaitAnswer waits until the node at addr answers.
 func (in *installation) awaitAnswer(ctx context.Context, t *task, addr string) error {
 	return t.await(ctx, func() bool {
-		return in.call(ctx, addr, "GET", "/v1/status", nil, nil) == nil
+		return in.cluster().Call(ctx, addr, "GET", "/v1/status", nil, nil) == nil
 	})
 }
 

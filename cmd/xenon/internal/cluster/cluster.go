@@ -1,0 +1,172 @@
+// Package cluster is the nodes of one installation, as who makes, serves and
+// removes timelines on them sees them.
+//
+// Start at [Cluster].
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"xenon/cmd/xenon/internal/branch"
+	"xenon/cmd/xenon/internal/role"
+	"xenon/consensus"
+	"xenon/consensus/safekeeper"
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/pageserver"
+	"xenon/core/wire/http1"
+	"xenon/core/xsync"
+)
+
+// A Cluster is safekeepers and a pageserver.
+type Cluster struct {
+	Env         env.Env
+	Safekeepers []role.Member
+	Pageserver  string // host:port
+}
+
+// Call asks a node's management interface. It ends with ctx.
+func (c Cluster) Call(ctx context.Context, addr, method, path string, body, out any) error {
+	part, cancel := Foreign(ctx)
+	defer cancel(nil)
+	return http1.Call(part, c.Env, addr, method, path, body, out)
+}
+
+// Foreign is a context for parts that ends with one of the standard library.
+func Foreign(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	c, cancel := xsync.WithCancel(context.Background())
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	return c, func(cause error) { stop(); cancel(cause) }
+}
+
+// CreateWAL creates a branch's timeline on every safekeeper; initial is the
+// WAL of its first segment up to its start, if there is any. Repeating it is
+// fine.
+func (c Cluster) CreateWAL(ctx context.Context, b branch.Branch, initial []byte) error {
+	members, err := role.Configuration(c.Safekeepers)
+	if err != nil {
+		return err
+	}
+	server := consensus.Server{PGVersion: b.PGVersion, SystemID: b.SystemID, SegmentSize: b.SegmentSize}
+	if b.Start.SegmentOffset(b.SegmentSize) == 0 {
+		initial = nil
+	}
+	body := safekeeper.NewCreation(b.TTID(), members, server, b.Start, initial)
+	return c.each(func(m role.Member) error {
+		if err := c.Call(ctx, m.Listen, "POST", "/v1/tenant/timeline", body, nil); err != nil {
+			return fmt.Errorf("create the timeline on safekeeper %d: %w", m.ID, err)
+		}
+		return nil
+	})
+}
+
+// RemoveWAL takes a timeline from every safekeeper. Repeating it is fine.
+func (c Cluster) RemoveWAL(ctx context.Context, id core.TTID) error {
+	return c.each(func(m role.Member) error {
+		err := c.Call(ctx, m.Listen, "DELETE", timelinePath(id), nil, nil)
+		if err != nil && !isMissing(err) {
+			return fmt.Errorf("remove the timeline from safekeeper %d: %w", m.ID, err)
+		}
+		return nil
+	})
+}
+
+// each does something with every safekeeper at once.
+func (c Cluster) each(f func(role.Member) error) error {
+	errs := make([]error, len(c.Safekeepers))
+	var all sync.WaitGroup
+	for i, m := range c.Safekeepers {
+		all.Go(func() { errs[i] = f(m) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// Attach makes the pageserver serve a branch; one that has a parent and is not
+// in the object store yet is made. Repeating it is fine.
+func (c Cluster) Attach(ctx context.Context, b branch.Branch) error {
+	req := attachRequest{AttachRequest: pageserver.AttachRequest{Timeline: b.Timeline}, Ancestor: b.Ancestor}
+	if b.Parent != "" {
+		req.AncestorStart = b.Start
+	}
+	for _, m := range c.Safekeepers {
+		req.Safekeepers = append(req.Safekeepers, m.Listen)
+	}
+	if err := c.Call(ctx, c.Pageserver, "POST", "/v1/tenant/"+b.Tenant.String()+"/timeline", req, nil); err != nil {
+		return fmt.Errorf("attach branch %s to the pageserver: %w", b.Name, err)
+	}
+	return nil
+}
+
+type attachRequest struct {
+	pageserver.AttachRequest
+	Ancestor      core.TimelineID `json:"ancestor_timeline_id,omitzero"`
+	AncestorStart core.LSN        `json:"ancestor_start_lsn,omitzero"`
+}
+
+// Pages asks the pageserver how a timeline is.
+func (c Cluster) Pages(ctx context.Context, id core.TTID) (info pageserver.TimelineInfo, err error) {
+	err = c.Call(ctx, c.Pageserver, "GET", timelinePath(id), nil, &info)
+	return info, err
+}
+
+// LSNAt asks the pageserver as of which LSN a timeline was as it was at a time.
+// kind is the pageserver's word for where that lies, see
+// [pageserver.Timeline.LSNAt].
+func (c Cluster) LSNAt(ctx context.Context, id core.TTID, t time.Time) (lsn core.LSN, kind string, err error) {
+	var answer struct {
+		LSN  core.LSN `json:"lsn"`
+		Kind string   `json:"kind"`
+	}
+	path := timelinePath(id) + "/get_lsn_by_timestamp?timestamp=" + url.QueryEscape(t.UTC().Format(time.RFC3339Nano))
+	err = c.Call(ctx, c.Pageserver, "GET", path, nil, &answer)
+	return answer.LSN, answer.Kind, err
+}
+
+// RemovePages takes a timeline from the pageserver and the object store.
+// Repeating it is fine.
+func (c Cluster) RemovePages(ctx context.Context, id core.TTID) error {
+	err := c.Call(ctx, c.Pageserver, "DELETE", timelinePath(id), nil, nil)
+	if err != nil && !isMissing(err) {
+		return fmt.Errorf("remove the timeline from the pageserver: %w", err)
+	}
+	return nil
+}
+
+// Committed is the newest LSN up to which a safekeeper that answers knows the
+// WAL of a timeline to be committed; 0 if none knows the timeline.
+func (c Cluster) Committed(ctx context.Context, id core.TTID) (core.LSN, error) {
+	var mu sync.Mutex
+	var newest core.LSN
+	answers := 0
+	err := c.each(func(m role.Member) error {
+		var s safekeeper.TimelineStatus
+		if err := c.Call(ctx, m.Listen, "GET", timelinePath(id), nil, &s); err != nil {
+			return fmt.Errorf("safekeeper %d: %w", m.ID, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		newest = max(newest, s.Commit)
+		answers++
+		return nil
+	})
+	if answers == 0 {
+		return 0, err
+	}
+	return newest, nil
+}
+
+func timelinePath(id core.TTID) string {
+	return "/v1/tenant/" + id.Tenant.String() + "/timeline/" + id.Timeline.String()
+}
+
+func isMissing(err error) bool {
+	var s *http1.StatusError
+	return errors.As(err, &s) && s.Status == http.StatusNotFound
+}
