@@ -50,7 +50,7 @@ const maxForks = 3
 func drawActs(r *rand.Rand, length time.Duration) []Act {
 	var acts []Act
 	add := func(d Deed) {
-		acts = append(acts, Act{At: time.Duration(r.Int64N(int64(length))), Deed: d, Which: r.IntN(1 << 16)})
+		acts = append(acts, Act{At: millis(r, length), Deed: d, Which: r.IntN(1 << 16)})
 	}
 	for range max(0, r.IntN(maxForks+2)-1) {
 		add(Fork)
@@ -261,7 +261,7 @@ func (c *cluster) look(ctx context.Context, e env.Env, l *line, at core.LSN) err
 		}}
 		ep := compute.New(e, standin.NewHost(e, o), compute.Config{
 			Branch: l.name, TTID: l.id, Pageserver: addrOf(c.ps().Name()), Owner: "static", Static: at, Scratch: "scratch",
-			Quorum: proposer.Config{TTID: l.id, Members: c.conf, Server: server, BufferBytes: c.load.buffer, DirectBytes: c.load.direct},
+			Quorum: proposer.Config{TTID: l.id, Members: c.conf, Server: server, BufferBytes: c.load.Buffer, DirectBytes: c.load.Direct},
 		})
 		return ep.Run(ctx)
 	})

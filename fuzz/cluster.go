@@ -84,7 +84,7 @@ func newCluster(w *netsim.World, b *blank, l load) *cluster {
 		name := fmt.Sprintf("ps%d", i+1)
 		c.pss[i] = c.node(name, func(ctx context.Context, e env.Env) error {
 			return pageserver.Run(ctx, e, pageserver.Config{
-				ID: core.NodeID(i + 1), Listen: addrOf(name), CacheBytes: 4 << 20, MemoryBytes: l.psMemory, WaitLSNSeconds: 20,
+				ID: core.NodeID(i + 1), Listen: addrOf(name), CacheBytes: 4 << 20, MemoryBytes: l.Memory, WaitLSNSeconds: 20,
 			})
 		})
 	}
@@ -156,7 +156,7 @@ func (c *cluster) compute(ctx context.Context, e env.Env, s *seat) error {
 	s.takeover = false
 	s.endpoint = compute.New(e, standin.NewHost(e, c.options(s)), compute.Config{
 		Branch: s.line.name, TTID: s.line.id, Pageserver: addrOf(c.ps().Name()), Owner: s.Name(), Takeover: takeover, Scratch: "scratch",
-		Quorum: proposer.Config{TTID: s.line.id, Members: c.conf, Server: server, BufferBytes: c.load.buffer, DirectBytes: c.load.direct},
+		Quorum: proposer.Config{TTID: s.line.id, Members: c.conf, Server: server, BufferBytes: c.load.Buffer, DirectBytes: c.load.Direct},
 	})
 	return s.endpoint.Run(ctx)
 }

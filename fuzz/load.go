@@ -18,25 +18,26 @@ import (
 
 // A load is what clients do, and the sizes of things, drawn for each run.
 type load struct {
-	clients   int
-	think     time.Duration // mean pause between two calls of a client
-	valueMax  int           // bytes
-	bulkMax   int           // bytes of the longest record
-	churn     int           // pieces of churn in 1,000 calls
-	switches  bool
-	evictions int
+	Clients   int           `json:"clients"`
+	Think     time.Duration `json:"think"`     // mean pause between two calls of a client
+	ValueMax  int           `json:"value_max"` // bytes
+	BulkMax   int           `json:"bulk_max"`  // bytes of the longest record
+	Churn     int           `json:"churn"`     // pieces of churn in 1,000 calls
+	Switches  bool          `json:"switches"`
+	Evictions int           `json:"evictions"`
 
-	psMemory       int64
-	buffer, direct int
+	Memory int64 `json:"pageserver_memory"` // bytes
+	Buffer int   `json:"proposer_buffer"`   // bytes
+	Direct int   `json:"proposer_direct"`   // bytes
 }
 
 func drawLoad(r *rand.Rand) load {
 	pick := func(list ...int) int { return list[r.IntN(len(list))] }
 	return load{
-		clients: 2 + r.IntN(4), think: time.Duration(pick(20, 40, 80)) * time.Millisecond,
-		valueMax: pick(24, 100, 700), bulkMax: pick(500, 9000, 40_000, 200_000), churn: pick(0, 150, 300),
-		switches: r.IntN(6) == 0, evictions: pick(0, 100, 500, 1000),
-		psMemory: int64(pick(1, 64<<10, 16<<20)), buffer: pick(1, 1<<20), direct: pick(1<<10, 16<<10),
+		Clients: 2 + r.IntN(4), Think: time.Duration(pick(20, 40, 80)) * time.Millisecond,
+		ValueMax: pick(24, 100, 700), BulkMax: pick(500, 9000, 40_000, 200_000), Churn: pick(0, 150, 300),
+		Switches: r.IntN(6) == 0, Evictions: pick(0, 100, 500, 1000),
+		Memory: int64(pick(1, 64<<10, 16<<20)), Buffer: pick(1, 1<<20), Direct: pick(1<<10, 16<<10),
 	}
 }
 
@@ -75,7 +76,7 @@ func (cl *clients) now() env.Instant { return env.Instant(cl.c.w.Elapsed()) }
 // serve is the clients of one server.
 func (cl *clients) serve(ctx context.Context, e env.Env, s *standin.Server, term core.Term) error {
 	g := xsync.NewGroup(ctx, e)
-	for range cl.c.load.clients {
+	for range cl.c.load.Clients {
 		id := cl.next
 		cl.next++
 		dice := e.Rand(fmt.Sprintf("client %d", id))
@@ -84,7 +85,7 @@ func (cl *clients) serve(ctx context.Context, e env.Env, s *standin.Server, term
 				if cl.last {
 					return nil
 				}
-				pause := time.Duration(dice.Int64N(2 * int64(cl.c.load.think)))
+				pause := time.Duration(dice.Int64N(2 * int64(cl.c.load.Think)))
 				if err := e.Clock().Sleep(ctx, pause); err != nil {
 					return err
 				}
@@ -124,7 +125,7 @@ func (cl *clients) conclude(ctx context.Context, e env.Env, s *standin.Server, t
 func (cl *clients) call(ctx context.Context, s *standin.Server, term core.Term, id int, dice *rand.Rand) error {
 	key := dice.IntN(standin.Keys)
 	switch k := dice.IntN(1000); {
-	case k < cl.c.load.churn:
+	case k < cl.c.load.Churn:
 		return cl.churn(ctx, s, dice)
 	case k < 550:
 		return cl.get(ctx, s, term, id, key)
@@ -134,11 +135,11 @@ func (cl *clients) call(ctx context.Context, s *standin.Server, term core.Term, 
 
 func (cl *clients) churn(ctx context.Context, s *standin.Server, dice *rand.Rand) error {
 	kind := standin.Churn(dice.IntN(int(standin.ChurnKinds)))
-	size := dice.IntN(1 + cl.c.load.bulkMax)
+	size := dice.IntN(1 + cl.c.load.BulkMax)
 	if kind == standin.Bulk && dice.IntN(4) > 0 {
 		size %= 300
 	}
-	if kind == standin.Switch && (!cl.c.load.switches || dice.IntN(8) > 0) {
+	if kind == standin.Switch && (!cl.c.load.Switches || dice.IntN(8) > 0) {
 		kind = standin.Fill
 	}
 	return s.Do(ctx, kind, size)
@@ -162,7 +163,7 @@ func (cl *clients) get(ctx context.Context, s *standin.Server, term core.Term, i
 func (cl *clients) put(ctx context.Context, s *standin.Server, term core.Term, id, key int, dice *rand.Rand) error {
 	cl.values++
 	v := fmt.Sprintf("v%d", cl.values)
-	if long := dice.IntN(cl.c.load.valueMax); long > len(v) {
+	if long := dice.IntN(cl.c.load.ValueMax); long > len(v) {
 		v += strings.Repeat("x", long-len(v))
 	}
 	abort := dice.IntN(12) == 0

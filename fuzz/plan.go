@@ -146,13 +146,15 @@ func (s Step) String() string {
 
 // A Plan is everything about a run that was decided beforehand.
 type Plan struct {
-	Blank         int // which of the blank clusters
-	Load          load
-	Policy        netsim.Policy
-	Yields, Wakes int
-	Length        time.Duration // of the time in which faults begin
-	Steps         []Step        // in order
-	Acts          []Act         // in order
+	Seed   uint64        `json:"seed"`  // of everything else: latencies, the order of tasks
+	Blank  int           `json:"blank"` // which of the blank clusters
+	Load   load          `json:"load"`
+	Policy netsim.Policy `json:"policy"`
+	Yields int           `json:"yields"`
+	Wakes  int           `json:"wakes"`
+	Length time.Duration `json:"length"` // of the time in which faults begin
+	Steps  []Step        `json:"steps"`  // in order
+	Acts   []Act         `json:"acts"`   // in order
 }
 
 // likely are the classes that a run has more often than not: they make the
@@ -164,8 +166,8 @@ const few = 4
 
 // drawPlan makes the plan of a run with faults of the classes given: each is in
 // or out by the throw of a coin, and how often it strikes is drawn, too.
-func drawPlan(r *rand.Rand, from []Class) *Plan {
-	p := &Plan{Blank: r.IntN(len(blanks)), Load: drawLoad(r), Length: 4*time.Second + time.Duration(r.Int64N(int64(5*time.Second)))}
+func drawPlan(seed uint64, r *rand.Rand, from []Class) *Plan {
+	p := &Plan{Seed: seed, Blank: r.IntN(len(blanks)), Load: drawLoad(r), Length: 4*time.Second + millis(r, 5*time.Second)}
 	p.Policy.Kind = netsim.PolicyKind(r.IntN(int(netsim.StarveProc) + 1))
 	p.Policy.Depth = 1 + r.IntN(10)
 	p.Policy.Starved = []string{"sk1", "sk2", "compute1", "ps1"}[r.IntN(4)]
@@ -183,7 +185,7 @@ func drawPlan(r *rand.Rand, from []Class) *Plan {
 		}
 		for range logUniform(r, 5) {
 			p.Steps = append(p.Steps, Step{
-				At: time.Duration(r.Int64N(int64(p.Length))), Class: c, Which: r.IntN(1 << 16),
+				At: millis(r, p.Length), Class: c, Which: r.IntN(1 << 16),
 				For: time.Duration(20+logUniform(r, 2000)) * time.Millisecond,
 			})
 		}
@@ -191,6 +193,11 @@ func drawPlan(r *rand.Rand, from []Class) *Plan {
 	slices.SortStableFunc(p.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
 	_ = drawActs // p.Acts = drawActs(r, p.Length)
 	return p
+}
+
+// millis draws a time below limit: in whole milliseconds, as it is written.
+func millis(r *rand.Rand, limit time.Duration) time.Duration {
+	return time.Duration(r.Int64N(limit.Milliseconds())) * time.Millisecond
 }
 
 // logUniform draws a number from 1 to limit, each order of magnitude as often

@@ -14,6 +14,8 @@ import (
 // Options say what to run.
 type Options struct {
 	Seed uint64
+	// Plan is what to run, instead of one drawn from Seed.
+	Plan *Plan
 	// Classes are the faults that plans are drawn from; nil is all of them.
 	Classes []Class
 	// Observe is told of everything that goes into the hash.
@@ -85,16 +87,10 @@ type run struct {
 
 // Run makes a world from a seed, lets it live, and judges it.
 func Run(o Options) *Result {
-	from := o.Classes
-	if from == nil {
-		from = Classes()
-	}
-	r := &run{result: &Result{Seed: o.Seed}}
-	draw := netsim.New(netsim.Options{Seed: o.Seed})
-	p := drawPlan(draw.Rand("plan"), from)
-	r.result.Plan = p
+	p := o.plan()
+	r := &run{result: &Result{Seed: p.Seed, Plan: p}}
 	r.w = netsim.New(netsim.Options{
-		Seed: o.Seed, Policy: p.Policy, Yields: p.Yields, Wakes: p.Wakes, Observe: r.observe(o.Observe),
+		Seed: p.Seed, Policy: p.Policy, Yields: p.Yields, Wakes: p.Wakes, Observe: r.observe(o.Observe),
 		OnNote: func(p *netsim.Proc, e env.Event) {
 			if r.j != nil {
 				r.j.note(p, e)
@@ -111,6 +107,19 @@ func Run(o Options) *Result {
 	r.result.Err = err
 	r.result.Hash, r.result.Windows, r.result.Steps, r.result.Elapsed = r.w.Hash(), r.w.Windows(), r.w.Steps(), r.w.Elapsed()
 	return r.result
+}
+
+// plan is the one to run.
+func (o *Options) plan() *Plan {
+	if o.Plan != nil {
+		return o.Plan
+	}
+	from := o.Classes
+	if from == nil {
+		from = Classes()
+	}
+	draw := netsim.New(netsim.Options{Seed: o.Seed})
+	return drawPlan(o.Seed, draw.Rand("plan"), from)
 }
 
 // observe counts what the nemesis wants to know.
@@ -158,7 +167,7 @@ func (r *run) all(p *Plan) error {
 // standin is what the servers of a seat do.
 func (r *run) standin(at *seat) standin.Options {
 	return standin.Options{
-		Evictions: r.c.load.evictions, Loaded: at.line.loaded,
+		Evictions: r.c.load.Evictions, Loaded: at.line.loaded,
 		Wrong: func(err error) { r.j.violated(TreesKeep, "%w", err) },
 		Serve: func(ctx context.Context, e env.Env, s *standin.Server) error {
 			return at.line.clients.serve(ctx, e, s, at.endpoint.Status().Term)
