@@ -35,7 +35,7 @@ type node struct {
 	// down keeps the supervisor from starting it, retired everybody.
 	down    bool
 	retired bool
-	failed int // operations of the disk that ended with an error
+	failed  int // operations of the disk that ended with an error
 }
 
 // A seat is a process that runs the endpoint of a branch.

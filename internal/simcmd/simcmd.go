@@ -25,8 +25,14 @@ type Options struct {
 	// To may be 0: there is no last seed then.
 	Within  time.Duration
 	Classes []fuzz.Class // nil is all
-	Mutant  string       // name of a fault to plant; the first failure ends the run
-	Workers int          // 0 is one for each processor
+	// Plan is what to run instead of seeds; File is where it is from.
+	Plan *fuzz.Plan
+	File string
+	// Minimise bounds the runs that make the plan of a failure smaller; 0
+	// leaves it.
+	Minimise int
+	Mutant   string // name of a fault to plant; the first failure ends the run
+	Workers  int    // 0 is one for each processor
 	// Done is told of each seed, in any order, by one goroutine at a time.
 	Done func(r *fuzz.Result)
 }
@@ -50,6 +56,9 @@ func Run(o Options) (*Summary, error) {
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
+	if o.Plan != nil {
+		o.From, o.To = o.Plan.Seed, o.Plan.Seed
+	}
 	s := newSummary(o)
 	began, cpu := time.Now(), cpuTime()
 	var mu sync.Mutex // over next, s and Done
@@ -67,7 +76,7 @@ func Run(o Options) (*Summary, error) {
 	for range o.Workers {
 		wg.Go(func() {
 			for seed, ok := take(); ok; seed, ok = take() {
-				r := fuzz.Run(fuzz.Options{Seed: seed, Classes: o.Classes})
+				r := o.run(seed)
 				mu.Lock()
 				s.add(r)
 				over = over || r.Err != nil && o.Mutant != ""
@@ -81,6 +90,17 @@ func Run(o Options) (*Summary, error) {
 	wg.Wait()
 	s.finish(cpuTime() - cpu)
 	return s, nil
+}
+
+// run runs one seed, or the plan.
+func (o *Options) run(seed uint64) *fuzz.Result {
+	r := fuzz.Run(fuzz.Options{Seed: seed, Plan: o.Plan, Classes: o.Classes})
+	if r.Err != nil && o.Minimise > 0 {
+		if _, small := fuzz.Minimise(r.Plan, o.Minimise); small != nil {
+			return small
+		}
+	}
+	return r
 }
 
 // plant makes the code wrong for this process.
@@ -111,6 +131,9 @@ func Replay(o Options, seed uint64) string {
 	cmd := "xenon sim"
 	if o.Mutant != "" {
 		cmd = "go run -tags faults ./cmd/xenon sim --mutant " + o.Mutant
+	}
+	if o.Plan != nil {
+		return cmd + " --plan " + o.File
 	}
 	cmd += fmt.Sprintf(" --seed %d", seed)
 	if o.Classes != nil {

@@ -27,6 +27,15 @@ type Summary struct {
 	Reads            int                    `json:"reads"`
 	Records          int                    `json:"records"`
 	Pages            int                    `json:"pages_compared"`
+	Branches         int                    `json:"branch_creations"`
+	Dropped          int                    `json:"branch_deletions"`
+	Restores         int                    `json:"restarts_from_bucket"`
+	Generations      int                    `json:"generation_changes"`
+	Flushes          int                    `json:"flushes"`
+	Uploads          int                    `json:"uploads"`
+	Downloads        int                    `json:"downloads"`
+	Deletions        int                    `json:"deletions"`
+	IndexUnknown     int                    `json:"index_writes_unknown"`
 
 	Mutant string   `json:"mutant,omitempty"`
 	Failed []Failed `json:"failed,omitempty"`
@@ -65,15 +74,22 @@ const (
 	underLoad = "election_under_load"
 	tailCut   = "divergent_tail_truncated"
 	lostWrite = "unsynced_write_lost"
+	branched  = "branch_created"
+	restored  = "restart_from_bucket"
+	newOwner  = "generation_changed"
+	unknown   = "index_write_unknown"
 
 	gateLeast = 0.30
 	// gateSeeds is how many runs a ratio needs to mean something.
 	gateSeeds = 100
 )
 
+// gates lists them in the order in which they are told.
+var gates = []string{underLoad, tailCut, lostWrite, branched, restored, newOwner, unknown}
+
 func newSummary(o Options) *Summary {
 	s := &Summary{o: o, Mutant: o.Mutant, Gates: map[string]Gate{}, Classes: map[string]ClassCounts{}}
-	for _, g := range []string{underLoad, tailCut, lostWrite} {
+	for _, g := range gates {
 		s.Gates[g] = Gate{Least: gateLeast}
 	}
 	return s
@@ -89,6 +105,13 @@ func (s *Summary) add(r *fuzz.Result) {
 	s.pass(underLoad, c.ElectionsUnderLoad)
 	s.pass(tailCut, c.TailsCut)
 	s.pass(lostWrite, c.LostWrites)
+	s.pass(branched, c.Branches)
+	s.pass(restored, c.Restores)
+	s.pass(newOwner, c.Generations)
+	s.pass(unknown, c.IndexUnknown)
+	s.Branches, s.Dropped, s.Restores = s.Branches+c.Branches, s.Dropped+c.Dropped, s.Restores+c.Restores
+	s.Generations, s.Flushes, s.IndexUnknown = s.Generations+c.Generations, s.Flushes+c.Flushes, s.IndexUnknown+c.IndexUnknown
+	s.Uploads, s.Downloads, s.Deletions = s.Uploads+c.Uploads, s.Downloads+c.Downloads, s.Deletions+c.Deletions
 	for _, class := range fuzz.Classes() {
 		n := s.Classes[class.String()]
 		n.Injected += c.Injected[class]
@@ -136,10 +159,10 @@ func (s *Summary) Err() error {
 	if h := s.Hashes; h != nil && h.Different > 0 {
 		return fmt.Errorf("%d of %d seeds went differently in a second process: %s", h.Different, h.Compared, h.First)
 	}
-	if s.Seeds < gateSeeds || s.o.Classes != nil || s.o.Mutant != "" {
+	if s.Seeds < gateSeeds || s.o.Plan != nil || s.o.Classes != nil || s.o.Mutant != "" {
 		return nil
 	}
-	for _, name := range []string{underLoad, tailCut, lostWrite} {
+	for _, name := range gates {
 		if g := s.Gates[name]; g.Ratio < g.Least {
 			return fmt.Errorf("%s happened in %d of %d runs, want %.0f %%: the runs prove too little", name, g.Runs, s.Seeds, 100*g.Least)
 		}
@@ -153,7 +176,10 @@ func (s *Summary) Text() string {
 	fmt.Fprintf(&b, "seeds %d, failures %d\n%.0f simulated seconds in %.1f CPU seconds, %d steps\n",
 		s.Seeds, s.Failures, s.SimSeconds, s.CPUSeconds, s.Steps)
 	fmt.Fprintf(&b, "elections %d, writes %d, reads %d, records %d, pages compared %d\n", s.Elections, s.Writes, s.Reads, s.Records, s.Pages)
-	for _, name := range []string{underLoad, tailCut, lostWrite} {
+	fmt.Fprintf(&b, "branches created %d, deleted %d; restarts from the bucket %d; generation changes %d; index writes of unknown outcome %d\n",
+		s.Branches, s.Dropped, s.Restores, s.Generations, s.IndexUnknown)
+	fmt.Fprintf(&b, "layers: flushes %d, uploads %d, downloads %d, deletions %d\n", s.Flushes, s.Uploads, s.Downloads, s.Deletions)
+	for _, name := range gates {
 		g := s.Gates[name]
 		fmt.Fprintf(&b, "%-26s in %d runs (%.0f %%)\n", name, g.Runs, 100*g.Ratio)
 	}
@@ -176,9 +202,7 @@ const traceTail = 40
 func Story(o Options, r *fuzz.Result) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d FAILED: %s\n  again: %s\n%v\nplan:\n", r.Seed, r.Oracle(), Replay(o, r.Seed), r.Err)
-	for _, s := range r.Plan.Steps {
-		fmt.Fprintf(&b, "  %v\n", s)
-	}
+	r.Plan.WriteTo(&b)
 	fmt.Fprintf(&b, "last events:\n")
 	for _, e := range r.Recent[max(0, len(r.Recent)-traceTail):] {
 		fmt.Fprintf(&b, "  %12.6fs %-20s %x %x %x %x\n", time.Duration(e.At).Seconds(), e.Kind, e.A, e.B, e.C, e.D)

@@ -15,6 +15,8 @@ import (
 type simCommand struct {
 	Seed        uint64  `placeholder:"N" help:"Run this seed."`
 	Seeds       string  `placeholder:"A..B" help:"Run these seeds, both included (default: 1..100; with --minutes fresh ones)."`
+	Plan        string  `placeholder:"FILE" help:"Run the plan in FILE, as a failure prints it."`
+	Minimise    int     `placeholder:"N" help:"Make the plan of a failure smaller, by so many runs at most."`
 	Minutes     float64 `placeholder:"M" help:"Begin no seed after so many minutes."`
 	Faults      string  `placeholder:"list|LIST" help:"Classes of faults to draw from, separated by commas; list shows them, none is a calm world."`
 	Mutant      string  `placeholder:"M" help:"Plant a fault of core/faults in the code, as in M30: the run is to find it (needs a binary built with -tags faults)."`
@@ -77,6 +79,9 @@ func (c simCommand) again(o simcmd.Options, trails *simcmd.Trails, g *Globals) (
 		to = max(to, t.Seed)
 	}
 	args := []string{"sim", "--trails", "--seeds", simcmd.Range(o.From, to)}
+	if c.Plan != "" {
+		args = []string{"sim", "--trails", "--plan", c.Plan}
+	}
 	if c.Faults != "" {
 		args = append(args, "--faults", c.Faults)
 	}
@@ -87,10 +92,17 @@ func (c simCommand) again(o simcmd.Options, trails *simcmd.Trails, g *Globals) (
 }
 
 func (c simCommand) options() (o simcmd.Options, err error) {
-	o = simcmd.Options{Mutant: c.Mutant, Within: time.Duration(c.Minutes * float64(time.Minute))}
+	o = simcmd.Options{Mutant: c.Mutant, Minimise: c.Minimise, Within: time.Duration(c.Minutes * float64(time.Minute))}
 	switch {
-	case c.Seed != 0 && c.Seeds != "":
-		return o, Usage("--seed and --seeds exclude each other")
+	case c.Seed != 0 && c.Seeds != "", c.Plan != "" && (c.Seed != 0 || c.Seeds != "" || c.Minutes > 0):
+		return o, Usage("--seed, --seeds and --plan exclude each other")
+	case c.Minimise != 0 && c.Determinism:
+		return o, Usage("--minimise and --check-determinism exclude each other")
+	case c.Plan != "":
+		if o.Plan, err = readPlan(c.Plan); err != nil {
+			return o, err
+		}
+		o.File = c.Plan
 	case c.Seed != 0:
 		o.From, o.To = c.Seed, c.Seed
 	case c.Seeds != "":
@@ -112,6 +124,19 @@ func (c simCommand) options() (o simcmd.Options, err error) {
 		}
 	}
 	return o, nil
+}
+
+func readPlan(name string) (*fuzz.Plan, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	p, err := fuzz.ReadPlan(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return p, nil
 }
 
 // parseSeeds reads A..B.
