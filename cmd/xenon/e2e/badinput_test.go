@@ -75,7 +75,8 @@ func TestWrongUse(t *testing.T) {
 		{"a second endpoint", []string{"endpoint", "start", "main"}, 1, []string{"main", "--takeover"}},
 		{"stop of no endpoint", []string{"endpoint", "stop", "nope"}, 1, []string{"no endpoint nope runs"}},
 		{"endpoint on a port that is taken", []string{"endpoint", "start", "main", "--takeover", "--port", port}, 1, []string{port, "--port N"}},
-		{"a store that is not supported", []string{"up", "--remote", "s3://bucket/x"}, 2, []string{"s3://bucket/x", "file:///path"}},
+		{"a store that is not supported", []string{"up", "--remote", "azure://container/x"}, 2, []string{"azure://container/x", "file:///path", "s3://bucket/prefix"}},
+		{"a misspelt option of a bucket", []string{"up", "--remote", "s3://bucket/x?endpiont=http://h"}, 2, []string{"endpiont", "want endpoint and region"}},
 		{"no such command", []string{"stauts"}, 2, []string{"stauts"}},
 	} {
 		r.check(t, in)

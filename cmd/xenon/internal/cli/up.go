@@ -6,13 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"xenon/cmd/xenon/internal/ctl"
 	"xenon/cmd/xenon/internal/home"
+	"xenon/cmd/xenon/internal/remote"
 	"xenon/cmd/xenon/internal/up"
 	"xenon/realio"
 )
@@ -22,7 +21,7 @@ type upFlags struct {
 	Processes   bool              `help:"Run every role in a process of its own."`
 	Port        int               `placeholder:"N" help:"Port of the endpoint (default: the one of last time, else the first free from 55432 on)."`
 	PgBin       string            `placeholder:"DIR" help:"Directory of PostgreSQL's binaries (default: $XENON_PG_BIN, else Debian's)."`
-	Remote      string            `placeholder:"URL" help:"Object store: file:///path (default: DIR/objects)."`
+	Remote      string            `placeholder:"URL" help:"Object store: file:///path or s3://bucket/prefix[?endpoint=URL&region=NAME]; kept (default: DIR/objects)."`
 	Safekeepers int               `placeholder:"N" help:"Number of safekeepers; fixed when the installation is made (default: 3)."`
 	User        string            `default:"postgres" help:"User that PostgreSQL runs as, if we are root."`
 	Listen      string            `default:"127.0.0.1" help:"Addresses that the endpoint listens on."`
@@ -50,9 +49,11 @@ func runUp(g *Globals, f upFlags, ready func(dir, url string) error) error {
 	if f.Port < 0 || f.Port > 65535 || f.Safekeepers < 0 || f.Safekeepers > 32 {
 		return Usage("--port wants 1 to 65535, --safekeepers 1 to 32")
 	}
-	objects, err := localStore(f.Remote)
-	if err != nil {
-		return err
+	var objects remote.Config
+	if f.Remote != "" {
+		if objects, err = remote.ParseURL(f.Remote); err != nil {
+			return Usage("--remote %v", err)
+		}
 	}
 	level := slog.LevelWarn
 	if os.Getenv("XENON_DEBUG") != "" {
@@ -70,7 +71,7 @@ func runUp(g *Globals, f upFlags, ready func(dir, url string) error) error {
 		}
 	}()
 	o := up.Options{
-		Dir: dir, Processes: f.Processes, Port: f.Port, PgBin: f.PgBin, Safekeepers: f.Safekeepers, Objects: objects,
+		Dir: dir, Processes: f.Processes, Port: f.Port, PgBin: f.PgBin, Safekeepers: f.Safekeepers, Remote: objects,
 		User: f.User, Listen: f.Listen, Locale: f.Locale, Settings: f.Set,
 		Log: slog.New(slog.NewTextHandler(g.Stderr, &slog.HandlerOptions{Level: level})),
 		Say: func(format string, args ...any) { fmt.Fprintf(g.Stderr, format+"\n", args...) },
@@ -90,19 +91,6 @@ func runUp(g *Globals, f upFlags, ready func(dir, url string) error) error {
 	default:
 		return err
 	}
-}
-
-// localStore is the directory that --remote names, "" for the default.
-func localStore(remote string) (string, error) {
-	switch {
-	case remote == "":
-		return "", nil
-	case strings.HasPrefix(remote, "file:///"):
-		return filepath.Clean(strings.TrimPrefix(remote, "file://")), nil
-	case strings.HasPrefix(remote, "s3://"):
-		return "", Usage("--remote %s: object stores other than directories are not supported yet: use file:///path", remote)
-	}
-	return "", Usage("--remote %s: want file:///path", remote)
 }
 
 type stopCommand struct{}

@@ -14,6 +14,7 @@ import (
 
 	"xenon/cmd/xenon/internal/branch"
 	"xenon/cmd/xenon/internal/pgdist"
+	"xenon/cmd/xenon/internal/remote"
 	"xenon/compute"
 	"xenon/compute/proposer"
 	"xenon/consensus"
@@ -55,7 +56,7 @@ type Compute struct {
 
 	Safekeepers []Member          `toml:"safekeepers"`
 	Pageserver  string            `toml:"pageserver" comment:"host:port"`
-	Remote      Remote            `toml:"remote_storage"`
+	Remote      remote.Config     `toml:"remote_storage"`
 	Settings    map[string]string `toml:"settings" comment:"configuration parameters on the server's command line"`
 }
 

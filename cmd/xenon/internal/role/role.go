@@ -7,28 +7,15 @@ package role
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 
+	"xenon/cmd/xenon/internal/remote"
 	"xenon/consensus/safekeeper"
 	"xenon/core/pageserver"
 	"xenon/realio"
 )
-
-// Remote says where the object store is.
-type Remote struct {
-	LocalPath string `toml:"local_path" comment:"directory of the object store"`
-}
-
-// Open opens the store.
-func (r Remote) Open() (*realio.ObjectDir, error) {
-	if r.LocalPath == "" {
-		return nil, errors.New("remote_storage.local_path: want the directory of the object store")
-	}
-	return realio.DirStore(r.LocalPath)
-}
 
 // A Process is what the roles of one process share.
 type Process struct {
@@ -52,8 +39,8 @@ func (c Safekeeper) Run(ctx context.Context, p Process) error {
 
 // Pageserver is the configuration of a pageserver.
 type Pageserver struct {
-	Dir    string `toml:"dir" comment:"its directory; it can be made anew from the object store and WAL"`
-	Remote Remote `toml:"remote_storage"`
+	Dir    string        `toml:"dir" comment:"its directory; it can be made anew from the object store and WAL"`
+	Remote remote.Config `toml:"remote_storage"`
 	pageserver.Config
 }
 
@@ -66,7 +53,7 @@ func (c Pageserver) Run(ctx context.Context, p Process) error {
 
 // run runs f as a task of an environment rooted at dir, until it returns or
 // ctx ends.
-func (p Process) run(ctx context.Context, name, dir string, remote *Remote, f func(context.Context, *realio.Env) error) error {
+func (p Process) run(ctx context.Context, name, dir string, objects *remote.Config, f func(context.Context, *realio.Env) error) error {
 	if dir == "" {
 		return fmt.Errorf("%s: dir: want its directory", name)
 	}
@@ -74,13 +61,19 @@ func (p Process) run(ctx context.Context, name, dir string, remote *Remote, f fu
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	o := realio.Options{Root: dir, Log: p.Log.With("role", name), Loopback: p.Loopback}
-	if remote != nil {
-		objects, err := remote.Open()
+	if objects != nil {
+		s, err := objects.Open(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		defer objects.Close()
-		o.Objects = objects
+		defer s.Close()
+		// One that does not answer now is waited for, by whoever needs it.
+		if err := objects.Verify(ctx, s, 0); remote.Unreachable(err) {
+			o.Log.Warn("starts without the object store", "error", err)
+		} else if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		o.Objects = s
 	}
 	e := realio.New(o)
 	defer e.Close()

@@ -34,7 +34,9 @@ const DefaultPort = 55432
 // defaultSafekeepers survive the loss of one.
 const defaultSafekeepers = 3
 
-func layoutFile(h *home.Home) string { return h.Path("conf", "layout.toml") }
+func layoutFile(h *home.Home) string { return layoutPath(h.Dir) }
+
+func layoutPath(dir string) string { return filepath.Join(dir, "conf", "layout.toml") }
 
 // loadLayout reads the layout, or makes one with n safekeepers. Addresses that
 // somebody else has taken meanwhile are replaced.

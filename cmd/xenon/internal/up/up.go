@@ -19,6 +19,7 @@ import (
 	"xenon/cmd/xenon/internal/home"
 	"xenon/cmd/xenon/internal/pgdist"
 	"xenon/cmd/xenon/internal/preflight"
+	"xenon/cmd/xenon/internal/remote"
 	"xenon/cmd/xenon/internal/role"
 	"xenon/realio"
 	"xenon/realio/host"
@@ -30,8 +31,8 @@ type Options struct {
 	Processes   bool // every role in a process of its own
 	Port        int  // 0 is the last one, or the default
 	PgBin       string
-	Safekeepers int    // 0 is as many as there are, or three
-	Objects     string // directory of the object store, "" for DIR/objects
+	Safekeepers int           // 0 is as many as there are, or three
+	Remote      remote.Config // the object store; zero is the one of last time, or DIR/objects
 	User        string
 	Listen      string
 	Locale      string
@@ -54,7 +55,8 @@ type installation struct {
 	layout layout
 	runDir string
 	pass   string // the file with the password
-	objs   *realio.ObjectDir
+	place  place  // of the objects
+	objs   remote.Store
 	env    *realio.Env // of the control plane
 	spawn  *spawner
 	ctx    context.Context // ends the roles, after the endpoints
@@ -136,12 +138,19 @@ func open(o Options) (*installation, error) {
 	if err := preflight.Check(preflight.Plan{Dir: o.Dir, Listen: listen}); err != nil {
 		return nil, err
 	}
+	place, err := choosePlace(o.Dir, o.Remote)
+	if err != nil {
+		return nil, err
+	}
+	if err := place.check(context.Background()); err != nil {
+		return nil, err
+	}
 	h, err := home.Open(o.Dir, dist.Major)
 	if err != nil {
 		return nil, err
 	}
 	in := &installation{
-		opts: o, home: h, dist: dist, user: user, spawn: newSpawner(),
+		opts: o, home: h, dist: dist, user: user, place: place, spawn: newSpawner(),
 		tasks: map[string]*task{}, endpoints: map[string]*endpoint{},
 	}
 	if err := in.prepare(); err != nil {
@@ -180,19 +189,14 @@ func (in *installation) prepare() (err error) {
 	if in.pass, err = passFile(in.home); err != nil {
 		return err
 	}
-	if in.objs, err = realio.DirStore(in.objects()); err != nil {
+	if in.objs, err = in.place.Open(context.Background()); err != nil {
+		return err
+	}
+	if err := in.place.claim(context.Background(), in.home, in.objs); err != nil {
 		return err
 	}
 	in.env = realio.New(realio.Options{Root: in.home.Dir, Objects: in.objs, Log: in.opts.Log, Loopback: &in.loopback})
 	return nil
-}
-
-// objects is the directory of the object store.
-func (in *installation) objects() string {
-	if in.opts.Objects != "" {
-		return in.opts.Objects
-	}
-	return in.home.Path("objects")
 }
 
 // clean removes mounts and servers of an earlier run: nobody else can use
@@ -305,7 +309,7 @@ func (in *installation) startRoles(ctx context.Context) error {
 		}
 		all = append(all, func() error { return in.awaitAnswer(ctx, t, m.Listen) })
 	}
-	c := role.Pageserver{Dir: in.home.Path("pageserver-1"), Remote: role.Remote{LocalPath: in.objects()}}
+	c := role.Pageserver{Dir: in.home.Path("pageserver-1"), Remote: in.place.Config}
 	c.ID, c.Listen = 1, in.layout.Pageserver
 	t, err := in.keepRole("pageserver-1", "pageserver", c, c.Run, in.attachAgain)
 	if err != nil {
