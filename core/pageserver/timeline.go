@@ -176,8 +176,10 @@ const spillName = "versions.scratch"
 func (t *Timeline) Close() { t.log.close() }
 
 // Wait returns once records up to lsn can be read. It gives up after timeout
-// with [ErrBehind], or at once if ingest has stopped below lsn.
+// with [ErrBehind], or at once if ingest has stopped below lsn. An LSN within
+// a page header is reached with the page before: no record ends there.
 func (t *Timeline) Wait(ctx context.Context, lsn core.LSN, timeout time.Duration) error {
+	lsn = t.ctl.Format().RoundDown(lsn)
 	if core.LSN(t.ended.Load()) >= lsn || faults.On && faults.Hit(faults.SkipWait) {
 		return nil
 	}

@@ -83,10 +83,18 @@ func (f Format) RecordStart(l core.LSN) core.LSN {
 	return l
 }
 
+// RoundDown is the beginning of the page if l lies in the page's header, else
+// l. No record ends in between.
+func (f Format) RoundDown(l core.LSN) core.LSN {
+	if page := pageOf(l); l <= page+core.LSN(f.HeaderSize(page)) {
+		return page
+	}
+	return l
+}
+
 // Reached tells whether a log whose last record ends at last has every record
-// that ends at or before l. No record ends within a page header: one that
-// filled its page is the last before the end of the next page's header too.
-func (f Format) Reached(last, l core.LSN) bool { return last >= l || f.RecordStart(last) >= l }
+// that ends at or before l.
+func (f Format) Reached(last, l core.LSN) bool { return last >= f.RoundDown(l) }
 
 func pageOf(l core.LSN) core.LSN { return l &^ (core.WALPageSize - 1) }
 

@@ -1,0 +1,164 @@
+package pageserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/faults"
+	"xenon/core/pageserver/remote"
+)
+
+// Making and deleting branches. The parent's index names the child before the
+// child's index exists, and forgets it only after the child has its tombstone:
+// whoever finds a timeline's index may rely on its ancestor's naming it, and on
+// nobody's deleting the ancestor meanwhile. What was cut short in between is a
+// name in the parent's index of a child that is not there; making the child
+// again uses it, deleting the child or the parent removes it.
+
+// A branchRequest asks for a branch.
+type branchRequest struct {
+	child  core.TimelineID
+	lsn    core.LSN // of its parent, as the user gave it
+	who    string   // asks, for those who look at the objects
+	wait   time.Duration
+	parent *Timeline
+	owner  *remote.Owner // of parent
+}
+
+// point is where the branch begins: at the LSN asked for, or where the next
+// record could begin. The parent must get there.
+func (q *branchRequest) point(ctx context.Context) (core.LSN, error) {
+	p := q.parent
+	at := p.ctl.Format().RoundUp(q.lsn)
+	if at < p.index.LSN {
+		return 0, fmt.Errorf("%w: branch at %s: timeline %s begins at %s", ErrBadLSN, q.lsn, p.id, p.index.LSN)
+	}
+	if faults.On && faults.Hit(faults.BranchTooEarly) {
+		return at, nil
+	}
+	if err := p.Wait(ctx, at, q.wait); err != nil {
+		return 0, fmt.Errorf("branch at %s: %w", q.lsn, err)
+	}
+	return at, nil
+}
+
+// make makes the branch durably, or finds it as it is to be. The owner is nil
+// if somebody made it before: then it is to be acquired as any other timeline.
+func (q *branchRequest) make(ctx context.Context, e env.Env) (*remote.Owner, error) {
+	at, err := q.point(ctx)
+	if err != nil {
+		return nil, err
+	}
+	x := q.index(at)
+	if there, err := q.made(ctx, e, &x); there || err != nil {
+		return nil, err
+	}
+	if faults.On && faults.Hit(faults.BranchChildFirst) {
+		if _, err := q.create(ctx, e, &x); err != nil {
+			return nil, err
+		}
+	}
+	if err := q.announce(ctx, at); err != nil {
+		return nil, fmt.Errorf("branch %s at %s: %w", q.child, at, err)
+	}
+	return q.create(ctx, e, &x)
+}
+
+// index is what the object store is to say of the branch.
+func (q *branchRequest) index(at core.LSN) Index {
+	from := q.parent.index
+	x := Index{
+		Tenant: from.Tenant, Timeline: q.child, Major: from.Major, SystemID: from.SystemID, SegmentSize: from.SegmentSize,
+		DataChecksums: from.DataChecksums, WALLogHints: from.WALLogHints,
+		LSN: at, Ancestor: &remote.BranchPoint{Timeline: from.Timeline, LSN: at},
+	}
+	// The record before is known where the parent ends now; elsewhere the
+	// branch's first record has a link to nowhere.
+	if last := q.parent.LastRecord(); last.LSN == at {
+		x.PrevLSN = last.Prev
+	}
+	return x
+}
+
+// made tells whether the branch is there already, from the same parent and at
+// the same LSN.
+func (q *branchRequest) made(ctx context.Context, e env.Env, x *Index) (bool, error) {
+	have, err := remote.Peek(ctx, e, x.TTID())
+	switch {
+	case errors.Is(err, env.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	case have.Deleted:
+		return false, fmt.Errorf("make timeline %s: %w: take another id", x.TTID(), remote.ErrDeleted)
+	case have.Ancestor == nil || *have.Ancestor != *x.Ancestor:
+		return false, fmt.Errorf("make timeline %s: %w, and is no branch of %s at %s", x.TTID(), remote.ErrExists, x.Ancestor.Timeline, x.LSN)
+	}
+	return true, nil
+}
+
+// announce enters the child in the parent's index.
+func (q *branchRequest) announce(ctx context.Context, at core.LSN) error {
+	return q.owner.Change(ctx, func(x *Index) error {
+		for _, c := range x.Children {
+			if c.Timeline == q.child && c.LSN != at {
+				return fmt.Errorf("%w: it was begun as a branch of %s at %s", remote.ErrExists, x.Timeline, c.LSN)
+			}
+		}
+		x.AddChild(remote.BranchPoint{Timeline: q.child, LSN: at})
+		return nil
+	})
+}
+
+func (q *branchRequest) create(ctx context.Context, e env.Env, x *Index) (*remote.Owner, error) {
+	o, err := remote.Create(ctx, e, *x, q.who)
+	if err == nil {
+		err = o.Change(ctx, nil)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("branch at %s: %w", x.LSN, err)
+	}
+	return o, nil
+}
+
+// forget takes children out of a parent's index that have their tombstone, or
+// were never made.
+func forget(ctx context.Context, e env.Env, parent *remote.Owner) error {
+	var dead []core.TimelineID
+	for _, c := range parent.Index().Children {
+		x, err := remote.Peek(ctx, e, core.TTID{Tenant: parent.ID().Tenant, Timeline: c.Timeline})
+		switch {
+		case errors.Is(err, env.ErrNotFound) || err == nil && x.Deleted:
+			dead = append(dead, c.Timeline)
+		case err != nil:
+			return err
+		}
+	}
+	if len(dead) == 0 {
+		return nil
+	}
+	return parent.Change(ctx, func(x *Index) error {
+		for _, id := range dead {
+			x.RemoveChild(id)
+		}
+		return nil
+	})
+}
+
+// destroy deletes a timeline of the object store. One with living children is
+// refused by name ([remote.ErrChildren]).
+func destroy(ctx context.Context, e env.Env, o *remote.Owner) error {
+	if err := forget(ctx, e, o); err != nil {
+		return err
+	}
+	if faults.On && faults.Hit(faults.BranchOrphans) {
+		if err := o.Change(ctx, func(x *Index) error { x.Children = nil; return nil }); err != nil {
+			return err
+		}
+	}
+	return o.Destroy(ctx)
+}
