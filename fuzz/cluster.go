@@ -44,6 +44,7 @@ type seat struct {
 	line     *line
 	endpoint *compute.Endpoint // of the incarnation that runs
 	takeover bool              // what the next start is to do
+	asks     *node             // the pageserver that it was told of at its start
 }
 
 // A cluster is an installation in a world of its own.
@@ -153,9 +154,9 @@ func (n *node) retire() {
 // somebody else takes the branch over.
 func (c *cluster) compute(ctx context.Context, e env.Env, s *seat) error {
 	takeover := s.takeover
-	s.takeover = false
+	s.takeover, s.asks = false, c.ps()
 	s.endpoint = compute.New(e, standin.NewHost(e, c.options(s)), compute.Config{
-		Branch: s.line.name, TTID: s.line.id, Pageserver: addrOf(c.ps().Name()), Owner: s.Name(), Takeover: takeover, Scratch: "scratch",
+		Branch: s.line.name, TTID: s.line.id, Pageserver: addrOf(s.asks.Name()), Owner: s.Name(), Takeover: takeover, Scratch: "scratch",
 		Quorum: proposer.Config{TTID: s.line.id, Members: c.conf, Server: server, BufferBytes: c.load.Buffer, DirectBytes: c.load.Direct},
 	})
 	return s.endpoint.Run(ctx)

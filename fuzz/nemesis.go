@@ -373,7 +373,7 @@ func (n *nemesis) replace(s Step) func() bool {
 	n.c.owner = 1 - n.c.owner
 	next.start()
 	n.c.tell()
-	if s.Which&16 == 0 { // else servers go on to ask the old one
+	if s.Which&48 == 0 { // else servers go on to ask the old one
 		for _, x := range n.c.servers {
 			n.end(x.node, false, 50*time.Millisecond)
 		}
@@ -419,5 +419,11 @@ func (n *nemesis) heal() {
 		x.disk.SetFaults(quickDisk)
 		x.disk.SetFree(1 << 40)
 		x.start()
+	}
+	for _, s := range n.c.servers {
+		if s.asks != nil && s.asks != n.c.ps() { // it is told of the new one
+			s.Kill()
+			s.start()
+		}
 	}
 }

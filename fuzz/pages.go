@@ -13,6 +13,7 @@ import (
 	"xenon/core/redo"
 	"xenon/core/wire"
 	"xenon/core/wire/http1"
+	"xenon/core/xsync"
 	"xenon/fuzz/standin"
 )
 
@@ -66,6 +67,11 @@ func (r reader) session(ctx context.Context, e env.Env, dice *rand.Rand) error {
 		return err
 	}
 	defer q.c.Close()
+	if dice.IntN(4) == 0 {
+		if err := q.fresh(ctx, e); err != nil {
+			return err
+		}
+	}
 	for range 1 + dice.IntN(8) {
 		lsn := l.moment(dice)
 		rel := forks[dice.IntN(len(forks))]
@@ -80,6 +86,25 @@ func (r reader) session(ctx context.Context, e env.Env, dice *rand.Rand) error {
 		}
 	}
 	return q.ingested(ctx, e)
+}
+
+// fresh asks for pages the moment that something is committed, which the
+// pageserver has not heard of by then: it must wait.
+func (q *questioner) fresh(ctx context.Context, e env.Env) error {
+	wait, cancel := xsync.WithTimeout(ctx, e, 300*time.Millisecond)
+	defer cancel()
+	end := q.l.ghost.end()
+	for q.l.ghost.end() == end {
+		if err := e.Clock().Sleep(wait, time.Millisecond); err != nil {
+			return xsync.Cause(ctx)
+		}
+	}
+	for blk := range uint32(standin.Keys / 2) { // those are there from the start
+		if err := q.page(forks[0], blk, q.l.ghost.end()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // moment is an LSN of a timeline's history or of what it was branched off:

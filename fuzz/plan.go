@@ -157,9 +157,11 @@ type Plan struct {
 	Acts   []Act         `json:"acts"`   // in order
 }
 
-// likely are the classes that a run has more often than not: they make the
-// situations that recovery is about.
-var likely = []Class{CutKeeper, KillServer, Strand, WipePages, ReplacePages, IndexUnknown}
+// odds are of a hundred runs those that have a class, where that is not few:
+// these make the situations that recovery is about.
+var odds = map[Class]int{CutKeeper: 85, KillServer: 85, Strand: 85, WipePages: 50, ReplacePages: 55, IndexUnknown: 55}
+
+const usually = 30
 
 // few classes are all meant to strike.
 const few = 4
@@ -173,14 +175,11 @@ func drawPlan(seed uint64, r *rand.Rand, from []Class) *Plan {
 	p.Policy.Starved = []string{"sk1", "sk2", "compute1", "ps1"}[r.IntN(4)]
 	p.Yields, p.Wakes = []int{0, 5, 50}[r.IntN(3)], []int{0, 0, 5}[r.IntN(3)]
 	for _, c := range from {
-		odds := 30
-		if slices.Contains(likely, c) {
-			odds = 85
-		}
+		chance := cmp.Or(odds[c], usually)
 		if len(from) <= few {
-			odds = 100
+			chance = 100
 		}
-		if r.IntN(100) >= odds {
+		if r.IntN(100) >= chance {
 			continue
 		}
 		for range logUniform(r, 5) {
