@@ -35,6 +35,7 @@ const (
 type attempt struct {
 	ctx    context.Context
 	writes bool
+	bare   bool        // its answer has no text: that of a HEAD
 	sent   atomic.Bool // a connection was there to send it on
 }
 
@@ -101,6 +102,7 @@ var byCode = map[string]error{
 	"RequestLimitExceeded": env.ErrSlowDown,
 	"TooManyRequests":      env.ErrSlowDown,
 
+	"XAdminUserNotFound":   env.ErrForbidden, // versitygw, with 404
 	"ExpiredToken":         env.ErrForbidden,
 	"InvalidToken":         env.ErrForbidden,
 	"TokenRefreshRequired": env.ErrForbidden,
@@ -117,13 +119,15 @@ var byCode = map[string]error{
 }
 
 // kindOf is the error of package env that an answer means, or nil if there is
-// none. An answer of 5xx to a write does not say that nothing was done.
+// none. An answer of 5xx to a write does not say that nothing was done. A 404
+// that does not say what is missing is no missing object: a proxy on the way
+// may have nothing of what we ask for, and the store all of it.
 func (a *attempt) kindOf(code string, status int) error {
 	if kind := byCode[code]; kind != nil {
 		return kind
 	}
 	switch {
-	case status == http.StatusNotFound:
+	case status == http.StatusNotFound && a.bare:
 		return env.ErrNotFound
 	case status == http.StatusPreconditionFailed:
 		return env.ErrPrecondition

@@ -85,6 +85,8 @@ func TestAnswers(t *testing.T) {
 	}{
 		{"a key that is not there", saying(404, "NoSuchKey"), "not found", "not found"},
 		{"a bucket that is not there", saying(404, "NoSuchBucket"), "no bucket", "no bucket"},
+		{"a user who is not there", saying(404, "XAdminUserNotFound"), "forbidden", "forbidden"},
+		{"a proxy that knows nothing of buckets", func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, "", ""},
 		{"a condition that does not hold", saying(412, "PreconditionFailed"), "precondition", "precondition"},
 		{"a race of conditions", saying(409, "ConditionalRequestConflict"), "conflict", "conflict"},
 		{"too many requests", saying(503, "SlowDown"), "slow down", "slow down"},

@@ -229,6 +229,7 @@ func (s *Store) head(ctx context.Context, key string) (env.ObjectMeta, error) {
 		return env.ObjectMeta{}, err
 	}
 	a, actx := begin(ctx, read)
+	a.bare = true
 	out, err := s.client.HeadObject(actx, &sdk.HeadObjectInput{Bucket: &s.bucket, Key: k})
 	if err != nil {
 		err = a.failed(err)
