@@ -97,10 +97,8 @@ func (in *installation) status(ctx context.Context) (ctl.Status, error) {
 		Dir: in.home.Dir, PID: os.Getpid(),
 		Endpoints: []ctl.Endpoint{}, Branches: []ctl.Branch{}, Safekeepers: []ctl.Safekeeper{}, Pageservers: []ctl.Pageserver{}, Notes: []string{},
 	}
-	all, err := branch.List(ctx, in.env)
-	if err != nil {
-		return s, err
-	}
+	all, trouble := in.objs.branches(ctx, in.env)
+	s.Notes = append(s.Notes, trouble...)
 	for _, e := range in.listEndpoints() {
 		s.Endpoints = append(s.Endpoints, e.describe(ctx))
 	}

@@ -152,7 +152,7 @@ func (in *installation) computeConfig(name string, r startRequest) (role.Compute
 		Dir:   in.home.Path("compute", name), RunDir: in.runDir + "/" + name,
 		PgBin: in.dist.Bin, User: in.opts.User, Listen: in.opts.Listen, Port: r.Port, PassFile: in.pass,
 		Safekeepers: in.layout.Safekeepers, Pageserver: in.layout.Pageserver,
-		Remote: in.place.Config, Settings: in.opts.Settings,
+		Remote: in.objs.place.Config, Settings: in.opts.Settings,
 	}
 	var err error
 	c.Port, err = in.choosePort(r.Port)

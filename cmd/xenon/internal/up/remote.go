@@ -7,11 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
+	"xenon/cmd/xenon/internal/branch"
 	"xenon/cmd/xenon/internal/conf"
 	"xenon/cmd/xenon/internal/home"
 	"xenon/cmd/xenon/internal/remote"
+	"xenon/core/env"
 )
 
 // storePatience is how long a start waits for an object store that does not
@@ -98,4 +101,28 @@ func (p place) save(h *home.Home) error {
 		return err
 	}
 	return home.WriteFile(remoteFile(h.Dir), b, 0o600)
+}
+
+// An objects is the object store of an installation that runs.
+type objects struct {
+	remote.Store
+	place place
+
+	mu    sync.Mutex
+	known []branch.Branch // when the store answered last
+}
+
+// branches are all branches; while the store does not answer, those that were
+// there when it last did, and why.
+func (o *objects) branches(ctx context.Context, e env.Env) (all []branch.Branch, trouble []string) {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	all, err := branch.List(ctx, e)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err == nil {
+		o.known = all
+		return all, nil
+	}
+	return o.known, []string{fmt.Sprintf("object store %s does not answer, so starts wait, and so do uploads: %v", o.place, err)}
 }

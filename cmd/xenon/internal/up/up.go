@@ -55,8 +55,7 @@ type installation struct {
 	layout layout
 	runDir string
 	pass   string // the file with the password
-	place  place  // of the objects
-	objs   remote.Store
+	objs   objects
 	env    *realio.Env // of the control plane
 	spawn  *spawner
 	ctx    context.Context // ends the roles, after the endpoints
@@ -150,7 +149,7 @@ func open(o Options) (*installation, error) {
 		return nil, err
 	}
 	in := &installation{
-		opts: o, home: h, dist: dist, user: user, place: place, spawn: newSpawner(),
+		opts: o, home: h, dist: dist, user: user, objs: objects{place: place}, spawn: newSpawner(),
 		tasks: map[string]*task{}, endpoints: map[string]*endpoint{},
 	}
 	if err := in.prepare(); err != nil {
@@ -189,13 +188,13 @@ func (in *installation) prepare() (err error) {
 	if in.pass, err = passFile(in.home); err != nil {
 		return err
 	}
-	if in.objs, err = in.place.Open(context.Background()); err != nil {
+	if in.objs.Store, err = in.objs.place.Open(context.Background()); err != nil {
 		return err
 	}
-	if err := in.place.claim(context.Background(), in.home, in.objs); err != nil {
+	if err := in.objs.place.claim(context.Background(), in.home, in.objs.Store); err != nil {
 		return err
 	}
-	in.env = realio.New(realio.Options{Root: in.home.Dir, Objects: in.objs, Log: in.opts.Log, Loopback: &in.loopback})
+	in.env = realio.New(realio.Options{Root: in.home.Dir, Objects: in.objs.Store, Log: in.opts.Log, Loopback: &in.loopback})
 	return nil
 }
 
@@ -239,7 +238,7 @@ func (in *installation) close() {
 	if in.env != nil {
 		in.env.Close()
 	}
-	if in.objs != nil {
+	if in.objs.Store != nil {
 		in.objs.Close()
 	}
 	in.home.Close()
@@ -309,7 +308,7 @@ func (in *installation) startRoles(ctx context.Context) error {
 		}
 		all = append(all, func() error { return in.awaitAnswer(ctx, t, m.Listen) })
 	}
-	c := role.Pageserver{Dir: in.home.Path("pageserver-1"), Remote: in.place.Config}
+	c := role.Pageserver{Dir: in.home.Path("pageserver-1"), Remote: in.objs.place.Config}
 	c.ID, c.Listen = 1, in.layout.Pageserver
 	t, err := in.keepRole("pageserver-1", "pageserver", c, c.Run, in.attachAgain)
 	if err != nil {
