@@ -231,7 +231,7 @@ type unattached struct {
 // attachAll makes the pageserver serve every branch that it can, and returns
 // the others. The error is that the branches are not known.
 func (in *installation) attachAll(ctx context.Context) (failed []unattached, err error) {
-	all, err := branch.List(ctx, in.env)
+	all, err := in.objs.list(ctx, in.env)
 	if err != nil {
 		return nil, err
 	}

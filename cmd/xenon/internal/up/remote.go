@@ -117,12 +117,22 @@ type objects struct {
 func (o *objects) branches(ctx context.Context, e env.Env) (all []branch.Branch, trouble []string) {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
-	all, err := branch.List(ctx, e)
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	all, err := o.list(ctx, e)
 	if err == nil {
-		o.known = all
 		return all, nil
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	return o.known, []string{fmt.Sprintf("object store %s does not answer, so starts wait, and so do uploads: %v", o.place, err)}
+}
+
+// list asks the store for all branches.
+func (o *objects) list(ctx context.Context, e env.Env) ([]branch.Branch, error) {
+	all, err := branch.List(ctx, e)
+	if err == nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.known = all
+	}
+	return all, err
 }
