@@ -41,8 +41,14 @@ type ledger struct {
 // write only once in its life.
 func (in *installation) write(first, clients int) *ledger {
 	in.t.Helper()
+	return in.writeOn("main", first, clients)
+}
+
+// writeOn is write on a branch.
+func (in *installation) writeOn(branch string, first, clients int) *ledger {
+	in.t.Helper()
 	l := &ledger{in: in, first: first, clients: clients, halt: make(chan struct{}), acked: map[int]int{}, seen: map[int]int{}}
-	e := in.endpoint("main")
+	e := in.endpoint(branch)
 	for c := first; c < first+clients; c++ {
 		s := dial(in.t, e)
 		l.running.Go(func() { l.writer(s, c) })

@@ -47,8 +47,23 @@ func newBranches(ctx context.Context, c cluster.Cluster, log *slog.Logger) *bran
 	return &branches{cluster: c, log: log, ctx: ctx, names: map[string]bool{}, left: map[string]error{}}
 }
 
-// hold keeps everybody else from a name until release.
-func (m *branches) hold(name string) (release func(), err error) {
+// hold is tryHold once whoever is at the name has done, if that is soon.
+func (m *branches) hold(ctx context.Context, name string) (release func(), err error) {
+	for began := time.Now(); ; {
+		release, err := m.tryHold(name)
+		if err == nil || time.Since(began) > erasePatience {
+			return release, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// tryHold keeps everybody else from a name until release.
+func (m *branches) tryHold(name string) (release func(), err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.names[name] {
@@ -87,7 +102,7 @@ func (m *branches) create(ctx context.Context, r ctl.BranchRequest) (b branch.Br
 	if err := branch.CheckName(r.Name); err != nil {
 		return b, err
 	}
-	release, err := m.hold(r.Name)
+	release, err := m.hold(ctx, r.Name)
 	if err != nil {
 		return b, err
 	}
@@ -252,7 +267,7 @@ func (m *branches) remove(ctx context.Context, name string) (ctl.BranchRemoval, 
 	if name == branch.Main {
 		return done, fmt.Errorf("branch %s cannot be deleted: an installation begins with it", name)
 	}
-	release, err := m.hold(name)
+	release, err := m.hold(ctx, name)
 	if err != nil {
 		return done, err
 	}
@@ -381,7 +396,7 @@ func (m *branches) sweepOne(ctx context.Context, name string) {
 // eraseNamed takes away what there is of a branch that is half made or half
 // removed. One that is whole, or gone, stays so.
 func (m *branches) eraseNamed(ctx context.Context, name string) error {
-	release, err := m.hold(name)
+	release, err := m.tryHold(name)
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func (in *installation) importDir(ctx context.Context, dir, name string, foreign
 	if err := branch.CheckName(name); err != nil {
 		return nil, err
 	}
-	release, err := in.branches.hold(name)
+	release, err := in.branches.hold(ctx, name)
 	if err != nil {
 		return nil, err
 	}
