@@ -100,6 +100,12 @@ const (
 	RemoteNumberReused // O06: two uploads of an owner share a number
 	RemoteUnsureUpload // O07: an upload whose outcome is unknown counts as done
 	RemoteSweepsOwn    // O08: a sweep takes uploads of its own owner for left over
+	// O09: a downloaded layer's checksum is not compared
+	RemoteDownloadUnchecked
+	// O10: the index names layers that are not uploaded yet
+	RemoteIndexFirst
+	// O11: a sweep goes by an index that nobody looked after
+	RemoteSweepsUnseen
 
 	// branches
 	BranchAdoptsNow  // B01: a branch begins with its ancestor's state of now
@@ -223,8 +229,12 @@ var names = map[Point]string{
 	RegisterUnconditional: "G01",
 	RegisterUnknownIsDone: "G02",
 	RegisterUnknownIsLost: "G03",
-	ConditionalPutAgain:   "G04",
-	ResumeUnchecked:       "G05",
+
+	RemoteLoadsOldest: "O01", RemoteClaimsLoaded: "O02", RemoteReportUnseen: "O03", RemoteDeleteFirst: "O04",
+	RemoteDeleteUnseen: "O05", RemoteNumberReused: "O06", RemoteUnsureUpload: "O07", RemoteSweepsOwn: "O08",
+	RemoteDownloadUnchecked: "O09", RemoteIndexFirst: "O10", RemoteSweepsUnseen: "O11",
+	ConditionalPutAgain: "G04",
+	ResumeUnchecked:     "G05",
 }
 
 // ByName finds the point that `--mutant name` means.

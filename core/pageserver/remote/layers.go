@@ -26,6 +26,9 @@ func (o *Owner) Upload(ctx context.Context, x layer.Extent, body env.Body) (Laye
 	l := LayerEntry{Name: x.Name(), Generation: o.gen, Upload: o.number(), Size: body.Size()}
 	key := objectName(o.id, l)
 	sent := &summed{Body: body}
+	if faults.On && faults.Hit(faults.RemoteIndexFirst) {
+		return o.uploadLater(l, sent)
+	}
 	_, err := o.e.Objects().Put(ctx, key, sent, env.PutOpts{})
 	if faults.On && errors.Is(err, env.ErrUnknown) && faults.Hit(faults.RemoteUnsureUpload) {
 		err = nil
@@ -39,6 +42,25 @@ func (o *Owner) Upload(ctx context.Context, x layer.Extent, body env.Body) (Laye
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.uploaded[key] = true
+	return l, nil
+}
+
+// uploadLater is a planted fault: it claims what it only begins.
+func (o *Owner) uploadLater(l LayerEntry, body *summed) (LayerEntry, error) {
+	key := objectName(o.id, l)
+	r, err := body.Open()
+	if err != nil {
+		return l, err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return l, err
+	}
+	o.e.Go("late upload", func(ctx context.Context) { o.e.Objects().Put(ctx, key, env.Bytes(b), env.PutOpts{}) })
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.uploaded[key], l.CRC = true, crc32.Checksum(b, castagnoli)
 	return l, nil
 }
 
@@ -160,10 +182,18 @@ func (o *Owner) delete(ctx context.Context, key string) error {
 // Sweep deletes layer objects of earlier generations that the index does not
 // name, and says how many: uploads that were never entered, deletions that were
 // cut short. They are of no use to any index to come, since all of those
-// descend from this owner's. What this owner uploads is left alone.
+// descend from the one it goes by, which was stored before a look that found no
+// newer owner. What this owner uploads is left alone.
 func (o *Owner) Sweep(ctx context.Context) (int, error) {
-	x := o.Index()
-	core.Must(x != nil, "a sweep of timeline %s before its index is stored", o.id)
+	o.mu.Lock()
+	x := o.sure
+	if faults.On && faults.Hit(faults.RemoteSweepsUnseen) {
+		x = o.stored
+	}
+	o.mu.Unlock()
+	if x == nil {
+		return 0, fmt.Errorf("sweep timeline %s: its index is not stored yet: %w", o.id, env.ErrUnavailable)
+	}
 	named := make(map[string]bool, len(x.Layers))
 	for _, l := range x.Layers {
 		named[objectName(o.id, l)] = true

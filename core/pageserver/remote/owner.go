@@ -39,10 +39,10 @@ type Owner struct {
 	change xsync.Mutex    // held while the index is being written; guards state
 	state  register.State // of index, as far as known
 
-	mu       sync.Mutex // leaf: guards what follows
-	base     *Index     // what the first Change begins with
-	stored   *Index     // certainly stored, never changed; nil before the first
-	remote   core.LSN
+	mu       sync.Mutex      // leaf: guards what follows
+	base     *Index          // what the first Change begins with
+	stored   *Index          // certainly stored, never changed; nil before the first
+	sure     *Index          // stored before a look that found no newer generation
 	newer    core.Generation // that superseded this one, 0 if none is known
 	next     uint64          // number of the next upload
 	uploaded map[string]bool // objects that may enter the index
@@ -82,7 +82,7 @@ func acquire(ctx context.Context, e env.Env, id core.TTID, who string) (*Owner, 
 	}
 	o.next = o.base.NextUpload
 	if faults.On && faults.Hit(faults.RemoteClaimsLoaded) {
-		o.stored, o.remote = o.base, o.base.DiskConsistent.LSN
+		o.stored, o.sure = o.base, o.base
 		return o, nil
 	}
 	// Its own index comes before all else. Until it is there, an owner of a
@@ -215,13 +215,14 @@ func (o *Owner) superseded() error {
 func (o *Owner) RemoteConsistent() core.LSN {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.newer != 0 {
+	sure := o.sure
+	if faults.On && faults.Hit(faults.RemoteReportUnseen) {
+		sure = o.stored
+	}
+	if o.newer != 0 || sure == nil {
 		return 0
 	}
-	if faults.On && faults.Hit(faults.RemoteReportUnseen) && o.stored != nil {
-		return o.stored.DiskConsistent.LSN
-	}
-	return o.remote
+	return sure.DiskConsistent.LSN
 }
 
 // Change stores what f makes of the index, and returns nil once that is certain
@@ -337,7 +338,7 @@ func (o *Owner) confirm(ctx context.Context) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.remote = o.stored.DiskConsistent.LSN
+	o.sure = o.stored
 	return nil
 }
 

@@ -309,10 +309,47 @@ func TestAbandonedChange(t *testing.T) {
 	}
 }
 
-// hooked calls afterPut after each Put.
+// TestSweepUnsure: a sweep between an index and the look that did not come
+// about leaves alone what a newer owner loaded.
+func TestSweepUnsure(t *testing.T) {
+	if err := sweepUnsure(t); err != nil {
+		t.Error(err)
+	}
+}
+
+func sweepUnsure(t *testing.T) error {
+	w := newWorld()
+	l := mustAdd(t, made(t, w.proc(t, "a")), 0)
+	p := w.proc(t, "b").(*proc)
+	store := &hooked{ObjectStore: p.Env.Objects()}
+	b := acquire(t, &hookedProc{p, store})
+	c := acquire(t, w.proc(t, "c"))
+	store.noList = true
+	if err := b.Remove(t.Context(), []remote.LayerEntry{l}); !errors.Is(err, env.ErrForbidden) || len(b.Index().Layers) != 0 {
+		t.Fatalf("remove without a look: %v", err)
+	}
+	store.noList = false
+	if _, err := b.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !w.stored(c.Index(), l) {
+		return errors.New("a layer of the newer owner is gone")
+	}
+	return nil
+}
+
+// hooked calls afterPut after each Put, and may refuse to list.
 type hooked struct {
 	env.ObjectStore
 	afterPut func()
+	noList   bool
+}
+
+func (s *hooked) List(ctx context.Context, o env.ListOpts) (env.ListPage, error) {
+	if s.noList {
+		return env.ListPage{}, env.ErrForbidden
+	}
+	return s.ObjectStore.List(ctx, o)
 }
 
 func (s *hooked) Put(ctx context.Context, key string, b env.Body, o env.PutOpts) (env.ObjectMeta, error) {

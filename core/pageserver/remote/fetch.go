@@ -1,0 +1,244 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"path"
+	"sync"
+
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/faults"
+	"xenon/core/layer"
+	"xenon/core/xsync"
+)
+
+// Downloads bounds how many layers a process downloads at once.
+const Downloads = 4
+
+// A Fetcher makes layers readable that lie in the object store: a read of one
+// whose file is not in the owner's directory brings it there first, once,
+// however many reads wait for it. A file may be removed at any time: the next
+// read brings it again.
+type Fetcher struct {
+	e     env.Env
+	id    core.TTID
+	group *xsync.Group // downloads run in it
+	slots *xsync.Sem
+
+	mu      sync.Mutex                       // leaf
+	flights map[string]*xsync.Watch[landing] // by path
+	last    error                            // of the last download, nil if it succeeded
+}
+
+// A landing is the end of a download.
+type landing struct {
+	done bool
+	err  error
+}
+
+// NewFetcher fetches layers of a timeline, in tasks of group. slots bounds the
+// downloads of all fetchers that share it.
+func NewFetcher(e env.Env, id core.TTID, group *xsync.Group, slots *xsync.Sem) *Fetcher {
+	return &Fetcher{e: e, id: id, group: group, slots: slots, flights: map[string]*xsync.Watch[landing]{}}
+}
+
+// Waits says why the last download failed or how many are under way, "" if
+// there is nothing to say.
+func (f *Fetcher) Waits() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.last != nil:
+		return f.last.Error()
+	case len(f.flights) > 0:
+		return fmt.Sprintf("%d layers are being downloaded", len(f.flights))
+	}
+	return ""
+}
+
+// Source is the layer l, whose file is path below the root of Env.FS, if it is
+// there. Nothing is read before the first ReadRange.
+func (f *Fetcher) Source(_ context.Context, l LayerEntry, path string) (layer.Source, error) {
+	if l.Size <= 0 {
+		return nil, fmt.Errorf("layer %s of timeline %s has %d bytes in the index: %w", l.Name, f.id, l.Size, env.ErrCorrupt)
+	}
+	return &fetched{f, l, path}, nil
+}
+
+// A fetched layer reads its file, or fetches it.
+type fetched struct {
+	from *Fetcher
+	l    LayerEntry
+	path string
+}
+
+func (s *fetched) Size() int64  { return s.l.Size }
+func (s *fetched) Name() string { return objectName(s.from.id, s.l) }
+
+// ReadRange opens the file for each read: blocks are cached above, files may be
+// removed below, and no timeline holds thousands of files open.
+func (s *fetched) ReadRange(ctx context.Context, p []byte, off int64) error {
+	for {
+		err := s.readFile(ctx, p, off)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := s.from.fetch(ctx, s.l, s.path); noDisk(err) {
+			// Reads go on without a file: slower, and nothing is lost.
+			return layer.Object(s.from.e.Objects(), s.Name(), s.l.Size).ReadRange(ctx, p, off)
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// noDisk tells whether a download failed for want of a place to keep it.
+func noDisk(err error) bool {
+	return errors.Is(err, env.ErrNoSpace) || errors.Is(err, env.ErrReadOnly) || errors.Is(err, env.ErrIO)
+}
+
+func (s *fetched) readFile(ctx context.Context, p []byte, off int64) error {
+	file, err := s.from.e.FS().Open(s.path, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	src, err := layer.File(file, s.path)
+	if err != nil {
+		return err
+	}
+	return src.ReadRange(ctx, p, off)
+}
+
+// fetch returns when the file is there, or why it cannot be.
+func (f *Fetcher) fetch(ctx context.Context, l LayerEntry, path string) error {
+	if xsync.Cause(f.group.Context()) != nil {
+		return xsync.Cause(f.group.Context())
+	}
+	f.mu.Lock()
+	flight := f.flights[path]
+	first := flight == nil
+	if first {
+		flight = xsync.NewWatch(f.e, landing{})
+		f.flights[path] = flight
+	}
+	f.mu.Unlock()
+	if first {
+		f.group.Go("download", func(ctx context.Context) error {
+			f.land(path, flight, f.download(ctx, l, path))
+			return nil
+		})
+	}
+	end, err := flight.Await(ctx, func(l landing) bool { return l.done })
+	if err != nil {
+		return fmt.Errorf("download of layer %s: %w", objectName(f.id, l), err)
+	}
+	return end.err
+}
+
+func (f *Fetcher) failed(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.last = err
+}
+
+func (f *Fetcher) land(path string, flight *xsync.Watch[landing], err error) {
+	f.mu.Lock()
+	delete(f.flights, path)
+	f.last = err
+	f.mu.Unlock()
+	flight.Set(landing{true, err})
+}
+
+// download brings the object to the disk: under another name first, so that a
+// file under the layer's own is always whole.
+func (f *Fetcher) download(ctx context.Context, l LayerEntry, to string) error {
+	if err := f.slots.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer f.slots.Release(1)
+	fsys, tmp := f.e.FS(), to+".download"
+	err := retry(ctx, f.e.Clock(), func() error {
+		err := f.copy(ctx, l, tmp)
+		if err != nil {
+			f.failed(f.explain(l, err))
+		}
+		return err
+	})
+	if err == nil {
+		if err = fsys.Rename(tmp, to); err == nil {
+			err = fsys.SyncDir(path.Dir(to))
+		}
+	}
+	if err != nil {
+		fsys.Remove(tmp)
+		return f.explain(l, err)
+	}
+	return nil
+}
+
+// explain says what an error of a download means and what to do.
+func (f *Fetcher) explain(l LayerEntry, err error) error {
+	name := objectName(f.id, l)
+	switch {
+	case errors.Is(err, env.ErrNotFound):
+		return fmt.Errorf("layer %s is named by the index and not in the object store: unless this pageserver is superseded, somebody removed it; restore it from the bucket's versions or a backup: %w", name, err)
+	case errors.Is(err, env.ErrCorrupt):
+		return fmt.Errorf("layer %s is damaged in the object store; restore it from the bucket's versions or a backup: %w", name, err)
+	}
+	return fmt.Errorf("download of layer %s: %w", name, err)
+}
+
+// copy writes the object to a file, durably, and compares size and CRC.
+func (f *Fetcher) copy(ctx context.Context, l LayerEntry, to string) error {
+	r, meta, err := f.e.Objects().Get(ctx, objectName(f.id, l), env.GetOpts{})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if meta.Size != l.Size {
+		return fmt.Errorf("it has %d bytes, the index says %d: %w", meta.Size, l.Size, env.ErrCorrupt)
+	}
+	file, err := f.e.FS().Open(to, env.Write|env.Create|env.Trunc)
+	if err != nil {
+		return err
+	}
+	err = copyTo(file, r, l)
+	if err == nil {
+		err = file.Sync(env.SyncFull)
+	}
+	if cerr := file.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+const copyChunk = 1 << 20
+
+func copyTo(file env.File, r io.Reader, l LayerEntry) error {
+	buf := make([]byte, min(copyChunk, l.Size))
+	crc := uint32(0)
+	for off := int64(0); off < l.Size; {
+		n, err := io.ReadFull(r, buf[:min(int64(len(buf)), l.Size-off)])
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+		crc = crc32.Update(crc, castagnoli, buf[:n])
+		if _, err := file.WriteAt(buf[:n], off); err != nil {
+			return err
+		}
+		off += int64(n)
+	}
+	if crc != l.CRC && !(faults.On && faults.Hit(faults.RemoteDownloadUnchecked)) {
+		return fmt.Errorf("its checksum is %08X, the index says %08X: %w", crc, l.CRC, env.ErrCorrupt)
+	}
+	return nil
+}
