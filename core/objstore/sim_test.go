@@ -106,7 +106,8 @@ func content(n int) []byte { return bytes.Repeat(fmt.Appendf(nil, "%06d,", n), 1
 
 // work puts objects from several tasks, reads them back whole and in parts,
 // lists them, and deletes every other one.
-func work(ctx context.Context, e env.Env, store *objstore.Store) error {
+func work(ctx context.Context, e env.Env) error {
+	store := e.Objects()
 	g := xsync.NewGroup(ctx, e)
 	for n := range 12 {
 		g.Go("worker", func(ctx context.Context) error {
@@ -148,7 +149,7 @@ func TestBadBucket(t *testing.T) {
 	for seed := range uint64(60) {
 		s := play(t, seed, bad, func(ctx context.Context, e env.Env, s *scene) error {
 			store := objstore.New(e, e.Objects(), objstore.Options{Concurrency: 4})
-			if err := work(ctx, e, store); err != nil {
+			if err := work(ctx, objstore.Over(e, store)); err != nil {
 				return err
 			}
 			st := store.Stats()

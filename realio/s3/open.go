@@ -31,9 +31,12 @@ type Config struct {
 	Prefix string
 }
 
-// Bounds of connections. Requests themselves are bounded by their contexts.
+// Bounds of connections. Requests as a whole are bounded by their contexts.
 const (
 	dialTimeout = 10 * time.Second
+	// answerTimeout is how long the first line of an answer may take, once all
+	// of a request is sent: a server that is frozen accepts requests, too.
+	answerTimeout = 20 * time.Second
 	keepIdle    = 64 // connections to the server
 	keepFor     = 90 * time.Second
 )
@@ -54,6 +57,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	client := awshttp.NewBuildableClient().WithDialerOptions(func(d *net.Dialer) {
 		d.Timeout = dialTimeout
 	}).WithTransportOptions(func(t *http.Transport) {
+		t.ResponseHeaderTimeout = answerTimeout
 		t.MaxIdleConns, t.MaxIdleConnsPerHost, t.IdleConnTimeout = keepIdle, keepIdle, keepFor
 		t.DisableCompression = true
 	})
