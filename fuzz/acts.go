@@ -15,6 +15,7 @@ import (
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/pageserver"
+	"xenon/core/pageserver/remote"
 	"xenon/core/wire/http1"
 	"xenon/core/xsync"
 	"xenon/fuzz/standin"
@@ -65,13 +66,17 @@ func drawActs(r *rand.Rand, length time.Duration) []Act {
 	return acts
 }
 
-// A brancher does the acts of a plan, one after the other.
+// branchers is how many are at work at once: what one does meets what another
+// does.
+const branchers = 2
+
+// A brancher does some of the acts of a plan, one after the other.
 type brancher struct {
 	r    *run
 	acts []Act
 	dice *rand.Rand
 	// doing is the act that it is at, done tells that there are no more.
-	doing fmt.Stringer
+	doing Act
 	why   error // why that is not done yet
 	done  bool
 }
@@ -101,42 +106,58 @@ func (b *brancher) do(ctx context.Context, e env.Env, a Act) error {
 	case Drop:
 		return b.drop(ctx, e)
 	}
-	return b.static(ctx, e)
+	if err := b.static(ctx, e); !errors.Is(err, errMoot) {
+		return err
+	}
+	return nil
 }
 
 // insist does something until that is done or refused for good: whoever is
-// asked may be away, or be told of the timeline only later.
-func (b *brancher) insist(ctx context.Context, e env.Env, f func() error) error {
+// asked may be away, or be told of the timeline only later. It gives up with
+// errMoot once it need not be done any more.
+func (b *brancher) insist(ctx context.Context, e env.Env, moot func() bool, f func() error) error {
 	for {
 		err := f()
 		if err == nil || refused(err) {
 			return err
 		}
-		b.why = err
+		if b.why = err; moot() {
+			return fmt.Errorf("%w: %w", errMoot, err)
+		}
 		if err := e.Clock().Sleep(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}
 }
 
+var errMoot = errors.New("nobody wants it any more")
+
+func never() bool { return false }
+
 // refused tells an answer that will be the same tomorrow.
 func refused(err error) bool {
 	var status *http1.StatusError
-	return errors.As(err, &status) && (status.Status == http.StatusConflict || status.Status == http.StatusBadRequest)
+	return errors.As(err, &status) && slices.Contains([]int{http.StatusBadRequest, http.StatusConflict, http.StatusPreconditionFailed, http.StatusGone}, status.Status)
 }
 
-// live lists the branches that are there.
+// live lists the branches that are there, or are being made.
 func (b *brancher) live() []*line {
-	return slices.DeleteFunc(slices.Clone(b.r.j.lines), func(l *line) bool { return l.gone })
+	return slices.DeleteFunc(slices.Clone(b.r.j.lines), func(l *line) bool { return l.gone || l.going })
 }
 
-// fork makes a branch, and in most cases lets a server run on it.
+// fork makes a branch, and in most cases lets a server run on it. It may come
+// to nothing if the parent is being deleted meanwhile.
 func (b *brancher) fork(ctx context.Context, e env.Env) error {
 	c, live := b.r.c, b.live()
 	parent := live[b.dice.IntN(len(live))]
 	at := format.RoundUp(parent.ghost.moment(b.dice, parent.ghost.end()))
 	l := b.r.j.branch(parent, at)
-	if err := c.createBranch(ctx, e, b, l); err != nil {
+	err := c.createBranch(ctx, e, b, l)
+	if err != nil && (parent.gone || parent.going) && (refused(err) || errors.Is(err, errMoot)) {
+		l.gone = true
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("create %s at %s of %s: %w", l.name, at, parent.name, err)
 	}
 	if b.dice.IntN(4) > 0 {
@@ -160,7 +181,7 @@ func (j *judge) branch(parent *line, at core.LSN) *line {
 // lost when it is asked for half of it.
 func (c *cluster) createBranch(ctx context.Context, e env.Env, b *brancher, l *line) error {
 	req := c.attachRequest(l)
-	err := b.insist(ctx, e, func() error {
+	err := b.insist(ctx, e, func() bool { return b.r.j.store.tombstone(l.parent) }, func() error {
 		return http1.Call(ctx, e, addrOf(c.ps().Name()), "POST", timelinesPath(l.id), req, nil)
 	})
 	if err != nil {
@@ -168,7 +189,7 @@ func (c *cluster) createBranch(ctx context.Context, e env.Env, b *brancher, l *l
 	}
 	for _, m := range c.conf.Members {
 		body := safekeeper.NewCreation(l.id, c.conf, server, l.at, nil)
-		if err := b.insist(ctx, e, func() error { return http1.Call(ctx, e, m.Addr(), "POST", "/v1/tenant/timeline", body, nil) }); err != nil {
+		if err := b.insist(ctx, e, never, func() error { return http1.Call(ctx, e, m.Addr(), "POST", "/v1/tenant/timeline", body, nil) }); err != nil {
 			return err
 		}
 	}
@@ -192,48 +213,58 @@ func timelinePath(id core.TTID) string { return timelinesPath(id) + "/" + id.Tim
 func (b *brancher) drop(ctx context.Context, e env.Env) error {
 	c, live := b.r.c, b.live()
 	l := live[b.dice.IntN(len(live))]
-	children := slices.ContainsFunc(live, func(x *line) bool { return x.parent == l })
-	if l.parent == nil && !children {
-		return nil // the first branch goes with everything
+	if l.parent == nil && b.r.j.childless(l) {
+		return nil // without the first branch there is no work
 	}
-	if !children {
-		l.gone = true
-		for _, s := range c.servers {
-			if s.line == l {
-				c.w.After(0, s.retire)
-			}
-		}
+	if l.going = b.r.j.childless(l); l.going {
+		b.retire(l) // else it is refused, or a child comes to nothing
 	}
-	err := b.insist(ctx, e, func() error {
-		if x := b.r.j.store.shelf(l.id.Timeline).index(); x != nil && x.Deleted && !b.named(l) {
+	err := b.insist(ctx, e, never, func() error {
+		if b.r.j.store.tombstone(l) && !b.named(l) {
 			return nil
 		}
 		err := http1.Call(ctx, e, addrOf(c.ps().Name()), "DELETE", timelinePath(l.id), nil, nil)
-		if err == nil {
-			return errors.New("it is deleted, and its index says nothing of that")
+		if err == nil && !b.r.j.store.tombstone(l) {
+			b.r.j.violated(Reachable, "the pageserver says that %s is deleted, its index does not", l.name)
 		}
-		return err
+		return errors.Join(err, errors.New("its parent still names it"))
 	})
-	switch {
-	case children && err == nil:
-		b.r.j.violated(Reachable, "branch %s is deleted, others come of it", l.name)
-	case children && refused(err):
+	if refused(err) && !b.r.j.childless(l) {
+		l.going = false
 		return nil
-	case err == nil:
-		b.r.result.Counts.Dropped++
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("delete %s: %w", l.name, err)
+	}
+	l.gone = true
+	b.retire(l)
+	b.r.result.Counts.Dropped++
+	for _, m := range c.conf.Members {
+		if err := b.insist(ctx, e, never, func() error { return http1.Call(ctx, e, m.Addr(), "DELETE", timelinePath(l.id), nil, nil) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retire ends the servers of a branch.
+func (b *brancher) retire(l *line) {
+	for _, s := range b.r.c.servers {
+		if s.line == l {
+			b.r.c.w.After(0, s.retire)
+		}
+	}
+}
+
+// childless tells whether no branch comes of l, or is about to.
+func (j *judge) childless(l *line) bool {
+	return !slices.ContainsFunc(j.lines, func(x *line) bool { return x.parent == l && !x.gone })
 }
 
 // named tells whether the index of the parent names a branch.
 func (b *brancher) named(l *line) bool {
-	p := b.r.j.store.shelf(l.parent.id.Timeline).index()
-	for _, c := range p.Children {
-		if c.Timeline == l.id.Timeline {
-			return true
-		}
-	}
-	return false
+	x := b.r.j.store.shelf(l.parent.id.Timeline).index()
+	return slices.ContainsFunc(x.Children, func(c remote.BranchPoint) bool { return c.Timeline == l.id.Timeline })
 }
 
 // static runs a read-only server at a moment of a branch, which reads all
@@ -242,7 +273,7 @@ func (b *brancher) static(ctx context.Context, e env.Env) error {
 	live := b.live()
 	l := live[b.dice.IntN(len(live))]
 	at := l.moment(b.dice)
-	return b.insist(ctx, e, func() error { return b.r.c.look(ctx, e, l, at) })
+	return b.insist(ctx, e, func() bool { return l.going || l.gone }, func() error { return b.r.c.look(ctx, e, l, at) })
 }
 
 // look runs a server at an LSN until it has read every key.

@@ -191,7 +191,7 @@ func (c *cluster) attach(ctx context.Context, e env.Env) error {
 	for {
 		told, err := c.told, error(nil)
 		for _, l := range c.lines() {
-			if err = c.attachOnce(ctx, e, l); err != nil {
+			if err = c.attachOnce(ctx, e, l); err != nil && !l.going && !l.gone {
 				break
 			}
 		}
@@ -219,14 +219,11 @@ func (c *cluster) tell() {
 	}
 }
 
-const patience = 1000
-
 // patiently tries again while a process is not up yet.
 func patiently(ctx context.Context, e env.Env, f func() error) error {
-	for try := 0; ; try++ {
+	for {
 		err := f()
-		var refused *http1.StatusError
-		if err == nil || try == patience || errors.As(err, &refused) && refused.Status < 500 {
+		if err == nil || refused(err) {
 			return err
 		}
 		if err := e.Clock().Sleep(ctx, 20*time.Millisecond); err != nil {

@@ -84,7 +84,7 @@ func (j *judge) line(tag uint64) *line {
 // note is told of everything that parts note.
 func (j *judge) note(p *netsim.Proc, e env.Event) {
 	l := j.line(e.A)
-	if l == nil {
+	if l == nil || l.gone {
 		return
 	}
 	switch e.Kind {

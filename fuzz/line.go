@@ -23,9 +23,9 @@ type line struct {
 	keepers [keepers]*keeper
 	reels   map[string]*reel // by pageserver
 	clients *clients
-	// gone tells that the branch is being deleted: nobody may expect anything
-	// of it.
-	gone bool
+	// going tells that the branch is to be deleted, gone that it is, or was
+	// never made: nobody may expect anything of it.
+	going, gone bool
 
 	winners map[core.Term]string
 	newest  core.Term // the highest term that was won

@@ -81,8 +81,9 @@ type run struct {
 	c      *cluster
 	j      *judge
 	n      *nemesis
-	b      *brancher
+	b      []*brancher
 	result *Result
+	stage  string // what the verdict waits for
 }
 
 // Run makes a world from a seed, lets it live, and judges it.
@@ -153,8 +154,16 @@ func (r *run) all(p *Plan) error {
 	r.c.servers[0].start()
 	asking := r.w.Proc("reader", netsim.ProcOptions{})
 	asking.Start(reader{r.j}.run)
-	r.b = &brancher{r: r, acts: p.Acts}
-	r.w.Proc("brancher", netsim.ProcOptions{}).Start(r.b.run)
+	for i := range branchers {
+		b := &brancher{r: r}
+		for n, a := range p.Acts {
+			if n%branchers == i {
+				b.acts = append(b.acts, a)
+			}
+		}
+		r.b = append(r.b, b)
+		r.w.Proc(fmt.Sprintf("brancher%d", i+1), netsim.ProcOptions{}).Start(b.run)
+	}
 	r.n.arm(p)
 	if err := r.w.Run(p.Length, nil); err != nil {
 		return err

@@ -3,7 +3,6 @@ package fuzz
 import (
 	"fmt"
 	"hash/crc32"
-	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -213,9 +212,7 @@ func (s *store) complete(x *remote.Index, o diskdrv.ObjectOp) {
 // covers checks what an index says it holds against the WAL.
 func (s *store) covers(h *shelf, id core.TimelineID, x *remote.Index, o diskdrv.ObjectOp) {
 	if x.Deleted {
-		if len(x.Children) > 0 {
-			s.j.violated(Reachable, "%s deletes %s, which has children", o.Owner, id)
-		}
+		s.childless(id, x, o)
 		return
 	}
 	if x.Generation >= h.current && x.DiskConsistent.LSN < h.reported {
@@ -228,6 +225,32 @@ func (s *store) covers(h *shelf, id core.TimelineID, x *remote.Index, o diskdrv.
 		}
 	}
 	s.disjoint(x, o)
+}
+
+// childless checks that nothing comes of a timeline that gets a tombstone.
+func (s *store) childless(id core.TimelineID, x *remote.Index, o diskdrv.ObjectOp) {
+	if len(x.Children) > 0 {
+		s.j.violated(Reachable, "%s deletes %s, whose index names children", o.Owner, id)
+	}
+	for _, child := range s.children(id) {
+		s.j.violated(Reachable, "%s deletes %s, which %s comes of", o.Owner, id, child)
+	}
+}
+
+// children are the timelines that branch off one and are there.
+func (s *store) children(id core.TimelineID) (list []core.TimelineID) {
+	for _, l := range s.j.lines {
+		if c := s.shelf(l.id.Timeline).index(); c != nil && !c.Deleted && c.Ancestor != nil && c.Ancestor.Timeline == id {
+			list = append(list, l.id.Timeline)
+		}
+	}
+	return list
+}
+
+// tombstone tells whether a timeline is deleted.
+func (s *store) tombstone(l *line) bool {
+	x := s.shelf(l.id.Timeline).index()
+	return x != nil && x.Deleted
 }
 
 // disjoint checks that no record lies in two delta layers, and none above the
@@ -268,11 +291,7 @@ func (s *store) deleted(h *shelf, id core.TimelineID, o diskdrv.ObjectOp, what s
 	if x := h.index(); x == nil || !x.Deleted {
 		return
 	}
-	for _, child := range slices.SortedFunc(maps.Keys(s.shelves), func(a, b core.TimelineID) int { return strings.Compare(a.String(), b.String()) }) {
-		c := s.shelves[child].index()
-		if c == nil || c.Deleted || c.Ancestor == nil || c.Ancestor.Timeline != id {
-			continue
-		}
+	for _, child := range s.children(id) {
 		if h.last != nil && slices.ContainsFunc(h.last.Layers, func(l remote.LayerEntry) bool { return h.last.Object(l) == o.Key }) {
 			s.j.violated(Reachable, "%s deletes %s, which %s reads through its ancestor", o.Owner, o.Key, child)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"xenon/core/env"
@@ -23,12 +24,12 @@ func (r *run) judgement() error {
 	err := final.Do(within, r.recovered)
 	var f *netsim.Failure
 	if errors.As(err, &f) && (f.Kind == "timeout" || f.Kind == "deadlock") {
-		return &Violation{Liveness, err}
+		return &Violation{Liveness, fmt.Errorf("%s\n%w", r.how(), err)}
 	}
 	if err != nil {
 		return err
 	}
-	for _, l := range r.j.lines {
+	for _, l := range r.standing() {
 		if err := l.sweep(&r.result.Counts); err != nil {
 			return err
 		}
@@ -36,10 +37,42 @@ func (r *run) judgement() error {
 	return nil
 }
 
+// how tells what everybody is at, for whoever wonders why it does not end.
+func (r *run) how() string {
+	var b strings.Builder
+	for _, s := range r.c.servers {
+		if s.endpoint != nil && !s.retired {
+			st := s.endpoint.Status()
+			fmt.Fprintf(&b, "%s on %s, of %s: %s: %s\n", s.Name(), s.line.name, s.asks.Name(), st.State, st.Note)
+		}
+	}
+	for _, a := range r.b {
+		if !a.done {
+			fmt.Fprintf(&b, "act %v: %v\n", a.doing, a.why)
+		}
+	}
+	for _, l := range r.standing() {
+		x := r.j.store.shelf(l.id.Timeline).index()
+		fmt.Fprintf(&b, "%s: WAL up to %s", l.name, l.ghost.end())
+		if x != nil {
+			fmt.Fprintf(&b, ", in the store %s by generation %d", x.DiskConsistent.LSN, x.Generation)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String() + r.stage
+}
+
 // recovered returns once every branch with a server has acknowledged writes
 // and read every key, and everybody has all of it.
 func (r *run) recovered(ctx context.Context, e env.Env) error {
+	r.stage = "waiting for acts to be done"
+	for _, b := range r.b {
+		if err := await(ctx, e, func() bool { return b.done }); err != nil {
+			return fmt.Errorf("%w: act %s: %w", err, b.doing, b.why)
+		}
+	}
 	for _, l := range r.served() {
+		r.stage = "waiting for writes on " + l.name
 		acked := l.clients.acked
 		if err := await(ctx, e, func() bool { return l.clients.acked >= acked+3 }); err != nil {
 			return err
@@ -47,11 +80,13 @@ func (r *run) recovered(ctx context.Context, e env.Env) error {
 		l.clients.last = true
 	}
 	for _, l := range r.served() {
+		r.stage = "waiting for the last reads and writes on " + l.name
 		if err := await(ctx, e, func() bool { return l.clients.done }); err != nil {
 			return err
 		}
 	}
-	for _, l := range r.j.lines {
+	for _, l := range r.standing() {
+		r.stage = "waiting for safekeepers and the pageserver to be level on " + l.name
 		if err := await(ctx, e, l.level); err != nil {
 			return err
 		}
@@ -62,11 +97,16 @@ func (r *run) recovered(ctx context.Context, e env.Env) error {
 	return nil
 }
 
+// standing lists the branches that there are.
+func (r *run) standing() []*line {
+	return slices.DeleteFunc(slices.Clone(r.j.lines), func(l *line) bool { return l.gone })
+}
+
 // served lists the branches that have a seat.
 func (r *run) served() []*line {
 	var list []*line
 	for _, s := range r.c.servers {
-		if !slices.Contains(list, s.line) {
+		if !s.retired && !slices.Contains(list, s.line) {
 			list = append(list, s.line)
 		}
 	}
