@@ -37,8 +37,8 @@ const (
 	// answerTimeout is how long the first line of an answer may take, once all
 	// of a request is sent: a server that is frozen accepts requests, too.
 	answerTimeout = 20 * time.Second
-	keepIdle    = 64 // connections to the server
-	keepFor     = 90 * time.Second
+	keepIdle      = 64 // connections to the server
+	keepFor       = 90 * time.Second
 )
 
 // anyRegion is what servers other than Amazon's are told: they take any name.
