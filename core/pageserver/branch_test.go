@@ -64,15 +64,25 @@ func (g *twig) branch(t testing.TB, w *world, id byte, at core.LSN) *twig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return &twig{g.script.branch(w, at), tl, at, at}
+}
+
+// branch is the script of a branch. It knows the past, and links to the last
+// record if it begins behind that.
+func (s *script) branch(w *world, at core.LSN) *script {
 	f := wal.Format{Version: wal.PG15, SegmentSize: w.im.Index.SegmentSize, SystemID: testSystem, TimelineID: 1}
-	s := &script{enc: wal.NewEncoder(f, at, 0), begin: at, states: map[core.LSN]*reference.State{}, xid: g.xid, writes: g.writes}
-	for _, lsn := range g.lsns {
+	prev := core.LSN(0)
+	if n := len(s.recs); n > 0 && s.recs[n-1].End == at {
+		prev = s.recs[n-1].Start
+	}
+	b := &script{enc: wal.NewEncoder(f, at, prev), begin: at, states: map[core.LSN]*reference.State{}, xid: s.xid, writes: s.writes}
+	for _, lsn := range s.lsns {
 		if lsn <= at {
-			s.lsns, s.states[lsn], s.ref = append(s.lsns, lsn), g.states[lsn], g.states[lsn].Clone()
+			b.lsns, b.states[lsn], b.ref = append(b.lsns, lsn), s.states[lsn], s.states[lsn].Clone()
 		}
 	}
-	s.lsns, s.states[at] = append(s.lsns, at), s.ref.Clone()
-	return &twig{s, tl, at, at}
+	b.lsns, b.states[at] = append(b.lsns, at), b.ref.Clone()
+	return b
 }
 
 // somewhere is an LSN between the twig's beginning and its end, often close to

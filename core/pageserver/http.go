@@ -10,15 +10,22 @@ import (
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/pageserver/bootset"
+	"xenon/core/pageserver/remote"
 	"xenon/core/wire/http1"
+	"xenon/core/xsync"
 )
 
 // AttachRequest is the body of POST /v1/tenant/TENANT/timeline: serve a
-// timeline whose base is in the object store. Asked for again, it only
-// replaces the safekeepers.
+// timeline that is in the object store. Asked for again, it only replaces the
+// safekeepers.
 type AttachRequest struct {
 	Timeline    core.TimelineID `json:"new_timeline_id"`
 	Safekeepers []string        `json:"safekeepers"` // host:port of each
+	// Ancestor, if it is given, makes the timeline as a branch of one that is
+	// attached, at AncestorStart rounded up to where a record may begin, unless
+	// it is there already.
+	Ancestor      core.TimelineID `json:"ancestor_timeline_id,omitzero"`
+	AncestorStart core.LSN        `json:"ancestor_start_lsn,omitzero"`
 }
 
 // TimelineInfo is what GET /v1/tenant/TENANT/timeline/TIMELINE tells.
@@ -40,6 +47,10 @@ type TimelineInfo struct {
 	MemoryBytes      int64          `json:"versions_memory_bytes"`
 	Receiver         ReceiverStatus `json:"walreceiver_status"`
 	Safekeepers      []string       `json:"safekeepers"`
+	// Ancestor is what the timeline branches off, nil if nothing, Children are
+	// what branches off it.
+	Ancestor *remote.BranchPoint  `json:"ancestor,omitempty"`
+	Children []remote.BranchPoint `json:"children,omitempty"`
 }
 
 // attachLimit bounds the body of an AttachRequest.
@@ -54,6 +65,7 @@ func (n *node) handler() http.Handler {
 	mux.HandleFunc("POST /v1/tenant/{tenant}/timeline", n.postTimeline)
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline", n.getTimelines)
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}", n.withTimeline(n.getTimeline))
+	mux.HandleFunc("DELETE /v1/tenant/{tenant}/timeline/{timeline}", n.removeTimeline)
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/boot", n.withTimeline(n.getBoot))
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/relations", n.withTimeline(n.getRelations))
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/get_lsn_by_timestamp", n.withTimeline(n.getLSNByTime))
@@ -74,12 +86,20 @@ func (n *node) postTimeline(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := core.TTID{Tenant: tenant, Timeline: req.Timeline}
-	a, err := n.attach(r.Context(), id, req.Safekeepers)
+	ctx, cancel := xsync.WithTimeout(r.Context(), n.e, branchPatience)
+	defer cancel()
+	var a *attached
+	if req.Ancestor != (core.TimelineID{}) {
+		err = n.branch(ctx, tenant, &req)
+	}
+	if err == nil {
+		a, err = n.attachSoon(ctx, id, req.Safekeepers)
+	}
 	switch {
 	case errors.Is(err, env.ErrNotFound):
 		http1.WriteError(w, http.StatusNotFound, fmt.Errorf("%w: import it first", err))
 	case err != nil:
-		http1.WriteError(w, http.StatusInternalServerError, err)
+		http1.WriteError(w, statusOf(err), err)
 	default:
 		w.WriteHeader(http.StatusCreated)
 		http1.WriteJSON(w, n.info(a))
@@ -188,10 +208,13 @@ func (n *node) info(a *attached) TimelineInfo {
 	last := t.LastRecord()
 	info := TimelineInfo{
 		Tenant: t.id.Tenant, Timeline: t.id.Timeline, State: "Active",
-		LastRecord: last.LSN, PrevRecord: last.Prev, MinReadable: t.index.LSN,
+		LastRecord: last.LSN, PrevRecord: last.Prev, MinReadable: t.root().index.LSN,
 		DiskConsistent: t.index.LSN, RemoteConsistent: t.index.LSN,
 		Major: t.index.Major, SystemID: t.index.SystemID, SegmentSize: t.index.SegmentSize, MemoryBytes: t.log.memory(),
 		Receiver: a.receiver.Status(), Safekeepers: a.receiver.list(),
+	}
+	if x := a.owner.Index(); x != nil {
+		info.Ancestor, info.Children = x.Ancestor, x.Children
 	}
 	if err := t.Err(); err != nil {
 		info.State, info.Reason = "Broken", err.Error()

@@ -16,6 +16,7 @@ import (
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/layer"
+	"xenon/core/pageserver/remote"
 	"xenon/core/wire/port"
 	"xenon/core/xsync"
 )
@@ -66,15 +67,19 @@ type node struct {
 	group *xsync.Group
 
 	attaching xsync.Mutex // one timeline at a time
+	branching xsync.Mutex // nobody makes a branch of what is being deleted
 
-	mu        sync.Mutex // leaf: guards timelines
+	mu        sync.Mutex // leaf: guards what follows
 	timelines map[core.TTID]*attached
+	made      map[core.TTID]*remote.Owner // of branches to be attached
 }
 
 // attached is a timeline that is served.
 type attached struct {
 	t        *Timeline
 	receiver *receiver
+	owner    *remote.Owner
+	tasks    *xsync.Group // end with the node, or before
 }
 
 // Run is a pageserver until ctx ends. Its directory is the root of e.FS: it
@@ -91,8 +96,9 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("pageserver %d: listen on %s: %w", cfg.ID, cfg.Listen, err)
 	}
-	n := &node{e: e, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}}
+	n := &node{e: e, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}}
 	n.attaching.Init(e)
+	n.branching.Init(e)
 	n.group = xsync.NewGroup(ctx, e)
 	n.group.Go("pageserver-serve", func(ctx context.Context) error {
 		return port.Serve(ctx, e, l, port.Handlers{PG: n.servePG, HTTP: n.handler()})
@@ -100,6 +106,7 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 	n.group.Go("pageserver-attach", n.attachAll)
 	err = n.group.Wait()
 	for _, a := range n.list() {
+		a.tasks.Wait()
 		a.t.Close()
 	}
 	return err
@@ -126,7 +133,7 @@ func (n *node) lookup(tenant, timeline string) (*attached, error) {
 	if a := n.get(id); a != nil {
 		return a, nil
 	}
-	return nil, fmt.Errorf("timeline %s is not attached to pageserver %d", id, n.cfg.ID)
+	return nil, fmt.Errorf("%w: %s to pageserver %d", errNotAttached, id, n.cfg.ID)
 }
 
 func (n *node) get(id core.TTID) *attached {
@@ -152,24 +159,45 @@ func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (
 	defer n.attaching.Unlock()
 	a := n.get(id)
 	if a == nil {
-		dir := timelineDir(id)
-		if err := mkdirs(n.e.FS(), dir); err != nil {
+		var err error
+		if a, err = n.open(ctx, id, safekeepers); err != nil {
 			return nil, err
 		}
-		t, err := OpenTimeline(ctx, n.e, id, dir, n.cache)
-		if err != nil {
-			return nil, err
-		}
-		a = &attached{t: t, receiver: newReceiver(t, n.e, &n.cfg, safekeepers)}
-		n.mu.Lock()
-		n.timelines[id] = a
-		n.mu.Unlock()
-		n.group.Go("receiver", ended(a.receiver.run))
-		n.group.Go("receiver-watch", ended(a.receiver.watch))
 	} else {
 		a.receiver.setPeers(safekeepers)
 	}
 	return a, n.remember(id, safekeepers)
+}
+
+// open opens a timeline and its ancestors and follows their WAL. The lock on
+// attaching is held.
+func (n *node) open(ctx context.Context, id core.TTID, safekeepers []string) (*attached, error) {
+	owner := n.takeMade(id)
+	if owner == nil {
+		var err error
+		if owner, err = remote.Acquire(ctx, n.e, id, n.who()); err != nil {
+			return nil, err
+		}
+	}
+	o := Opening{ID: id, Dir: timelineDir(id), Cache: n.cache, Index: owner.Index()}
+	if err := mkdirs(n.e.FS(), o.Dir); err != nil {
+		return nil, err
+	}
+	var err error
+	if o.Ancestor, err = n.ancestorOf(ctx, o.Index, safekeepers); err != nil {
+		return nil, err
+	}
+	t, err := open(ctx, n.e, o)
+	if err != nil {
+		return nil, err
+	}
+	a := &attached{t: t, owner: owner, receiver: newReceiver(t, n.e, &n.cfg, safekeepers), tasks: xsync.NewGroup(n.group.Context(), n.e)}
+	n.mu.Lock()
+	n.timelines[id] = a
+	n.mu.Unlock()
+	a.tasks.Go("receiver", ended(a.receiver.run))
+	a.tasks.Go("receiver-watch", ended(a.receiver.watch))
+	return a, nil
 }
 
 // ended makes the end of one timeline's task no error of the node.
@@ -212,7 +240,7 @@ func mkdirs(f env.FS, path string) error {
 
 // remember writes down that a timeline is attached, for the next start.
 func (n *node) remember(id core.TTID, safekeepers []string) error {
-	b, err := json.Marshal(AttachRequest{id.Timeline, safekeepers})
+	b, err := json.Marshal(AttachRequest{Timeline: id.Timeline, Safekeepers: safekeepers})
 	core.Must(err == nil, "attach request: %v", err)
 	dir := timelineDir(id)
 	if err := writeFile(n.e.FS(), dir, attachName, b); err != nil {
@@ -298,20 +326,35 @@ func (n *node) reattach(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	b, err := readFile(n.e.FS(), dir+"/"+attachName, attachLimit)
+	req, err := n.recall(dir)
+	if errors.Is(err, env.ErrCorrupt) {
+		// Whoever wants the timeline attaches it again.
+		n.e.Log().Error("timeline is not attached", slog.Any("err", err))
+		return nil
+	}
 	if err != nil {
 		return err
-	}
-	var req AttachRequest
-	if err := json.Unmarshal(b, &req); err != nil {
-		// Whoever wants the timeline attaches it again.
-		n.e.Log().Error("timeline is not attached", slog.String("file", dir+"/"+attachName), slog.Any("err", err))
-		return nil
 	}
 	id := core.TTID{Tenant: tenant, Timeline: req.Timeline}
 	if _, err := n.lookup(id.Tenant.String(), id.Timeline.String()); err == nil {
 		return nil // attached meanwhile, with safekeepers of today
 	}
 	_, err = n.attach(ctx, id, req.Safekeepers)
+	if errors.Is(err, remote.ErrDeleted) {
+		return n.removeDir(dir) // its deletion did not get here
+	}
 	return err
+}
+
+// recall reads what remember wrote.
+func (n *node) recall(dir string) (req AttachRequest, err error) {
+	name := dir + "/" + attachName
+	b, err := readFile(n.e.FS(), name, attachLimit)
+	if err != nil {
+		return req, err
+	}
+	if err := json.Unmarshal(b, &req); err != nil {
+		return req, fmt.Errorf("%s: %w: %w", name, env.ErrCorrupt, err)
+	}
+	return req, nil
 }

@@ -1,0 +1,306 @@
+package pageserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"time"
+
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/pageserver/remote"
+	"xenon/core/wire/http1"
+	"xenon/core/xsync"
+)
+
+const (
+	// branchWait is how long the making of a branch waits for its parent to
+	// reach the branch point: WAL that is committed arrives much sooner.
+	branchWait = 20 * time.Second
+	// branchPatience bounds what a request to make or delete a timeline waits
+	// for the object store.
+	branchPatience = 50 * time.Second
+)
+
+// errNotAttached reports a timeline that this pageserver does not serve.
+var errNotAttached = errors.New("timeline is not attached")
+
+// who names this pageserver to people who look at the object store.
+func (n *node) who() string { return fmt.Sprintf("pageserver-%d", n.cfg.ID) }
+
+// branch makes the branch that a request asks for, durably. It is attached
+// after that, as any timeline.
+func (n *node) branch(ctx context.Context, tenant core.TenantID, req *AttachRequest) error {
+	if a := n.get(core.TTID{Tenant: tenant, Timeline: req.Timeline}); a != nil {
+		return sameBranch(a.t, req)
+	}
+	parent := core.TTID{Tenant: tenant, Timeline: req.Ancestor}
+	a := n.get(parent)
+	if a == nil {
+		return fmt.Errorf("branch off %s: %w to pageserver %d", parent, errNotAttached, n.cfg.ID)
+	}
+	owner, err := a.owns()
+	if err != nil {
+		return fmt.Errorf("branch off %s: %w", parent, err)
+	}
+	q := branchRequest{child: req.Timeline, lsn: req.AncestorStart, who: n.who(), wait: branchWait, parent: a.t, owner: owner}
+	if _, err := q.point(ctx); err != nil { // without the lock: it may take a while
+		return err
+	}
+	if err := n.branching.LockCtx(ctx); err != nil {
+		return err
+	}
+	defer n.branching.Unlock()
+	if n.get(parent) != a {
+		return fmt.Errorf("branch off %s: %w to pageserver %d any more", parent, errNotAttached, n.cfg.ID)
+	}
+	made, err := q.make(ctx, n.e)
+	if err == nil && made != nil {
+		n.mu.Lock()
+		n.made[made.ID()] = made
+		n.mu.Unlock()
+	}
+	return err
+}
+
+// sameBranch refuses a branch that is there already and is another.
+func sameBranch(t *Timeline, req *AttachRequest) error {
+	at := remote.BranchPoint{Timeline: req.Ancestor, LSN: t.ctl.Format().RoundUp(req.AncestorStart)}
+	if have := t.index.Ancestor; have == nil || *have != at {
+		return fmt.Errorf("timeline %s: %w, and is no branch of %s at %s", t.id, remote.ErrExists, at.Timeline, at.LSN)
+	}
+	return nil
+}
+
+// takeMade is the owner of a timeline that was just made here and is not
+// attached yet, nil if it was not.
+func (n *node) takeMade(id core.TTID) *remote.Owner {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	o := n.made[id]
+	delete(n.made, id)
+	return o
+}
+
+// owns is the timeline's owner. There is none while the object store has not
+// let this pageserver take it over.
+func (a *attached) owns() (*remote.Owner, error) {
+	if a.owner == nil {
+		return nil, fmt.Errorf("timeline %s is not taken over yet: %w", a.t.id, env.ErrUnavailable)
+	}
+	return a.owner, a.owner.Superseded()
+}
+
+// ancestorOf is the timeline that one branches off, nil if it is no branch. An
+// ancestor that is not attached is, with the safekeepers that it had, or with
+// those of its branch.
+func (n *node) ancestorOf(ctx context.Context, x *Index, safekeepers []string) (*Timeline, error) {
+	if x.Ancestor == nil {
+		return nil, nil
+	}
+	id := core.TTID{Tenant: x.Tenant, Timeline: x.Ancestor.Timeline}
+	a := n.get(id)
+	if a == nil {
+		if req, err := n.recall(timelineDir(id)); err == nil {
+			safekeepers = req.Safekeepers
+		}
+		var err error
+		if a, err = n.open(ctx, id, safekeepers); err != nil {
+			return nil, fmt.Errorf("ancestor of timeline %s: %w", x.Timeline, err)
+		}
+	}
+	if last := a.t.LastRecord().LSN; !a.t.ctl.Format().Reached(last, x.Ancestor.LSN) {
+		return nil, &behindError{a.t, x.Ancestor.LSN}
+	}
+	return a.t, nil
+}
+
+// A behindError reports an ancestor that has not come back to the branch point
+// since this pageserver lost it.
+type behindError struct {
+	t   *Timeline
+	lsn core.LSN
+}
+
+func (e *behindError) Error() string {
+	return fmt.Sprintf("timeline %s has reached %s, a branch begins at %s", e.t.id, e.t.LastRecord().LSN, e.lsn)
+}
+
+func (e *behindError) Unwrap() error { return ErrBehind }
+
+// attachSoon attaches a timeline, and waits for its ancestors where they are
+// behind.
+func (n *node) attachSoon(ctx context.Context, id core.TTID, safekeepers []string) (*attached, error) {
+	for {
+		a, err := n.attach(ctx, id, safekeepers)
+		var behind *behindError
+		if !errors.As(err, &behind) {
+			return a, err
+		}
+		if err := behind.t.Wait(ctx, behind.lsn, branchWait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// deleteTimeline deletes a timeline for good: its objects, this pageserver's
+// files, and then its name in the ancestor's index. It may be repeated, also
+// for one that was made by half.
+func (n *node) deleteTimeline(ctx context.Context, id core.TTID) error {
+	if err := n.branching.LockCtx(ctx); err != nil {
+		return err
+	}
+	defer n.branching.Unlock()
+	x, err := remote.Peek(ctx, n.e, id)
+	missing := errors.Is(err, env.ErrNotFound)
+	if err != nil && !missing {
+		return err
+	}
+	if !missing {
+		if err := n.destroy(ctx, id, x); err != nil {
+			return err
+		}
+	}
+	if err := n.removeDir(timelineDir(id)); err != nil {
+		return err
+	}
+	named, err := n.forgetChild(ctx, id, x)
+	if err == nil && missing && !named {
+		err = fmt.Errorf("timeline %s: %w", id, env.ErrNotFound)
+	}
+	return err
+}
+
+// destroy detaches a timeline and deletes its objects. If that fails it is
+// attached again, so that it is not lost sight of.
+func (n *node) destroy(ctx context.Context, id core.TTID, x *Index) error {
+	a := n.get(id)
+	if a == nil {
+		n.takeMade(id)
+		return remote.Destroy(ctx, n.e, id, n.who())
+	}
+	owner, err := a.owns()
+	if err == nil {
+		err = forget(ctx, n.e, owner)
+	}
+	if err == nil && len(owner.Index().Children) > 0 {
+		return owner.Destroy(ctx) // which refuses it by name
+	}
+	if err != nil {
+		return err
+	}
+	n.detach(a)
+	if err = destroy(ctx, n.e, owner); err != nil {
+		_, again := n.attach(ctx, id, a.receiver.list())
+		return errors.Join(err, again)
+	}
+	return nil
+}
+
+// detach ends the tasks of a timeline and serves it no more.
+func (n *node) detach(a *attached) {
+	n.mu.Lock()
+	delete(n.timelines, a.t.id)
+	n.mu.Unlock()
+	a.tasks.Cancel(fmt.Errorf("timeline %s: %w any more", a.t.id, errNotAttached))
+	a.tasks.Wait()
+	a.t.Close()
+}
+
+// forgetChild takes a child out of the index of its ancestor, as which x names
+// it, or any timeline that names it; named tells whether there was one.
+func (n *node) forgetChild(ctx context.Context, id core.TTID, x *Index) (named bool, err error) {
+	for _, a := range n.list() {
+		if a.t.id.Tenant != id.Tenant || x != nil && (x.Ancestor == nil || x.Ancestor.Timeline != a.t.id.Timeline) {
+			continue
+		}
+		owner, err := a.owns()
+		if err != nil {
+			return named, err
+		}
+		for _, c := range owner.Index().Children {
+			if c.Timeline == id.Timeline {
+				named = true
+			}
+		}
+		if !named {
+			continue
+		}
+		return named, owner.Change(ctx, func(x *Index) error {
+			x.RemoveChild(id.Timeline)
+			return nil
+		})
+	}
+	return named, nil
+}
+
+// removeDir removes a directory and what is in it, if it is there.
+func (n *node) removeDir(dir string) error {
+	disk := n.e.FS()
+	entries, err := disk.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		at := path.Join(dir, e.Name)
+		switch {
+		case err != nil:
+		case e.Dir:
+			err = n.removeDir(at)
+		default:
+			err = disk.Remove(at)
+		}
+	}
+	if err == nil {
+		err = disk.Remove(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", dir, err)
+	}
+	return disk.SyncDir(path.Dir(dir))
+}
+
+func (n *node) removeTimeline(w http.ResponseWriter, r *http.Request) {
+	var id core.TTID
+	var err, err2 error
+	id.Tenant, err = core.ParseTenantID(r.PathValue("tenant"))
+	id.Timeline, err2 = core.ParseTimelineID(r.PathValue("timeline"))
+	if err = errors.Join(err, err2); err != nil {
+		http1.WriteError(w, http.StatusBadRequest, err)
+		return
+	}
+	ctx, cancel := xsync.WithTimeout(r.Context(), n.e, branchPatience)
+	defer cancel()
+	if err := n.deleteTimeline(ctx, id); err != nil {
+		http1.WriteError(w, statusOf(err), err)
+		return
+	}
+	http1.WriteJSON(w, struct{}{})
+}
+
+// statusOf is the HTTP status of an error that making, attaching or deleting a
+// timeline ends with.
+func statusOf(err error) int {
+	for _, is := range []struct {
+		err    error
+		status int
+	}{
+		{ErrBadLSN, http.StatusBadRequest},
+		{remote.ErrChildren, http.StatusConflict},
+		{remote.ErrExists, http.StatusConflict},
+		{remote.ErrSuperseded, http.StatusConflict},
+		{remote.ErrDeleted, http.StatusGone},
+		{errNotAttached, http.StatusNotFound},
+		{env.ErrNotFound, http.StatusNotFound},
+		{ErrBehind, http.StatusServiceUnavailable},
+		{env.ErrUnavailable, http.StatusServiceUnavailable},
+	} {
+		if errors.Is(err, is.err) {
+			return is.status
+		}
+	}
+	return http.StatusInternalServerError
+}
