@@ -17,8 +17,12 @@ import (
 	"xenon/core/xsync"
 )
 
-// Downloads bounds how many layers a process downloads at once.
-const Downloads = 4
+const (
+	// Downloads bounds how many layers a process downloads at once.
+	Downloads = 4
+	// PartSuffix is what a file's name ends in while it is being downloaded.
+	PartSuffix = ".part"
+)
 
 // A Fetcher makes layers readable that lie in the object store: a read of one
 // whose file is not in the owner's directory brings it there first, once,
@@ -162,7 +166,7 @@ func (f *Fetcher) download(ctx context.Context, l LayerEntry, to string) error {
 		return err
 	}
 	defer f.slots.Release(1)
-	fsys, tmp := f.e.FS(), to+".download"
+	fsys, tmp := f.e.FS(), to+PartSuffix
 	err := retry(ctx, f.e.Clock(), func() error {
 		err := f.copy(ctx, l, tmp)
 		if err != nil {
