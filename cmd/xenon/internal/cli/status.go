@@ -37,9 +37,9 @@ func statusText(s ctl.Status) string {
 	for _, e := range s.Endpoints {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%d\n", e.Name, e.Branch, e.State, e.URL, e.Term, e.StartLSN, e.CommitLSN, e.Starts)
 	}
-	fmt.Fprintln(w, "\nBRANCH\tPOSTGRES\tTENANT\tTIMELINE\tSTART\tCOMMIT")
+	fmt.Fprintln(w, "\nBRANCH\tPARENT\tPOSTGRES\tTENANT\tTIMELINE\tSTART\tCOMMIT")
 	for _, r := range s.Branches {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", r.Name, r.Postgres, r.Tenant, r.Timeline, r.StartLSN, r.CommitLSN)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.Name, dash(r.Parent), r.Postgres, r.Tenant, r.Timeline, r.StartLSN, r.CommitLSN)
 	}
 	fmt.Fprintln(w, "\nSAFEKEEPER\tLISTEN\tPID\tTIMELINE\tTERM\tFLUSH\tCOMMIT\tWAL")
 	for _, k := range s.Safekeepers {
@@ -50,10 +50,10 @@ func statusText(s ctl.Status) string {
 			fmt.Fprintf(w, "%d\t%s\t%d\t%.8s…\t%d\t%s\t%s\t%s\n", k.ID, k.Listen, k.PID, t.Timeline, t.Term, t.FlushLSN, t.CommitLSN, bytesText(t.WALBytes))
 		}
 	}
-	fmt.Fprintln(w, "\nPAGESERVER\tLISTEN\tPID\tTIMELINE\tHAS")
+	fmt.Fprintln(w, "\nPAGESERVER\tLISTEN\tPID\tTIMELINE\tHAS\tON DISK\tIN OBJECTS")
 	for _, p := range s.Pageservers {
 		for _, t := range p.Timelines {
-			fmt.Fprintf(w, "%d\t%s\t%d\t%.8s…\t%s\n", p.ID, p.Listen, p.PID, t.Timeline, t.LastRecordLSN)
+			fmt.Fprintf(w, "%d\t%s\t%d\t%.8s…\t%s\t%s\t%s\n", p.ID, p.Listen, p.PID, t.Timeline, t.LastRecordLSN, t.DiskConsistentLSN, t.RemoteConsistentLSN)
 		}
 	}
 	w.Flush()

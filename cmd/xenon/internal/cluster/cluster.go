@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -79,14 +81,41 @@ func (c Cluster) RemoveWAL(ctx context.Context, id core.TTID) error {
 
 // each does something with every safekeeper at once.
 func (c Cluster) each(f func(role.Member) error) error {
-	errs := make([]error, len(c.Safekeepers))
+	var tasks []func() error
+	for _, m := range c.Safekeepers {
+		tasks = append(tasks, func() error { return f(m) })
+	}
+	return AtOnce(tasks...)
+}
+
+// AtOnce does several things at once and returns when all are done, with
+// their errors on one line.
+func AtOnce(tasks ...func() error) error {
+	errs := make([]error, len(tasks))
 	var all sync.WaitGroup
-	for i, m := range c.Safekeepers {
-		all.Go(func() { errs[i] = f(m) })
+	for i, f := range tasks {
+		all.Go(func() { errs[i] = f() })
 	}
 	all.Wait()
-	return errors.Join(errs...)
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) == 0 {
+		return nil
+	}
+	return several(errs)
 }
+
+// several errors are told in one line.
+type several []error
+
+func (s several) Error() string {
+	var texts []string
+	for _, err := range s {
+		texts = append(texts, err.Error())
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (s several) Unwrap() []error { return s }
 
 // Attach makes the pageserver serve a branch; one that has a parent and is not
 // in the object store yet is made. Repeating it is fine.

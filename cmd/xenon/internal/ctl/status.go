@@ -88,4 +88,8 @@ type PageserverTL struct {
 	Timeline      core.TimelineID `json:"timeline"`
 	State         string          `json:"state"` // active, or why ingest stopped
 	LastRecordLSN core.LSN        `json:"last_record_lsn"`
+	// DiskConsistentLSN is what outlives the pageserver's memory,
+	// RemoteConsistentLSN what outlives its disk.
+	DiskConsistentLSN   core.LSN `json:"disk_consistent_lsn"`
+	RemoteConsistentLSN core.LSN `json:"remote_consistent_lsn"`
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -190,18 +192,11 @@ func (m *branches) childOf(parent branch.Branch, name string, at core.LSN) (b br
 // build makes the parts of a branch, all at once: nobody looks at any of them
 // before the registry has the branch.
 func (m *branches) build(ctx context.Context, b, parent branch.Branch) error {
-	parts := []func() error{
+	return cluster.AtOnce(
 		func() error { return m.cluster.Attach(ctx, b) },
 		func() error { return m.cluster.CreateWAL(ctx, b, nil) },
 		func() error { return m.copySettings(ctx, parent, b) },
-	}
-	errs := make([]error, len(parts))
-	var all sync.WaitGroup
-	for i, f := range parts {
-		all.Go(func() { errs[i] = f() })
-	}
-	all.Wait()
-	return errors.Join(errs...)
+	)
 }
 
 // copySettings gives a branch the settings files that its parent has now.
@@ -368,13 +363,22 @@ func (m *branches) noteUnfinished(ctx context.Context) error {
 	return nil
 }
 
-func (m *branches) remains() (names []string) {
+// remains are the names of which something is left.
+func (m *branches) remains() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for name := range m.left {
-		names = append(names, name)
+	return slices.Sorted(maps.Keys(m.left))
+}
+
+// notes tell what is left of branches, and why it still is.
+func (m *branches) notes() (all []string) {
+	for _, name := range m.remains() {
+		m.mu.Lock()
+		why := m.left[name]
+		m.mu.Unlock()
+		all = append(all, fmt.Sprintf("branch %s is not wholly deleted yet: %v", name, why))
 	}
-	return names
+	return all
 }
 
 // sweepOne takes away what is left of one branch. Whoever is at that name
