@@ -146,6 +146,7 @@ const (
 	slruDirField   = 0x66 // a segment of an SLRU exists
 	twoPhaseField  = 0x67 // a prepared transaction exists
 	commitTimeMark = 0x68 // the commit-time index, one entry a second
+	countersField  = 0x69 // what a control file has, kept up to date
 )
 
 // DBDirKey marks that a database exists in a tablespace.
@@ -168,6 +169,18 @@ func TwoPhaseDirKey(xid uint32) Key { return MakeKey(twoPhaseField, 0, 0, 0, 0, 
 func CommitTimeKey(sec uint64) Key {
 	return MakeKey(commitTimeMark, 0, uint32(sec>>32), uint32(sec), 0, 0)
 }
+
+// CountersKey names the counters of the cluster and the settings of its control
+// file, as they are after the last record that changed them.
+func CountersKey() Key { return MakeKey(countersField, 0, 0, 0, 0, 0) }
+
+// NextXIDKey names the next transaction id alone, which nearly every
+// transaction changes: a little-endian uint64 with the epoch. Of this and
+// [CountersKey] the later one holds.
+func NextXIDKey() Key { return MakeKey(countersField, 0, 0, 0, 0, 1) }
+
+// LogHintsKey names whether hint bits are logged: one byte, 0 or 1.
+func LogHintsKey() Key { return MakeKey(countersField, 0, 0, 0, 0, 2) }
 
 // IsSparse tells whether a missing value of k is no error.
 func (k Key) IsSparse() bool { return k[0] >= 0x60 && k[0] <= 0x7E }

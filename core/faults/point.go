@@ -107,6 +107,16 @@ const (
 	// O11: a sweep goes by an index that nobody looked after
 	RemoteSweepsUnseen
 
+	// layers of a timeline
+	LayerNotSynced    // E01: a manifest names a layer that is not durable
+	ManifestNotSynced // E02: a manifest is renamed into place before it is synced
+	FlushDropsLast    // E03: a flush leaves the last version of a page out
+	ImageOfNeighbour  // E04: the image that a flush makes is another page's
+	ImageTooEarly     // E05: the image that a flush makes lacks the record whose place it takes
+	LayersPastFloor   // E06: a read goes on in layers below the moment its block came into being
+	OriginLost        // E07: a restart takes all blocks for zeroes before their first version
+	RestartEarlier    // E08: a restart resumes a layer before the last
+
 	// branches
 	BranchAdoptsNow  // B01: a branch begins with its ancestor's state of now
 	BranchReadsNow   // B02: a branch reads its ancestor's pages as of now
@@ -224,6 +234,8 @@ var names = map[Point]string{
 	ForgetTruncate: "P01", NewerPage: "P02", SkipVMClear: "P03", ChainOffByOne: "P04", ShortFork: "P05", DropMainOnly: "P06", CopyLater: "P07", SkipWait: "P08", IngestTwice: "P09", BootNow: "P10",
 	RecordCRCUnchecked: "W01", RecordLinkUnchecked: "W02", ContUnchecked: "W03", OverwriteUnnamed: "W04",
 	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07",
+	LayerNotSynced: "E01", ManifestNotSynced: "E02", FlushDropsLast: "E03", ImageOfNeighbour: "E04", ImageTooEarly: "E05",
+	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08",
 	BranchAdoptsNow: "B01", BranchReadsNow: "B02", BranchOwnsPast: "B03", BranchChildFirst: "B04", BranchOrphans: "B05", BranchTooEarly: "B06",
 	ShowUncommitted:       "S01",
 	RegisterUnconditional: "G01",

@@ -140,9 +140,9 @@ func (t *Timeline) loadDir(k core.Key, v []byte) error {
 // loadFile takes a small file of the base into memory.
 func (t *Timeline) loadFile(k core.Key, v []byte) error {
 	if f1, _, _, _, _, xid := k.Fields(); f1 == 2 {
-		t.state.prepared(xid)
+		t.state.transaction(xid).resize(size{t.index.LSN, 1, fromBase})
 	}
-	t.putFile(k, t.index.LSN, v)
+	t.state.put(k, t.index.LSN, slices.Clone(v))
 	return nil
 }
 

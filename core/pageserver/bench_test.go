@@ -55,9 +55,6 @@ func BenchmarkIngest(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			if err := tl.Spill(64 << 20); err != nil {
-				b.Fatal(err)
-			}
 		}
 		b.StopTimer()
 		tl.Close()

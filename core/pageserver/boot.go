@@ -2,6 +2,7 @@ package pageserver
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -14,9 +15,9 @@ import (
 
 // Boot is everything but pages that a server needs to start at lsn, which must
 // have been reached.
-func (t *Timeline) Boot(lsn core.LSN) (*bootset.Set, error) {
+func (t *Timeline) Boot(ctx context.Context, lsn core.LSN) (*bootset.Set, error) {
 	if at := t.asOf(lsn); at != t {
-		return at.Boot(lsn)
+		return at.Boot(ctx, lsn)
 	}
 	last := t.LastRecord()
 	if lsn < t.index.LSN || !t.ctl.Format().Reached(last.LSN, lsn) {
@@ -29,14 +30,18 @@ func (t *Timeline) Boot(lsn core.LSN) (*bootset.Set, error) {
 	case t.index.LSN:
 		set.Prev = t.index.PrevLSN
 	}
-	t.mu.Lock()
-	counters := t.state.countersAt(lsn)
+	at := lsn
 	if faults.On && faults.Hit(faults.BootNow) {
-		counters = t.state.countersAt(last.LSN)
+		at = last.LSN
 	}
+	counters, err := t.countersAt(ctx, at)
+	if err != nil {
+		return nil, fmt.Errorf("counters as of %s: %w", lsn, err)
+	}
+	t.mu.Lock()
 	dbs := t.state.databases(lsn)
 	set.SLRUs = t.state.segments(lsn)
-	xids := slices.Sorted(slices.Values(t.state.xids))
+	xids := t.state.preparedAt(lsn)
 	t.mu.Unlock()
 
 	set.Control = controlAt(t.ctl, counters).Encode()
@@ -49,12 +54,12 @@ func (t *Timeline) Boot(lsn core.LSN) (*bootset.Set, error) {
 			dir = fmt.Sprintf("base/%d", id.db)
 			set.Files = append(set.Files, bootset.File{Path: dir + "/PG_VERSION", Content: version})
 		}
-		if err := t.bootFile(set, dir+"/pg_filenode.map", core.RelmapKey(id.spc, id.db)); err != nil {
+		if err := t.bootFile(ctx, set, dir+"/pg_filenode.map", core.RelmapKey(id.spc, id.db)); err != nil {
 			return nil, err
 		}
 	}
 	for _, xid := range xids {
-		if err := t.bootFile(set, fmt.Sprintf("pg_twophase/%08X", xid), core.TwoPhaseKey(xid)); err != nil {
+		if err := t.bootFile(ctx, set, fmt.Sprintf("pg_twophase/%08X", xid), core.TwoPhaseKey(xid)); err != nil {
 			return nil, err
 		}
 	}
@@ -63,8 +68,8 @@ func (t *Timeline) Boot(lsn core.LSN) (*bootset.Set, error) {
 }
 
 // bootFile adds a file that is kept under a key, if it existed.
-func (t *Timeline) bootFile(set *bootset.Set, path string, k core.Key) error {
-	data, ok, err := t.file(k, set.LSN)
+func (t *Timeline) bootFile(ctx context.Context, set *bootset.Set, path string, k core.Key) error {
+	data, ok, err := t.file(ctx, k, set.LSN)
 	if err != nil {
 		return fmt.Errorf("%s as of %s: %w", path, set.LSN, err)
 	}

@@ -43,14 +43,17 @@ func (a *ancestor) seen() core.LSN {
 }
 
 // begin implements base.
-func (a *ancestor) begin(_ context.Context, t *Timeline) error {
+func (a *ancestor) begin(ctx context.Context, t *Timeline) error {
 	from, at, seen := a.t, a.lsn, a.seen()
 	if from.index.SystemID != t.index.SystemID || from.index.SegmentSize != t.index.SegmentSize {
 		return fmt.Errorf("its ancestor %s is of system %d: %w", from.id, from.index.SystemID, env.ErrCorrupt)
 	}
 	t.ctl, t.state.from = from.ctl, a
+	var err error
+	if t.ingest.counters, err = from.countersAt(ctx, seen); err != nil {
+		return fmt.Errorf("counters of its ancestor %s as of %s: %w", from.id, seen, err)
+	}
 	from.mu.Lock()
-	t.ingest.counters = from.state.countersAt(seen)
 	dbs, segments := from.state.databases(seen), from.state.segments(seen)
 	files := from.state.filesAt(seen)
 	from.mu.Unlock()
@@ -63,9 +66,12 @@ func (a *ancestor) begin(_ context.Context, t *Timeline) error {
 		t.state.segment(s.SLRU, s.Segment).resize(size{lsn: at, blocks: s.Blocks, from: fromBase})
 	}
 	for _, k := range files {
-		data, ok, err := from.file(k, seen)
-		if err != nil || !ok {
-			return fmt.Errorf("file %s of its ancestor %s as of %s: there %v: %w", k, from.id, seen, ok, err)
+		data, ok, err := from.file(ctx, k, seen)
+		if err != nil {
+			return fmt.Errorf("file %s of its ancestor %s as of %s: %w", k, from.id, seen, err)
+		}
+		if !ok {
+			continue // a database whose creation is under way
 		}
 		if err := t.loadFile(k, data); err != nil {
 			return err
@@ -83,8 +89,9 @@ func (a *ancestor) pages(ctx context.Context, keys []core.Key, done func(int, []
 	t := a.t.asOf(lsn)
 	r := t.readings.Get().(*reading)
 	defer t.readings.Put(r)
-	r.begin(t)
+	defer r.end()
 	t.mu.Lock()
+	r.begin(t)
 	for _, k := range keys {
 		first, blk := firstOf(k)
 		r.plan(t.state.find(first), first, blk, lsn)
@@ -122,6 +129,7 @@ func (s *state) find(first core.Key) *fork {
 func (s *state) adopt(first core.Key, blocks uint32) *fork {
 	f := &fork{first: first}
 	f.resize(size{lsn: s.from.lsn, blocks: blocks, from: fromBase})
+	f.journal = s.journal
 	s.forks[first] = f
 	if r, _, ok := core.BlockOfKey(first); ok {
 		d := s.database(dbID{r.Spc, r.DB})

@@ -8,15 +8,8 @@ import (
 	"xenon/core/faults"
 )
 
-// A version is one version of a page: what its record or patch made of the
-// version before.
-type version struct {
-	lsn core.LSN // end of the record
-	ref ref
-}
-
 // A fork is the history of a fork of a relation, or of a segment of an SLRU:
-// its sizes and the versions of its pages.
+// its sizes. The versions of its pages are in the layers.
 //
 // A block exists while the size is above its number. It may come and go many
 // times (truncation, drop and reuse of a relfilenode), and each time it comes
@@ -29,7 +22,11 @@ type fork struct {
 	first core.Key // of block 0
 	sizes []size   // ascending by LSN
 	dips  []int32  // places in sizes where a size is below the one before
-	pages map[uint32][]version
+
+	// journal is where the first change since the last freeze is noted, nil if
+	// nobody wants to know; noted tells that it was.
+	journal *journal
+	noted   bool
 }
 
 // A size is how many blocks a fork has from an LSN on.
@@ -75,6 +72,10 @@ func (f *fork) resize(s size) {
 	n := len(f.sizes)
 	if n > 0 && f.sizes[n-1].lsn > s.lsn {
 		core.Must(false, "size of %s at %s after %s", f.first, s.lsn, f.now().lsn)
+	}
+	if f.journal != nil && !f.noted {
+		f.noted = true
+		f.journal.forks = append(f.journal.forks, f)
 	}
 	if n > 0 && f.sizes[n-1].lsn == s.lsn && f.sizes[n-1].from == s.from && s.blocks >= f.sizes[n-1].blocks {
 		// One record may touch several new blocks.
@@ -139,44 +140,4 @@ func (f *fork) lastWithout(blk uint32, pos int) int {
 		}
 		end = begin
 	}
-}
-
-// add notes a version of a page.
-func (f *fork) add(blk uint32, v version) {
-	if f.pages == nil {
-		f.pages = map[uint32][]version{}
-	}
-	f.pages[blk] = append(f.pages[blk], v)
-}
-
-// chain appends to dst the versions of a block in (floor, lsn] that make it,
-// the newest first, back to the first that needs no older one; based tells
-// that there was none, so that what the block came from is needed.
-func (f *fork) chain(dst []version, blk uint32, floor, lsn core.LSN) (_ []version, based bool) {
-	vs := f.pages[blk]
-	n := sort.Search(len(vs), func(i int) bool { return vs[i].lsn > lsn })
-	if faults.On && n < len(vs) && faults.Hit(faults.NewerPage) {
-		n++
-	}
-	for n--; n >= 0 && vs[n].lsn > floor; n-- {
-		dst = append(dst, vs[n])
-		if vs[n].ref.kind().init() {
-			return dst, false
-		}
-	}
-	return dst, true
-}
-
-// keep puts an image of a block in its place, so that later reads start from
-// it: behind the versions of its LSN, unless there is one already.
-func (f *fork) keep(blk uint32, v version) {
-	vs := f.pages[blk]
-	n := sort.Search(len(vs), func(i int) bool { return vs[i].lsn > v.lsn })
-	if n == 0 || vs[n-1].lsn != v.lsn || vs[n-1].ref.kind() == kindImage {
-		return
-	}
-	vs = append(vs, version{})
-	copy(vs[n+1:], vs[n:])
-	vs[n] = v
-	f.pages[blk] = vs
 }

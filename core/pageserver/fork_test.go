@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"xenon/core"
+	"xenon/core/layer"
 )
 
 // born makes a fork of the base with blocks.
@@ -109,50 +110,13 @@ func slowLife(f *fork, blk uint32, at core.LSN) (floor core.LSN, came size, ok b
 	return floor, came, true
 }
 
-func TestChain(t *testing.T) {
-	f := born(1)
-	for i, k := range []kind{kindRecord, kindRecordInit, kindRecord, kindPatch} {
-		f.add(0, version{core.LSN(200 + 100*i), makeRef(k, i, 0)})
-	}
-	tests := []struct {
-		floor, lsn core.LSN
-		want       []core.LSN
-		based      bool
-	}{
-		{0, 199, nil, true},
-		{0, 200, []core.LSN{200}, true},
-		{0, 300, []core.LSN{300}, false},
-		{0, 600, []core.LSN{500, 400, 300}, false},
-		{300, 600, []core.LSN{500, 400}, true},
-		{500, 600, nil, true},
-	}
-	for _, c := range tests {
-		chain, based := f.chain(nil, 0, c.floor, c.lsn)
-		var got []core.LSN
-		for _, v := range chain {
-			got = append(got, v.lsn)
-		}
-		if fmt.Sprint(got) != fmt.Sprint(c.want) || based != c.based {
-			t.Errorf("chain in (%s, %s] is %v, based %v; want %v, %v", c.floor, c.lsn, got, based, c.want, c.based)
-		}
-	}
-	f.keep(0, version{400, makeRef(kindImage, 9, 0)})
-	f.keep(0, version{400, makeRef(kindImage, 9, 1)}) // twice changes nothing
-	if chain, based := f.chain(nil, 0, 0, 600); len(chain) != 2 || based || chain[1].ref.chunk() != 9 {
-		t.Errorf("after an image was kept the chain is %v, based %v", chain, based)
-	}
-	if chain, _ := f.chain(nil, 0, 0, 399); len(chain) != 1 || chain[0].lsn != 300 {
-		t.Errorf("an image is used below its LSN: %v", chain)
-	}
-}
-
 func TestRefKeepsItsParts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		k := kind(rapid.IntRange(1, int(kindGone)).Draw(t, "kind"))
+		k := layer.Kind(rapid.IntRange(1, int(layer.KindGone)).Draw(t, "kind"))
 		c := rapid.IntRange(0, 1<<chunkBits-1).Draw(t, "chunk")
-		o := rapid.IntRange(0, chunkSize-1).Draw(t, "off")
+		o := rapid.IntRange(0, 1<<offBits-1).Draw(t, "off")
 		r := makeRef(k, c, o)
-		if r.kind() != k || r.chunk() != c || r.off() != o || r.as(kindPatch).off() != o {
+		if r.kind() != k || r.chunk() != c || r.off() != o || r.as(layer.KindPatch).off() != o {
 			t.Fatalf("%d %d %d became %d %d %d", k, c, o, r.kind(), r.chunk(), r.off())
 		}
 	})

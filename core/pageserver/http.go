@@ -39,14 +39,21 @@ type TimelineInfo struct {
 	MinReadable core.LSN        `json:"min_readable_lsn"`
 	// DiskConsistent and RemoteConsistent are what outlives the pageserver's
 	// memory, and its disk.
-	DiskConsistent   core.LSN       `json:"disk_consistent_lsn"`
-	RemoteConsistent core.LSN       `json:"remote_consistent_lsn"`
-	Major            int            `json:"pg_version"`
-	SystemID         uint64         `json:"system_id"`
-	SegmentSize      uint32         `json:"wal_seg_size"` // bytes
-	MemoryBytes      int64          `json:"versions_memory_bytes"`
-	Receiver         ReceiverStatus `json:"walreceiver_status"`
-	Safekeepers      []string       `json:"safekeepers"`
+	DiskConsistent   core.LSN `json:"disk_consistent_lsn"`
+	RemoteConsistent core.LSN `json:"remote_consistent_lsn"`
+	Major            int      `json:"pg_version"`
+	SystemID         uint64   `json:"system_id"`
+	SegmentSize      uint32   `json:"wal_seg_size"` // bytes
+	MemoryBytes      int64    `json:"versions_memory_bytes"`
+	Layers           int      `json:"layers"` // delta layers above the base
+	LayerBytes       int64    `json:"layer_bytes"`
+	// Resumed is where ingest went on when the timeline was opened, Ingested
+	// how many records it has taken in since.
+	Resumed     core.LSN       `json:"resumed_lsn"`
+	Ingested    uint64         `json:"ingested_records"`
+	Waits       []string       `json:"waits,omitempty"` // what waits, and why
+	Receiver    ReceiverStatus `json:"walreceiver_status"`
+	Safekeepers []string       `json:"safekeepers"`
 	// Ancestor is what the timeline branches off, nil if nothing, Children are
 	// what branches off it.
 	Ancestor *remote.BranchPoint  `json:"ancestor,omitempty"`
@@ -66,6 +73,7 @@ func (n *node) handler() http.Handler {
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline", n.getTimelines)
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}", n.withTimeline(n.getTimeline))
 	mux.HandleFunc("DELETE /v1/tenant/{tenant}/timeline/{timeline}", n.removeTimeline)
+	mux.HandleFunc("PUT /v1/tenant/{tenant}/timeline/{timeline}/checkpoint", n.withTimeline(n.putCheckpoint))
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/boot", n.withTimeline(n.getBoot))
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/relations", n.withTimeline(n.getRelations))
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/get_lsn_by_timestamp", n.withTimeline(n.getLSNByTime))
@@ -138,13 +146,22 @@ func (n *node) getTimeline(w http.ResponseWriter, _ *http.Request, a *attached) 
 	http1.WriteJSON(w, n.info(a))
 }
 
+// putCheckpoint flushes all that was ingested.
+func (n *node) putCheckpoint(w http.ResponseWriter, r *http.Request, a *attached) {
+	if err := a.t.Flush(r.Context()); err != nil {
+		http1.WriteError(w, http.StatusInternalServerError, err)
+		return
+	}
+	http1.WriteJSON(w, n.info(a))
+}
+
 // getBoot waits for the LSN as a page request does.
 func (n *node) getBoot(w http.ResponseWriter, r *http.Request, a *attached) {
 	lsn, ok := n.waitFor(w, r, a)
 	if !ok {
 		return
 	}
-	set, err := a.t.Boot(lsn)
+	set, err := a.t.Boot(r.Context(), lsn)
 	if err != nil {
 		writeReadError(w, err)
 		return
@@ -209,10 +226,13 @@ func (n *node) info(a *attached) TimelineInfo {
 	info := TimelineInfo{
 		Tenant: t.id.Tenant, Timeline: t.id.Timeline, State: "Active",
 		LastRecord: last.LSN, PrevRecord: last.Prev, MinReadable: t.root().index.LSN,
-		DiskConsistent: t.index.LSN, RemoteConsistent: t.index.LSN,
-		Major: t.index.Major, SystemID: t.index.SystemID, SegmentSize: t.index.SegmentSize, MemoryBytes: t.log.memory(),
+		DiskConsistent: t.DiskConsistent().LSN, RemoteConsistent: t.index.LSN,
+		Major: t.index.Major, SystemID: t.index.SystemID, SegmentSize: t.index.SegmentSize, MemoryBytes: t.memoryBytes(),
 		Receiver: a.receiver.Status(), Safekeepers: a.receiver.list(),
 	}
+	info.Layers, info.LayerBytes = t.LayerCount()
+	info.Resumed, info.Ingested = t.Resumed()
+	info.Waits = t.Waits()
 	if x := a.owner.Index(); x != nil {
 		info.Ancestor, info.Children = x.Ancestor, x.Children
 	}

@@ -195,7 +195,7 @@ func TestImportOfRealClusters(t *testing.T) {
 	}
 	lsn := im.Index.LSN
 	sameFiles(t, tl, lsn, s.path("sums"))
-	set, err := tl.Boot(lsn)
+	set, err := tl.Boot(context.Background(), lsn)
 	if err != nil {
 		t.Fatal(err)
 	}

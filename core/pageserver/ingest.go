@@ -2,9 +2,12 @@ package pageserver
 
 import (
 	"fmt"
+	"slices"
 
 	"xenon/core"
+	"xenon/core/env"
 	"xenon/core/faults"
+	"xenon/core/layer"
 	"xenon/core/redo"
 	"xenon/core/wal"
 )
@@ -19,6 +22,9 @@ func (t *Timeline) Ingest(rec *wal.Record) error {
 	}
 	if last := core.LSN(t.ended.Load()); rec.End <= last {
 		core.Must(false, "record %s-%s ingested after %s", rec.Start, rec.End, last)
+	}
+	if err := namedOnce(rec); err != nil {
+		return t.stop(fmt.Errorf("ingest of timeline %s stops before %s: %w", t.id, rec.Start, err))
 	}
 	in := &t.ingest
 	before := in.counters
@@ -35,8 +41,27 @@ func (t *Timeline) Ingest(rec *wal.Record) error {
 		t.state.count(rec.End, &in.counters)
 		t.noteHints(rec.End)
 	}
+	first := t.applied == t.disk
+	t.applied = Record{LSN: rec.End, Prev: rec.Start}
+	t.ingested++
 	t.mu.Unlock()
-	t.publish(Record{rec.End, rec.Start})
+	if first {
+		t.began()
+	}
+	t.publish(Record{LSN: rec.End, Prev: rec.Start})
+	return nil
+}
+
+// namedOnce refuses a record that names a page twice: PostgreSQL writes none,
+// and a page has one version at an LSN.
+func namedOnce(rec *wal.Record) error {
+	for i := range rec.Blocks {
+		for j := range i {
+			if a, b := &rec.Blocks[i], &rec.Blocks[j]; a.Block == b.Block && a.Rel == b.Rel {
+				return fmt.Errorf("record %s names block %d of %s twice: %w", rec.Start, a.Block, a.Rel, env.ErrCorrupt)
+			}
+		}
+	}
 	return nil
 }
 
@@ -50,11 +75,11 @@ func (t *Timeline) ingestBlocks(rec *wal.Record) {
 			continue
 		}
 		if stored == 0 {
-			stored = t.log.append(kindRecord, rec.Start, rec.Raw)
+			stored = t.open.put(layer.KindRecord, rec.Start, rec.Raw)
 		}
-		k := kindRecord
+		k := layer.KindRecord
 		if redo.WillInit(rec, b) {
-			k = kindRecordInit
+			k = layer.KindRecordInit
 		}
 		f := t.state.makeFork(b.Rel)
 		size := b.Block + 1
@@ -62,7 +87,7 @@ func (t *Timeline) ingestBlocks(rec *wal.Record) {
 			size = b.Block
 		}
 		f.grow(rec.End, size)
-		f.add(b.Block, version{rec.End, stored.as(k)})
+		t.open.add(f.key(b.Block), version{rec.End, stored.as(k)})
 	}
 }
 
@@ -96,13 +121,13 @@ func (t *Timeline) apply(rec *wal.Record, e *redo.Effect) {
 		s.dropDatabase(dbID{e.Rel.Spc, e.Rel.DB}, lsn)
 	case redo.RelMap:
 		s.database(dbID{e.Rel.Spc, e.Rel.DB}).sizes.grow(lsn, 1)
-		t.putFile(core.RelmapKey(e.Rel.Spc, e.Rel.DB), lsn, e.Data)
+		s.put(core.RelmapKey(e.Rel.Spc, e.Rel.DB), lsn, slices.Clone(e.Data))
 	case redo.TwoPhaseCreate:
-		s.prepared(e.XID)
-		t.putFile(core.TwoPhaseKey(e.XID), lsn, e.Data)
+		s.transaction(e.XID).grow(lsn, 1)
+		s.put(core.TwoPhaseKey(e.XID), lsn, slices.Clone(e.Data))
 	case redo.TwoPhaseRemove:
-		s.prepared(e.XID)
-		t.removeFile(core.TwoPhaseKey(e.XID), lsn)
+		s.transaction(e.XID).drop(lsn)
+		s.put(core.TwoPhaseKey(e.XID), lsn, nil)
 	case redo.CommitTime:
 		s.commit(e.Time, lsn)
 	default:
@@ -127,26 +152,11 @@ func (t *Timeline) patch(lsn core.LSN, e *redo.Effect) {
 		f, blk = t.state.segment(core.SLRU(u), seg), b
 		f.grow(lsn, blk+1)
 	}
-	k := kindPatch
+	k := layer.KindPatch
 	if e.Patch.Init() {
-		k = kindPatchInit
+		k = layer.KindPatchInit
 	}
-	f.add(blk, version{lsn, t.log.append(k, 0, e.Patch)})
-}
-
-func (t *Timeline) putFile(k core.Key, lsn core.LSN, data []byte) {
-	t.state.files[k] = append(t.state.files[k], version{lsn, t.log.append(kindImage, 0, data)})
-}
-
-func (t *Timeline) removeFile(k core.Key, lsn core.LSN) {
-	t.state.files[k] = append(t.state.files[k], version{lsn, makeRef(kindGone, 0, 0)})
-}
-
-// prepared remembers that there was a prepared transaction of that xid.
-func (s *state) prepared(xid uint32) {
-	if len(s.files[core.TwoPhaseKey(xid)]) == 0 {
-		s.xids = append(s.xids, xid)
-	}
+	t.open.add(f.key(blk), version{lsn, t.open.put(k, 0, e.Patch)})
 }
 
 // dropRel ends all forks of a relation.
@@ -169,8 +179,8 @@ func (s *state) dropDatabase(id dbID, lsn core.LSN) {
 		f.drop(lsn)
 	}
 	d.sizes.drop(lsn)
-	if k := core.RelmapKey(id.spc, id.db); len(s.files[k]) > 0 {
-		s.files[k] = append(s.files[k], version{lsn, makeRef(kindGone, 0, 0)})
+	if s.relmaps[id] != nil {
+		s.put(core.RelmapKey(id.spc, id.db), lsn, nil)
 	}
 }
 
@@ -190,8 +200,7 @@ func (t *Timeline) copyDatabase(from, to dbID, lsn core.LSN) {
 			s.makeFork(r).resize(size{lsn, now.blocks, src})
 		}
 	}
-	if v, ok := s.file(core.RelmapKey(from.spc, from.db), lsn); ok {
-		k := core.RelmapKey(to.spc, to.db)
-		s.files[k] = append(s.files[k], version{lsn, v.ref})
+	if relmap := s.relmaps[from]; relmap != nil {
+		s.put(core.RelmapKey(to.spc, to.db), lsn, relmap)
 	}
 }

@@ -23,6 +23,7 @@ type world struct {
 	env   *realio.Env
 	store *realio.ObjectDir
 	im    *pageserver.Imported
+	dirs  int // made for timelines
 }
 
 const testSystem = 0x1234
@@ -289,7 +290,7 @@ func (s *script) compare(tl *pageserver.Timeline, lsn core.LSN) (diffs []string)
 }
 
 func (s *script) compareBoot(tl *pageserver.Timeline, lsn core.LSN) []string {
-	set, err := tl.Boot(lsn)
+	set, err := tl.Boot(context.Background(), lsn)
 	if err != nil {
 		return []string{err.Error()}
 	}

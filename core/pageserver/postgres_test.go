@@ -225,9 +225,6 @@ func ingestAll(t testing.TB, tl *pageserver.Timeline, dir string) (recs []pagese
 			}
 			recs = append(recs, tl.LastRecord())
 		}
-		if err := tl.Spill(8 << 20); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 
@@ -260,7 +257,7 @@ func (s *server) recover(name string, target core.LSN) string {
 // they are equal to the last byte but for checksums.
 func sameFiles(t testing.TB, tl *pageserver.Timeline, lsn core.LSN, data string) (pages int) {
 	t.Helper()
-	set, err := tl.Boot(lsn)
+	set, err := tl.Boot(context.Background(), lsn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,12 +2,14 @@ package pageserver
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/faults"
+	"xenon/core/layer"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/redo"
 	"xenon/core/wal"
@@ -19,10 +21,6 @@ type PageAt struct {
 	Block uint32
 	LSN   core.LSN
 }
-
-// keepAfter is how many records a read replays before it keeps the page, so
-// that the next one need not.
-const keepAfter = 64
 
 // GetPage makes one page. A block beyond the end is zeroes, as is a block of
 // a visibility or free space map that does not exist; any other fork that does
@@ -42,23 +40,29 @@ func (t *Timeline) GetPages(ctx context.Context, reqs []PageAt, pages []redo.Pag
 		return
 	}
 	r := t.readings.Get().(*reading)
-	r.begin(t)
 	t.mu.Lock()
+	r.begin(t)
 	for _, q := range reqs {
 		r.plan(t.state.fork(q.Rel), core.BlockKey(q.Rel, 0), q.Block, q.LSN)
 	}
 	t.mu.Unlock()
 	r.run(ctx, pages, errs)
+	r.end()
 	t.readings.Put(r)
 }
 
 // A reading is one batch of reads and its scratch memory.
 type reading struct {
-	t     *Timeline
-	plans []plan
-	chain []version // of all plans
-	keys  []core.Key
-	whose []int // the plan of each key
+	t      *Timeline
+	disk   core.LSN // up to here versions are in the layers of m
+	m      *layer.Map[*deltaLayer]
+	plans  []plan
+	links  []link // of all plans
+	search search
+	keys   []core.Key
+	whose  []int // the plan of each key
+
+	counting bool // records are counted: a page that was kept is no image
 
 	applier redo.Applier
 	rec     wal.Record
@@ -66,49 +70,94 @@ type reading struct {
 
 // A plan is how one page is made.
 type plan struct {
-	fork     *fork // nil if there is none
-	first    core.Key
-	blk      uint32
-	lsn      core.LSN
-	exists   bool // the block does
-	from, to int  // its versions in reading.chain, the newest first
-	based    bool // it begins with what it came from, not with a version
-	came     size
-	source   copied // what came.from means if it is a copy
-	newest   bool   // the chain ends with the newest version that there is
+	fork   *fork // nil if there is none
+	first  core.Key
+	blk    uint32
+	lsn    core.LSN
+	exists bool // the block does
+	// The versions that make it lie above floor, and in layers also below
+	// below; whole tells that one was found that needs no older one.
+	floor, below core.LSN
+	whole        bool
+	came         size
+	source       copied     // what came.from means if it is a copy
+	kept         *redo.Page // what the page is at floor, if it was kept
+	oldest       int32      // of its versions in reading.links, -1 if there are none
+	records      int        // versions that need an older one
+	newest       core.LSN   // LSN of the newest version
 }
 
+// A link is a version of a page and the place of the next newer one, -1 if
+// there is none.
+type link struct {
+	layer.Version
+	newer int32
+}
+
+// begin makes the reading ready for plans. The timeline's mutex is held.
 func (r *reading) begin(t *Timeline) {
-	r.t, r.plans, r.chain = t, r.plans[:0], r.chain[:0]
+	r.t, r.disk, r.m = t, t.disk.LSN, t.layers.m
+	r.plans, r.links, r.counting = r.plans[:0], r.links[:0], false
 }
 
-// plan finds what a page is made of. The timeline's mutex is held.
+// end forgets what the reading refers to.
+func (r *reading) end() {
+	clear(r.links)
+	clear(r.plans)
+	r.m = nil
+}
+
+// add puts a version before those of a plan, all of which are newer.
+func (r *reading) add(p *plan, v layer.Version) {
+	if p.oldest < 0 {
+		p.newest = v.LSN
+	}
+	r.links = append(r.links, link{v, p.oldest})
+	p.oldest = int32(len(r.links) - 1)
+	if p.whole = v.Kind.Init(); !p.whole {
+		p.records++
+	}
+}
+
+// plan finds what a page is made of, as far as that is in memory. The
+// timeline's mutex is held.
 func (r *reading) plan(f *fork, first core.Key, blk uint32, lsn core.LSN) {
-	p := plan{fork: f, first: first, blk: blk, lsn: lsn, from: len(r.chain), to: len(r.chain)}
-	if f != nil {
-		if _, ok := f.exists(lsn); !ok {
-			p.fork = nil
-		}
+	r.plans = append(r.plans, plan{fork: f, first: first, blk: blk, lsn: lsn, oldest: -1})
+	p := &r.plans[len(r.plans)-1]
+	if f == nil {
+		return
 	}
-	if p.fork != nil {
-		var floor core.LSN
-		if floor, p.came, p.exists = f.life(blk, lsn); p.exists {
-			r.chain, p.based = f.chain(r.chain, blk, floor, lsn)
-			p.to = len(r.chain)
-			vs := f.pages[blk]
-			p.newest = len(vs) > 0 && vs[len(vs)-1].lsn <= lsn
-		}
-		if p.came.from >= fromCopies {
-			p.source = r.t.state.copies[p.came.from-fromCopies]
-		}
+	if _, ok := f.exists(lsn); !ok {
+		p.fork = nil
+		return
 	}
-	r.plans = append(r.plans, p)
+	if p.floor, p.came, p.exists = f.life(blk, lsn); !p.exists {
+		return
+	}
+	if p.came.from >= fromCopies {
+		p.source = r.t.state.copies[p.came.from-fromCopies]
+	}
+	k := f.key(blk)
+	if kept, ok := r.t.kept[k]; ok && kept.lsn > p.floor && kept.lsn <= lsn && !r.counting {
+		p.floor, p.kept = kept.lsn, kept.page
+	}
+	take := func(v layer.Version) { r.add(p, v) }
+	if r.t.open.chain(k, p.floor, lsn, take) || r.t.frozen != nil && r.t.frozen.chain(k, p.floor, lsn, take) {
+		return
+	}
+	p.below = min(lsn, r.disk) + 1
 }
 
 // run makes the planned pages.
 func (r *reading) run(ctx context.Context, pages []redo.Page, errs []error) {
 	for i := range r.plans {
 		errs[i] = r.start(ctx, &r.plans[i], &pages[i])
+	}
+	r.collect(ctx, errs)
+	for i := range r.plans {
+		if p := &r.plans[i]; errs[i] == nil && p.exists && !p.whole {
+			errs[i] = r.begins(ctx, p, &pages[i])
+		}
 	}
 	r.readBase(ctx, pages, errs)
 	for i := range r.plans {
@@ -118,17 +167,26 @@ func (r *reading) run(ctx context.Context, pages []redo.Page, errs []error) {
 	}
 }
 
-// start sets a page to what it begins with, unless that is in the base.
+// start sets a page to zeroes, which is what it is if there is no such block.
 func (r *reading) start(ctx context.Context, p *plan, page *redo.Page) error {
 	*page = redo.Page{}
-	if p.fork == nil {
-		rel, _, ok := core.BlockOfKey(p.first)
-		if ok && (rel.Fork == core.VMFork || rel.Fork == core.FSMFork) {
-			return nil
-		}
-		return fmt.Errorf("%s as of %s: %w", name(p.first), p.lsn, ErrNoRelation)
+	if p.fork != nil {
+		return nil
 	}
-	if p.based && p.came.from >= fromCopies {
+	rel, _, ok := core.BlockOfKey(p.first)
+	if ok && (rel.Fork == core.VMFork || rel.Fork == core.FSMFork) {
+		return nil
+	}
+	return fmt.Errorf("%s as of %s: %w", name(p.first), p.lsn, ErrNoRelation)
+}
+
+// begins sets a page to what it was before its versions, unless that is in the
+// base.
+func (r *reading) begins(ctx context.Context, p *plan, page *redo.Page) error {
+	switch {
+	case p.kept != nil:
+		*page = *p.kept
+	case p.came.from >= fromCopies:
 		return r.readCopy(ctx, p, page)
 	}
 	return nil
@@ -150,7 +208,7 @@ func (r *reading) readBase(ctx context.Context, pages []redo.Page, errs []error)
 	r.keys, r.whose = r.keys[:0], r.whose[:0]
 	for i := range r.plans {
 		p := &r.plans[i]
-		if errs[i] == nil && p.based && p.came.from == fromBase {
+		if errs[i] == nil && p.exists && !p.whole && p.kept == nil && p.came.from == fromBase {
 			r.keys, r.whose = append(r.keys, p.fork.key(p.blk)), append(r.whose, i)
 		}
 	}
@@ -168,50 +226,44 @@ func (r *reading) readBase(ctx context.Context, pages []redo.Page, errs []error)
 // replay brings a page from where it starts to its LSN, and keeps it if that
 // was long.
 func (r *reading) replay(p *plan, page *redo.Page) error {
-	chain := r.chain[p.from:p.to]
-	last := 0
-	if faults.On && len(chain) > 1 && faults.Hit(faults.ChainOffByOne) {
-		last = 1
-	}
-	for i := len(chain) - 1; i >= last; i-- {
-		if err := r.apply(p, chain[i], page); err != nil {
+	for i := p.oldest; i >= 0; i = r.links[i].newer {
+		l := &r.links[i]
+		if faults.On && l.newer < 0 && i != p.oldest && faults.Hit(faults.ChainOffByOne) {
+			break
+		}
+		if err := r.apply(p, &l.Version, page); err != nil {
 			return fmt.Errorf("%s block %d as of %s: %w", name(p.first), p.blk, p.lsn, err)
 		}
 	}
-	if len(chain) >= keepAfter && p.newest {
-		ref := r.t.log.append(kindImage, 0, page[:])
-		r.t.mu.Lock()
-		p.fork.keep(p.blk, version{chain[0].lsn, ref})
-		r.t.mu.Unlock()
+	if p.records >= keepAfter {
+		r.t.keep(p.fork.key(p.blk), p.newest, page)
 	}
 	return nil
 }
 
 // apply does one version.
-func (r *reading) apply(p *plan, v version, page *redo.Page) error {
-	e, err := r.t.log.get(v.ref)
-	if err != nil {
-		return err
-	}
-	switch v.ref.kind() {
-	case kindImage:
-		if len(e.payload) != core.PageSize {
-			return fmt.Errorf("kept image of %d bytes: %w", len(e.payload), env.ErrCorrupt)
+func (r *reading) apply(p *plan, v *layer.Version, page *redo.Page) error {
+	switch v.Kind {
+	case layer.KindImage:
+		if len(v.Data) != core.PageSize {
+			return fmt.Errorf("image of %d bytes at %s: %w", len(v.Data), v.LSN, env.ErrCorrupt)
 		}
-		copy(page[:], e.payload)
+		copy(page[:], v.Data)
 		return nil
-	case kindPatch, kindPatchInit:
-		return redo.Patch(e.payload).Apply(page)
+	case layer.KindPatch, layer.KindPatchInit:
+		return redo.Patch(v.Data).Apply(page)
+	case layer.KindGone:
+		return fmt.Errorf("a page that is gone at %s: %w", v.LSN, env.ErrCorrupt)
 	}
-	return r.applyRecord(p, v.lsn, e, page)
+	return r.applyRecord(p, v, page)
 }
 
-func (r *reading) applyRecord(p *plan, end core.LSN, e entry, page *redo.Page) error {
-	if err := r.t.ctl.Version().ParseRecord(e.payload, e.start, &r.rec); err != nil {
+func (r *reading) applyRecord(p *plan, v *layer.Version, page *redo.Page) error {
+	if err := r.t.ctl.Version().ParseRecord(v.Data, v.Start, &r.rec); err != nil {
 		return err
 	}
-	r.rec.Start, r.rec.End = e.start, end
-	r.applier.LogHints = r.t.logHintsAt(end)
+	r.rec.Start, r.rec.End = v.Start, v.LSN
+	r.applier.LogHints = r.t.logHintsAt(v.LSN)
 	rel, _, _ := core.BlockOfKey(p.first)
 	for i := range r.rec.Blocks {
 		if b := &r.rec.Blocks[i]; b.Block == p.blk && b.Rel == rel {
@@ -219,7 +271,7 @@ func (r *reading) applyRecord(p *plan, end core.LSN, e entry, page *redo.Page) e
 			return err
 		}
 	}
-	return fmt.Errorf("record %s does not name the page it is kept for: %w", e.start, env.ErrCorrupt)
+	return fmt.Errorf("record %s does not name the page it is kept for: %w", v.Start, env.ErrCorrupt)
 }
 
 // logHintsAt tells whether hint bits were logged when the record that ends at
@@ -282,8 +334,9 @@ func (t *Timeline) SLRUSegment(ctx context.Context, u core.SLRU, seg uint32, lsn
 	first := core.SLRUBlockKey(u, seg, 0)
 	r := t.readings.Get().(*reading)
 	defer t.readings.Put(r)
-	r.begin(t)
+	defer r.end()
 	t.mu.Lock()
+	r.begin(t)
 	f := t.state.find(first)
 	n, ok := f.exists(lsn)
 	for blk := range n {
@@ -306,13 +359,45 @@ func (t *Timeline) SLRUSegment(ctx context.Context, u core.SLRU, seg uint32, lsn
 }
 
 // file is the content of a small file, ok is false if there was none.
-func (t *Timeline) file(k core.Key, lsn core.LSN) (data []byte, ok bool, err error) {
+func (t *Timeline) file(ctx context.Context, k core.Key, lsn core.LSN) (data []byte, ok bool, err error) {
 	t.mu.Lock()
-	v, ok := t.state.file(k, lsn)
+	v, have := t.state.file(k, lsn)
+	disk := t.disk.LSN
 	t.mu.Unlock()
-	if !ok || v.ref.kind() == kindGone {
-		return nil, false, nil
+	if have && v.lsn > disk {
+		return v.data, v.data != nil, nil
 	}
-	e, err := t.log.get(v.ref)
-	return e.payload, err == nil, err
+	stored, ok, err := t.valueAt(ctx, k, min(lsn, disk))
+	if err != nil || ok {
+		return stored.Data, ok && stored.Kind != layer.KindGone, err
+	}
+	return v.data, v.data != nil, nil // of the base
+}
+
+// countersAt is the counters as of an LSN.
+func (t *Timeline) countersAt(ctx context.Context, lsn core.LSN) (c redo.Counters, err error) {
+	t.mu.Lock()
+	c, ok := t.state.countersAt(lsn)
+	t.mu.Unlock()
+	if ok {
+		return c, nil
+	}
+	all, ok, err := t.valueAt(ctx, core.CountersKey(), lsn)
+	if err == nil && ok {
+		c, err = decodeCounters(all.Data)
+	} else {
+		c = t.counters
+	}
+	if err != nil {
+		return c, err
+	}
+	xid, ok, err := t.valueAt(ctx, core.NextXIDKey(), lsn)
+	if err != nil || !ok || xid.LSN <= all.LSN {
+		return c, err
+	}
+	if len(xid.Data) != 8 {
+		return c, fmt.Errorf("next xid of %d bytes at %s: %w", len(xid.Data), xid.LSN, env.ErrCorrupt)
+	}
+	c.NextXID = binary.LittleEndian.Uint64(xid.Data)
+	return c, nil
 }

@@ -47,8 +47,6 @@ type receiver struct {
 	e       env.Env
 	cfg     *Config
 	decoder *wal.Decoder
-	// spillFails keeps one full disk from being logged with every message.
-	spillFails bool
 
 	mu     sync.Mutex // leaf: guards what status reads
 	peers  []string
@@ -159,7 +157,7 @@ func (r *receiver) stream(ctx context.Context, addr string) error {
 	if err := c.CopyBoth("START_REPLICATION PHYSICAL " + r.decoder.Pos().String()); err != nil {
 		return err
 	}
-	err = r.receive(c)
+	err = r.receive(ctx, c)
 	if cause := xsync.Cause(ctx); cause != nil {
 		return cause
 	}
@@ -210,7 +208,7 @@ func (r *receiver) resume() {
 
 // receive ingests what comes, and says how far it is once nothing more is
 // there.
-func (r *receiver) receive(c *wire.Client) error {
+func (r *receiver) receive(ctx context.Context, c *wire.Client) error {
 	for {
 		c.NetConn().SetDeadline(r.e.Clock().Now().Add(silence))
 		body, err := c.ReadCopy()
@@ -226,7 +224,7 @@ func (r *receiver) receive(c *wire.Client) error {
 		}
 		owed := m.Kind == wire.MsgKeepalive && m.Keepalive.Reply
 		if m.Kind == wire.MsgXLogData {
-			if err := r.ingest(m.Data); err != nil {
+			if err := r.ingest(ctx, m.Data); err != nil {
 				return err
 			}
 		}
@@ -240,7 +238,7 @@ func (r *receiver) receive(c *wire.Client) error {
 
 // ingest takes in one message of WAL. Bytes that were here before are left
 // out, so that each record is ingested once.
-func (r *receiver) ingest(m wire.XLogData) error {
+func (r *receiver) ingest(ctx context.Context, m wire.XLogData) error {
 	pos := r.decoder.Pos()
 	if m.Start > pos {
 		return fmt.Errorf("WAL comes from %s on, wanted %s", m.Start, pos)
@@ -268,21 +266,14 @@ func (r *receiver) ingest(m wire.XLogData) error {
 			return err
 		}
 	}
-	// Versions that cannot go to the disk stay in memory: to stop would help
-	// nobody.
-	err := r.t.Spill(r.cfg.memory())
-	if err != nil && !r.spillFails {
-		r.e.Log().Warn("versions stay in memory", slog.String("timeline", r.t.id.String()), slog.Any("err", err))
-	}
-	r.spillFails = err != nil
-	return nil
+	return r.t.makeRoom(ctx)
 }
 
-// feedback tells what was received, and that nothing above the base would
-// survive the pageserver: versions are in memory.
+// feedback tells what was received, and what of it a restart would not ask for
+// again.
 func (r *receiver) feedback(c *wire.Client) error {
 	f := consensus.PageserverFeedback{
-		LastReceived: r.t.LastRecord().LSN, DiskConsistent: r.t.index.LSN, RemoteConsistent: r.t.index.LSN,
+		LastReceived: r.t.LastRecord().LSN, DiskConsistent: r.t.DiskConsistent().LSN, RemoteConsistent: r.t.index.LSN,
 		ReplyTime: r.e.Clock().Now().Sub(postgresEpoch).Microseconds(),
 	}
 	c.CopyData(wire.AppendFeedbackMessage(nil, &f), nil)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/faults"
 	"xenon/core/layer"
 	"xenon/core/pageserver/remote"
 	"xenon/core/wire/port"
@@ -26,16 +28,23 @@ type Config struct {
 	ID     core.NodeID `toml:"id"`
 	Listen string      `toml:"listen"` // host:port of both page service and HTTP
 	// CacheBytes is the memory for blocks of layers, MemoryBytes that for the
-	// versions of each timeline before they go to the disk.
+	// versions of all timelines that are not in layers yet: ingest waits where
+	// it is full.
 	CacheBytes  int64 `toml:"cache_bytes"`
 	MemoryBytes int64 `toml:"memory_bytes"`
+	// CheckpointDistance is how many bytes of WAL a timeline ingests before it
+	// writes a layer, if memory is not short before that, and
+	// CheckpointTimeoutSeconds for how long.
+	CheckpointDistance       int64 `toml:"checkpoint_distance"`
+	CheckpointTimeoutSeconds int   `toml:"checkpoint_timeout_seconds"`
 	// WaitLSNSeconds is how long a request waits for WAL that has not arrived.
 	WaitLSNSeconds int `toml:"wait_lsn_seconds"`
 }
 
 // DefaultConfig is what [Run] takes where a number is 0. The wait is Neon's
 // wait_lsn_timeout.
-var DefaultConfig = Config{ID: 1, Listen: "127.0.0.1:6400", CacheBytes: 128 << 20, MemoryBytes: 256 << 20, WaitLSNSeconds: 300}
+var DefaultConfig = Config{ID: 1, Listen: "127.0.0.1:6400", CacheBytes: 64 << 20, MemoryBytes: 96 << 20,
+	CheckpointDistance: checkpointDistance, CheckpointTimeoutSeconds: int(checkpointTimeout / time.Second), WaitLSNSeconds: 300}
 
 func (c *Config) fill() {
 	d := DefaultConfig
@@ -51,20 +60,30 @@ func (c *Config) fill() {
 	if c.MemoryBytes == 0 {
 		c.MemoryBytes = d.MemoryBytes
 	}
+	if c.CheckpointDistance == 0 {
+		c.CheckpointDistance = d.CheckpointDistance
+	}
+	if c.CheckpointTimeoutSeconds == 0 {
+		c.CheckpointTimeoutSeconds = d.CheckpointTimeoutSeconds
+	}
 	if c.WaitLSNSeconds == 0 {
 		c.WaitLSNSeconds = d.WaitLSNSeconds
 	}
 }
 
-func (c *Config) memory() int64          { return c.MemoryBytes }
 func (c *Config) waitLSN() time.Duration { return time.Duration(c.WaitLSNSeconds) * time.Second }
+
+func (c *Config) flushPolicy() FlushPolicy {
+	return FlushPolicy{Distance: c.CheckpointDistance, Timeout: time.Duration(c.CheckpointTimeoutSeconds) * time.Second}
+}
 
 // A node is one running pageserver.
 type node struct {
-	e     env.Env
-	cfg   Config
-	cache *layer.Cache
-	group *xsync.Group
+	e      env.Env
+	cfg    Config
+	cache  *layer.Cache
+	memory *Memory
+	group  *xsync.Group
 
 	attaching xsync.Mutex // one timeline at a time
 	branching xsync.Mutex // nobody makes a branch of what is being deleted
@@ -97,6 +116,8 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 		return fmt.Errorf("pageserver %d: listen on %s: %w", cfg.ID, cfg.Listen, err)
 	}
 	n := &node{e: e, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}}
+	n.memory = NewMemory(e, cfg.MemoryBytes)
+	n.memory.relieve = n.relieve
 	n.attaching.Init(e)
 	n.branching.Init(e)
 	n.group = xsync.NewGroup(ctx, e)
@@ -119,6 +140,20 @@ func (n *node) list() []*attached {
 	return slices.SortedFunc(maps.Values(n.timelines), func(a, b *attached) int {
 		return strings.Compare(a.t.id.String(), b.t.id.String())
 	})
+}
+
+// relieve asks the timeline with the largest open layer to flush it.
+func (n *node) relieve() {
+	var largest *Timeline
+	most := int64(0)
+	for _, a := range n.list() {
+		if size := a.t.account(); size > most {
+			largest, most = a.t, size
+		}
+	}
+	if largest != nil {
+		largest.poke()
+	}
 }
 
 // lookup finds an attached timeline by its ids in hexadecimal.
@@ -179,7 +214,7 @@ func (n *node) open(ctx context.Context, id core.TTID, safekeepers []string) (*a
 			return nil, err
 		}
 	}
-	o := Opening{ID: id, Dir: timelineDir(id), Cache: n.cache, Index: owner.Index()}
+	o := Opening{ID: id, Dir: timelineDir(id), Cache: n.cache, Index: owner.Index(), Memory: n.memory, Flush: n.cfg.flushPolicy()}
 	if err := mkdirs(n.e.FS(), o.Dir); err != nil {
 		return nil, err
 	}
@@ -195,6 +230,7 @@ func (n *node) open(ctx context.Context, id core.TTID, safekeepers []string) (*a
 	n.mu.Lock()
 	n.timelines[id] = a
 	n.mu.Unlock()
+	a.tasks.Go("flush", ended(t.flushes))
 	a.tasks.Go("receiver", ended(a.receiver.run))
 	a.tasks.Go("receiver-watch", ended(a.receiver.watch))
 	return a, nil
@@ -265,19 +301,19 @@ func (n *node) comes(tenant, timeline string) bool {
 
 // writeFile replaces a file, durably.
 func writeFile(fsys env.FS, dir, name string, b []byte) error {
-	tmp := dir + "/" + name + ".new"
+	tmp := path.Join(dir, name+".new")
 	f, err := fsys.Open(tmp, env.Write|env.Create|env.Trunc)
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteAt(b, 0)
-	if err == nil {
+	if err == nil && !(faults.On && faults.Hit(faults.ManifestNotSynced)) {
 		err = f.Sync(env.SyncFull)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := fsys.Rename(tmp, dir+"/"+name); err != nil {
+	if err := fsys.Rename(tmp, path.Join(dir, name)); err != nil {
 		return err
 	}
 	return fsys.SyncDir(dir)

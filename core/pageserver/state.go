@@ -15,17 +15,40 @@ import (
 // which databases, relations and segments there were, the small files, the
 // counters. The Timeline's mutex guards it.
 type state struct {
-	from   *ancestor // of a branch: it has the forks that are not in forks
-	forks  map[core.Key]*fork
-	dbs    map[dbID]*database
-	slrus  [4][]*fork // by core.SLRU, in the order in which they came
-	files  map[core.Key][]version
-	xids   []uint32 // of all prepared transactions ever seen, for files
-	copies []copied
+	from  *ancestor // of a branch: it has the forks that are not in forks
+	forks map[core.Key]*fork
+	dbs   map[dbID]*database
+	slrus [4][]*fork // by core.SLRU, in the order in which they came
+	// prepared has when each prepared transaction was there, as forks of one
+	// block.
+	prepared map[uint32]*fork
+	// files has the small files that are in no layer yet, and those of the
+	// base; relmaps the relation map that each database has now.
+	files   map[core.Key][]file
+	relmaps map[dbID][]byte
+	copies  []copied
 
+	// counters and nextXIDs are whole from held on; what was before is in the
+	// layers.
 	counters []counted
 	nextXIDs []xidAt
+	held     core.LSN
 	commits  []commitAt
+
+	journal *journal
+}
+
+// A journal is what changed of a state since the last freeze, beside what its
+// lists tell by their LSNs.
+type journal struct {
+	forks []*fork
+	files []core.Key
+}
+
+// A file is a version of a small file; no data means that it ended.
+type file struct {
+	lsn  core.LSN
+	data []byte
 }
 
 // A dbID names the directory of a database in a tablespace; db 0 is the
@@ -66,9 +89,12 @@ type commitAt struct {
 
 func newState() *state {
 	return &state{
-		forks: map[core.Key]*fork{},
-		dbs:   map[dbID]*database{},
-		files: map[core.Key][]version{},
+		forks:    map[core.Key]*fork{},
+		dbs:      map[dbID]*database{},
+		prepared: map[uint32]*fork{},
+		files:    map[core.Key][]file{},
+		relmaps:  map[dbID][]byte{},
+		journal:  new(journal),
 	}
 }
 
@@ -81,7 +107,7 @@ func (s *state) makeFork(r core.Rel) *fork {
 	if f := s.find(k); f != nil {
 		return f
 	}
-	f := &fork{first: k}
+	f := &fork{first: k, journal: s.journal}
 	s.forks[k] = f
 	d := s.database(dbID{r.Spc, r.DB})
 	d.forks = append(d.forks, f)
@@ -91,7 +117,7 @@ func (s *state) makeFork(r core.Rel) *fork {
 func (s *state) database(id dbID) *database {
 	d := s.dbs[id]
 	if d == nil {
-		d = &database{sizes: fork{first: core.DBDirKey(id.spc, id.db)}}
+		d = &database{sizes: fork{first: core.DBDirKey(id.spc, id.db), journal: s.journal}}
 		s.dbs[id] = d
 	}
 	return d
@@ -102,9 +128,19 @@ func (s *state) segment(u core.SLRU, seg uint32) *fork {
 	k := core.SLRUBlockKey(u, seg, 0)
 	f := s.forks[k]
 	if f == nil {
-		f = &fork{first: k}
+		f = &fork{first: k, journal: s.journal}
 		s.forks[k] = f
 		s.slrus[u] = append(s.slrus[u], f)
+	}
+	return f
+}
+
+// transaction finds or makes the history of a prepared transaction.
+func (s *state) transaction(xid uint32) *fork {
+	f := s.prepared[xid]
+	if f == nil {
+		f = &fork{first: core.TwoPhaseDirKey(xid), journal: s.journal}
+		s.prepared[xid] = f
 	}
 	return f
 }
@@ -121,22 +157,56 @@ func (f *fork) exists(lsn core.LSN) (blocks uint32, ok bool) {
 	return f.sizes[i].blocks, true
 }
 
-// file is the version of a small file as of an LSN.
-func (s *state) file(k core.Key, lsn core.LSN) (v version, ok bool) {
+// put notes a version of a small file, the last one of its record.
+func (s *state) put(k core.Key, lsn core.LSN, data []byte) {
+	vs := s.files[k]
+	if n := len(vs); n > 0 && vs[n-1].lsn == lsn {
+		vs[n-1].data = data
+	} else {
+		s.files[k] = append(vs, file{lsn, data})
+		s.journal.files = append(s.journal.files, k)
+	}
+	if id, ok := relmapOf(k); ok {
+		s.relmaps[id] = data
+	}
+}
+
+// relmapOf is the database whose relation map a key names.
+func relmapOf(k core.Key) (id dbID, ok bool) {
+	f1, f2, f3, f4, f5, f6 := k.Fields()
+	return dbID{core.OID(f2), core.OID(f3)}, f1 == 0 && f4 == 0 && f5 == 0 && f6 == 0
+}
+
+// file is the version of a small file as of an LSN among those in memory.
+func (s *state) file(k core.Key, lsn core.LSN) (v file, ok bool) {
 	vs := s.files[k]
 	n := sort.Search(len(vs), func(i int) bool { return vs[i].lsn > lsn })
 	if n == 0 {
-		return version{}, false
+		return file{}, false
 	}
 	return vs[n-1], true
 }
 
-// filesAt lists the small files that existed, in the order of their keys.
+// filesAt lists the small files that there may have been, in the order of
+// their keys: of each database a relation map, of each prepared transaction its
+// state.
 func (s *state) filesAt(lsn core.LSN) []core.Key {
-	keys := slices.SortedFunc(maps.Keys(s.files), core.Key.Compare)
-	return slices.DeleteFunc(keys, func(k core.Key) bool {
-		v, ok := s.file(k, lsn)
-		return !ok || v.ref.kind() == kindGone
+	var keys []core.Key
+	for _, id := range s.databases(lsn) {
+		keys = append(keys, core.RelmapKey(id.spc, id.db))
+	}
+	for _, xid := range s.preparedAt(lsn) {
+		keys = append(keys, core.TwoPhaseKey(xid))
+	}
+	return keys
+}
+
+// preparedAt lists the prepared transactions that existed, sorted.
+func (s *state) preparedAt(lsn core.LSN) []uint32 {
+	xids := slices.Sorted(maps.Keys(s.prepared))
+	return slices.DeleteFunc(xids, func(xid uint32) bool {
+		_, ok := s.prepared[xid].exists(lsn)
+		return !ok
 	})
 }
 
@@ -154,15 +224,18 @@ func (s *state) count(lsn core.LSN, c *redo.Counters) {
 	}
 }
 
-// countersAt is the counters as of an LSN.
-func (s *state) countersAt(lsn core.LSN) redo.Counters {
+// countersAt is the counters as of an LSN; ok is false if they are in a layer.
+func (s *state) countersAt(lsn core.LSN) (_ redo.Counters, ok bool) {
+	if lsn < s.held {
+		return redo.Counters{}, false
+	}
 	n := sort.Search(len(s.counters), func(i int) bool { return s.counters[i].lsn > lsn })
 	c := s.counters[max(n-1, 0)]
 	m := sort.Search(len(s.nextXIDs), func(i int) bool { return s.nextXIDs[i].lsn > lsn })
 	if m > 0 && s.nextXIDs[m-1].lsn > c.lsn {
 		c.NextXID = s.nextXIDs[m-1].xid
 	}
-	return c.Counters
+	return c.Counters, true
 }
 
 // commit notes a commit: one entry for each second of commits, the last of it.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,11 +32,8 @@ var (
 	ErrBehind = errors.New("timed out waiting for WAL")
 )
 
-// A Record is where a record lies: the last one ingested.
-type Record struct {
-	LSN  core.LSN // its end
-	Prev core.LSN // its start
-}
+// A Record is where a record lies; see [remote.Record].
+type Record = remote.Record
 
 // progress is what readers wait for.
 type progress struct {
@@ -54,25 +50,42 @@ type Timeline struct {
 	index *Index
 	ctl   *wal.Control // as of the base, with data checksums off
 	base  base
-	dir   string // of spilled versions, in env.FS
+	dir   string // of layers and the manifest, in env.FS
+	cache *layer.Cache
 
 	last  *xsync.Watch[progress]
 	ended atomic.Uint64 // LSN of last, for readers that need not wait
 	// waiting is how many readers wait: the receiver then looks around for a
 	// safekeeper that has more.
 	waiting atomic.Int32
-	log     bytelog
 	hints   atomic.Pointer[[]hintsAt]
 
-	mu    sync.Mutex // leaf: guards state and err
+	mu    sync.Mutex // leaf: guards state, versions and err
 	state *state
-	err   error // what stopped ingest
+	versions
+	err error // what stopped ingest
 
 	ingest struct {
 		effects  redo.Effects
 		counters redo.Counters
 	}
+	counters redo.Counters // as of the base
+	flusher
 	readings sync.Pool // of *reading
+}
+
+// versions is where the versions of pages are: the newest in the open layer,
+// then in the frozen one, then in the delta layers, from the newest down.
+type versions struct {
+	open    *openLayer
+	frozen  *frozenLayer // nil while nothing is being flushed
+	layers  stack
+	applied Record // the last record in the open layer
+	disk    Record // the last record in the delta layers
+	kept    map[core.Key]keptPage
+
+	resumed  Record // disk, when the timeline was opened
+	ingested uint64 // records since then
 }
 
 // hintsAt tells whether hint bits are logged from an LSN on: redo must know.
@@ -96,10 +109,9 @@ func (t *Timeline) noteHints(lsn core.LSN) {
 	t.hints.Store(&now)
 }
 
-// OpenTimeline reads the index and the directories of a timeline's base. Then
-// it stands at the base's LSN and waits for records. dir is where versions are
-// spilled to, below the root of e.FS; it exists and is the timeline's own.
-// Blocks of the base go through cache.
+// OpenTimeline opens a timeline alone, without an owner at the object store: it
+// reads the newest index there. dir is the timeline's own, below the root of
+// e.FS; it exists. Blocks go through cache.
 func OpenTimeline(ctx context.Context, e env.Env, id core.TTID, dir string, cache *layer.Cache) (*Timeline, error) {
 	index, err := remote.Peek(ctx, e, id)
 	if err != nil {
@@ -108,19 +120,47 @@ func OpenTimeline(ctx context.Context, e env.Env, id core.TTID, dir string, cach
 	return open(ctx, e, Opening{ID: id, Dir: dir, Cache: cache, Index: index})
 }
 
+// open reads the directories of a timeline's base and of its delta layers. Then
+// it stands at the disk-consistent record and waits for the next.
 func open(ctx context.Context, e env.Env, o Opening) (t *Timeline, err error) {
-	id, index := o.ID, o.Index
-	t = &Timeline{id: id, env: e, index: index, dir: o.Dir, state: newState()}
+	t = &Timeline{id: o.ID, env: e, index: o.Index, dir: o.Dir, cache: o.Cache, state: newState()}
+	t.open, t.layers.source, t.layers.m = new(openLayer), o.Layers, new(layer.Map[*deltaLayer])
 	t.readings.New = func() any { return new(reading) }
-	if t.base, err = openBase(ctx, e, o); err != nil {
-		return nil, fmt.Errorf("open timeline %s: %w", id, err)
+	if err := t.load(ctx, e, o); err != nil {
+		return nil, fmt.Errorf("open timeline %s: %w", o.ID, err)
 	}
-	if err := t.base.begin(ctx, t); err != nil {
-		return nil, fmt.Errorf("open timeline %s: %w", id, err)
-	}
-	t.last = xsync.NewWatch(e, progress{Record: Record{index.LSN, index.PrevLSN}})
-	t.ended.Store(uint64(index.LSN))
+	t.resumed, t.applied = t.disk, t.disk
+	t.last = xsync.NewWatch(e, progress{Record: t.disk})
+	t.ended.Store(uint64(t.disk.LSN))
+	t.flusher.init(e, &o, t.disk)
 	return t, nil
+}
+
+// load makes the state as of the last record that is in the layers.
+func (t *Timeline) load(ctx context.Context, e env.Env, o Opening) (err error) {
+	if t.base, err = openBase(ctx, e, o); err != nil {
+		return err
+	}
+	return t.restore(ctx)
+}
+
+// Resumed is where ingest went on when the timeline was opened, and how many
+// records it has taken in since.
+func (t *Timeline) Resumed() (at core.LSN, records uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.resumed.LSN, t.ingested
+}
+
+// memoryBytes is what the open and the frozen layer take.
+func (t *Timeline) memoryBytes() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.open.size
+	if t.frozen != nil {
+		n += t.frozen.size
+	}
+	return n
 }
 
 // ID names the timeline.
@@ -161,19 +201,16 @@ func (t *Timeline) publish(r Record) {
 	t.last.Set(progress{Record: r})
 }
 
-// Spill moves versions to disk until about limit bytes of them are in memory.
-// The task that ingests calls it.
-func (t *Timeline) Spill(limit int64) error {
-	return t.log.spill(limit, func() (env.File, error) {
-		return t.env.FS().Open(path.Join(t.dir, spillName), env.Write|env.Create|env.Trunc)
-	})
+// Close gives the timeline's memory back. Nobody uses it any more.
+func (t *Timeline) Close() {
+	t.mu.Lock()
+	n := t.open.counted
+	if t.frozen != nil {
+		n += t.frozen.counted
+	}
+	t.mu.Unlock()
+	t.memory.give(n)
 }
-
-// spillName is scratch: it is emptied when the timeline is opened again.
-const spillName = "versions.scratch"
-
-// Close frees what the timeline holds open. Nobody uses it any more.
-func (t *Timeline) Close() { t.log.close() }
 
 // Wait returns once records up to lsn can be read. It gives up after timeout
 // with [ErrBehind], or at once if ingest has stopped below lsn. An LSN within
