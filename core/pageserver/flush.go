@@ -109,7 +109,7 @@ func (t *Timeline) store(ctx context.Context, f *frozenLayer) error {
 // it, and makes it durable before a manifest may name it.
 func (t *Timeline) writeLayer(ctx context.Context, f *frozenLayer) error {
 	w := &layerWriter{t: t, f: f, meta: f.changes.versions()}
-	for k := range f.pages {
+	for k := range f.pages { //simsafe:allow the keys are sorted below
 		w.pages = append(w.pages, k)
 	}
 	slices.SortFunc(w.pages, core.Key.Compare)
