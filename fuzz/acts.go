@@ -202,6 +202,9 @@ func (c *cluster) attachRequest(l *line) pageserver.AttachRequest {
 	for _, m := range c.conf.Members {
 		req.Safekeepers = append(req.Safekeepers, m.Addr())
 	}
+	if l.parent != nil {
+		req.Ancestor, req.AncestorStart = l.parent.id.Timeline, l.at
+	}
 	return req
 }
 

@@ -86,6 +86,7 @@ func newCluster(w *netsim.World, b *blank, l load) *cluster {
 		c.pss[i] = c.node(name, func(ctx context.Context, e env.Env) error {
 			return pageserver.Run(ctx, e, pageserver.Config{
 				ID: core.NodeID(i + 1), Listen: addrOf(name), CacheBytes: 4 << 20, MemoryBytes: l.Memory, WaitLSNSeconds: 20,
+				CheckpointDistance: l.Distance, CheckpointTimeoutSeconds: 2,
 			})
 		})
 	}

@@ -26,9 +26,10 @@ type load struct {
 	Switches  bool          `json:"switches"`
 	Evictions int           `json:"evictions"`
 
-	Memory int64 `json:"pageserver_memory"` // bytes
-	Buffer int   `json:"proposer_buffer"`   // bytes
-	Direct int   `json:"proposer_direct"`   // bytes
+	Memory   int64 `json:"pageserver_memory"`   // bytes
+	Distance int64 `json:"checkpoint_distance"` // bytes of WAL
+	Buffer   int   `json:"proposer_buffer"`     // bytes
+	Direct   int   `json:"proposer_direct"`     // bytes
 }
 
 func drawLoad(r *rand.Rand) load {
@@ -37,7 +38,7 @@ func drawLoad(r *rand.Rand) load {
 		Clients: 2 + r.IntN(4), Think: time.Duration(pick(20, 40, 80)) * time.Millisecond,
 		ValueMax: pick(24, 100, 700), BulkMax: pick(500, 9000, 40_000, 200_000), Churn: pick(0, 150, 300),
 		Switches: r.IntN(6) == 0, Evictions: pick(0, 100, 500, 1000),
-		Memory: int64(pick(1, 64<<10, 16<<20)), Buffer: pick(1, 1<<20), Direct: pick(1<<10, 16<<10),
+		Memory: int64(pick(128<<10, 16<<20)), Distance: int64(pick(1<<10, 8<<10, 64<<10, 1<<20)), Buffer: pick(1, 1<<20), Direct: pick(1<<10, 16<<10),
 	}
 }
 

@@ -110,13 +110,12 @@ func (q *questioner) fresh(ctx context.Context, e env.Env) error {
 // moment is an LSN of a timeline's history or of what it was branched off:
 // mostly new, and mostly the end of a record.
 func (l *line) moment(dice *rand.Rand) core.LSN {
+	last := l.ghost.end()
 	for l.parent != nil && dice.IntN(4) == 0 {
-		if l.parent.ghost.begin < l.at {
-			return l.parent.ghost.moment(dice, l.at)
-		}
+		last = min(last, l.at)
 		l = l.parent
 	}
-	return l.ghost.moment(dice, l.ghost.end())
+	return l.ghost.moment(dice, last)
 }
 
 // moment is an LSN of the ghost up to last.

@@ -190,7 +190,7 @@ func drawPlan(seed uint64, r *rand.Rand, from []Class) *Plan {
 		}
 	}
 	slices.SortStableFunc(p.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
-	_ = drawActs // p.Acts = drawActs(r, p.Length)
+	p.Acts = drawActs(r, p.Length)
 	return p
 }
 

@@ -15,6 +15,8 @@ type reel struct {
 	// disk is what it last said outlives its memory; 0 for a disk that was
 	// wiped since.
 	disk core.LSN
+	// owned is the newest generation there was when it last opened it.
+	owned core.Generation
 }
 
 // reel is what a process said of the timeline.
@@ -36,7 +38,10 @@ func (l *line) paged(p *netsim.Proc, e env.Event) {
 	case "pageserver.record":
 		l.ingested(p.Name(), r, core.LSN(e.C))
 	case "pageserver.disk":
-		r.disk = max(r.disk, core.LSN(e.B))
+		if lsn := core.LSN(e.B); lsn > r.disk {
+			r.disk = lsn
+			l.j.counts.Flushes++
+		}
 		if r.disk > r.next {
 			l.j.violated(DiskHeld, "%s says that its disk holds %s up to %s, and has ingested %s", p.Name(), l.name, r.disk, r.next)
 		}
@@ -48,7 +53,14 @@ func (l *line) paged(p *netsim.Proc, e env.Event) {
 // opened is told that an incarnation goes on behind a record: one that its
 // disk or the object store holds for good, and no earlier than it said.
 func (l *line) opened(who string, r *reel, at core.LSN) {
-	index := l.j.store.shelf(l.id.Timeline).index()
+	h := l.j.store.shelf(l.id.Timeline)
+	index := h.index()
+	if h.passed(r.owned, who) {
+		// Another one's layers may end elsewhere. Then its disk is of no use,
+		// and the WAL behind theirs is still held.
+		r.disk = min(r.disk, at)
+	}
+	r.owned = h.newest
 	switch {
 	case l.ghost.ends[l.ghost.index(at)] != at || at > l.ghost.end():
 		l.j.violated(IngestBound, "%s opens %s at %s, where no committed record ends", who, l.name, at)

@@ -61,6 +61,16 @@ func (s *store) shelf(id core.TimelineID) *shelf {
 // index is the one that whoever comes next builds on, nil if there is none.
 func (h *shelf) index() *remote.Index { return h.indices[h.current] }
 
+// passed tells whether somebody else minted a generation above g.
+func (h *shelf) passed(g core.Generation, who string) bool {
+	for n := g + 1; n <= h.newest; n++ {
+		if by := h.minted[n]; by != "" && by != who {
+			return true
+		}
+	}
+	return false
+}
+
 // did is told of every request that took effect.
 func (s *store) did(o diskdrv.ObjectOp, data []byte) {
 	if o.Err != nil || o.Kind != "put" && o.Kind != "delete" {

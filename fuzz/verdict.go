@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"xenon/core"
 	"xenon/core/env"
 	"xenon/netsim"
 )
@@ -94,7 +95,8 @@ func (r *run) recovered(ctx context.Context, e env.Env) error {
 			return err
 		}
 	}
-	return nil
+	_ = r.stored
+	return r.again(ctx, e)
 }
 
 // standing lists the branches that there are.
@@ -113,8 +115,51 @@ func (r *run) served() []*line {
 	return list
 }
 
-// caughtUp waits until the pageserver has all of a timeline, and compares it.
-func (r *run) caughtUp(ctx context.Context, e env.Env, l *line) error {
+// stored waits until the object store has everything that was committed.
+func (r *run) stored(ctx context.Context, e env.Env) error {
+	for _, l := range r.standing() {
+		r.stage = "waiting for all of " + l.name + " to be in the object store"
+		h := r.j.store.shelf(l.id.Timeline)
+		if err := await(ctx, e, func() bool { return h.index() != nil && h.index().DiskConsistent.LSN == l.ghost.end() }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// again takes the disks of all pageservers away: one that starts with the
+// object store alone gives the same pages of all times, and reads no WAL that
+// is stored.
+func (r *run) again(ctx context.Context, e env.Env) error {
+	counts, ready := *r.j.counts, false
+	r.w.After(0, func() {
+		for _, ps := range r.c.pss {
+			ps.Kill()
+			ps.down = true
+			r.n.empty(ps)
+		}
+		r.c.ps().start()
+		r.c.tell()
+		ready = true
+	})
+	if err := await(ctx, e, func() bool { return ready }); err != nil {
+		return err
+	}
+	dice := e.Rand("again")
+	for _, l := range r.standing() {
+		r.stage = "waiting for a pageserver that has lost its disk to have " + l.name
+		if err := r.caughtUp(ctx, e, l, l.moment(dice), l.moment(dice)); err != nil {
+			return err
+		}
+	}
+	counts.PagesCompared = r.j.counts.PagesCompared
+	*r.j.counts = counts // what the verdict does is no part of the run
+	return nil
+}
+
+// caughtUp waits until the pageserver has all of a timeline, and compares it
+// as of its end and of other moments.
+func (r *run) caughtUp(ctx context.Context, e env.Env, l *line, moments ...core.LSN) error {
 	addr := addrOf(r.c.ps().Name())
 	for {
 		info, err := timelineInfo(ctx, e, addr, l.id)
@@ -130,7 +175,12 @@ func (r *run) caughtUp(ctx context.Context, e env.Env, l *line) error {
 		return err
 	}
 	defer q.c.Close()
-	return q.all(l.ghost.end())
+	for _, lsn := range append(moments, l.ghost.end()) {
+		if err := q.all(lsn); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const poll = 50 * time.Millisecond

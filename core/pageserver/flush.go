@@ -87,6 +87,7 @@ func (t *Timeline) store(ctx context.Context, f *frozenLayer) error {
 	if err := t.writeManifest(f.written, f.end); err != nil {
 		return err
 	}
+	t.env.Trace().Note("pageserver.disk", t.id.Timeline.Tag(), uint64(f.end.LSN), 0, 0)
 	t.mu.Lock()
 	if f.written != nil {
 		err := t.layers.push(f.written)

@@ -48,6 +48,7 @@ func (t *Timeline) Ingest(rec *wal.Record) error {
 	if first {
 		t.began()
 	}
+	t.env.Trace().Note("pageserver.record", t.id.Timeline.Tag(), uint64(rec.Start), uint64(rec.End), 0)
 	t.publish(Record{LSN: rec.End, Prev: rec.Start})
 	return nil
 }

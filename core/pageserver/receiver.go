@@ -276,6 +276,7 @@ func (r *receiver) feedback(c *wire.Client) error {
 		LastReceived: r.t.LastRecord().LSN, DiskConsistent: r.t.DiskConsistent().LSN, RemoteConsistent: r.t.index.LSN,
 		ReplyTime: r.e.Clock().Now().Sub(postgresEpoch).Microseconds(),
 	}
+	r.e.Trace().Note("pageserver.remote", r.t.id.Timeline.Tag(), uint64(f.RemoteConsistent), 0, 0)
 	c.CopyData(wire.AppendFeedbackMessage(nil, &f), nil)
 	return c.Flush()
 }

@@ -133,6 +133,7 @@ func open(ctx context.Context, e env.Env, o Opening) (t *Timeline, err error) {
 	t.last = xsync.NewWatch(e, progress{Record: t.disk})
 	t.ended.Store(uint64(t.disk.LSN))
 	t.flusher.init(e, &o, t.disk)
+	e.Trace().Note("pageserver.open", t.id.Timeline.Tag(), uint64(t.disk.LSN), uint64(t.disk.Prev), 0)
 	return t, nil
 }
 
