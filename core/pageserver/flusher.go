@@ -154,8 +154,9 @@ func (t *Timeline) due(ctx context.Context) error {
 		t.mu.Lock()
 		at, empty := t.applied.LSN, t.applied == t.disk
 		t.mu.Unlock()
+		now := t.env.Clock().Mono()
 		t.status.Lock()
-		poked, left := t.poked, t.policy.Timeout-t.env.Clock().Mono().Sub(t.since)
+		poked, left := t.poked, t.policy.Timeout-now.Sub(t.since)
 		t.poked = false
 		t.status.Unlock()
 		if !empty && (poked || left <= 0 || at == last) {
