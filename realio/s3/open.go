@@ -15,6 +15,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"xenon/core/env"
 )
@@ -63,6 +64,8 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	})
 	loaded, err := config.LoadDefaultConfig(ctx,
 		config.WithHTTPClient(client), config.WithRegion(c.Region),
+		// What goes wrong is in errors; the rest is said on nobody's behalf.
+		config.WithLogger(logging.Nop{}),
 		// Whether a request may be sent again is decided by those who know what
 		// it does: package objstore, package register.
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
