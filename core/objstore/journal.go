@@ -30,14 +30,18 @@ func (k Kind) String() string { return kindNames[k] }
 
 // Stats count since the Store was made.
 type Stats struct {
-	Requests [kinds]uint64 // by Kind, repeated ones as well
+	Requests [kinds]uint64 `json:"requests"` // by Kind, repeated ones as well
 	// Retries are requests that were sent again after an answer that was none.
-	Retries uint64
+	Retries uint64 `json:"retries"`
 	// Failures of requests, also of those that fared better later.
-	SlowDown, Forbidden, NoAnswer uint64
-	BytesIn, BytesOut             uint64 // of bodies put, and of bodies got
+	SlowDown  uint64 `json:"slow_down"`
+	Forbidden uint64 `json:"forbidden"`
+	NoAnswer  uint64 `json:"no_answer"`
+	BytesIn   uint64 `json:"bytes_in"`  // of bodies put
+	BytesOut  uint64 `json:"bytes_out"` // of bodies got
 	// InFlight is how many requests are under way, of Limit at most.
-	InFlight, Limit int
+	InFlight int `json:"in_flight"`
+	Limit    int `json:"limit"`
 }
 
 // slowAnswer is when a call counts as waiting though nothing has failed yet.

@@ -9,6 +9,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/objstore"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/pageserver/remote"
 	"xenon/core/wire/http1"
@@ -63,11 +64,20 @@ type TimelineInfo struct {
 // attachLimit bounds the body of an AttachRequest.
 const attachLimit = 64 << 10
 
+// A NodeStatus answers GET /v1/status.
+type NodeStatus struct {
+	ID core.NodeID `json:"id"`
+	// ObjectStore says what waits for the object store and why, "" if nothing
+	// does.
+	ObjectStore string         `json:"object_store"`
+	Requests    objstore.Stats `json:"object_store_requests"`
+}
+
 // handler is the management interface.
 func (n *node) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
-		http1.WriteJSON(w, map[string]any{"id": n.cfg.ID})
+		http1.WriteJSON(w, NodeStatus{ID: n.cfg.ID, ObjectStore: n.store.Trouble(), Requests: n.store.Stats()})
 	})
 	mux.HandleFunc("POST /v1/tenant/{tenant}/timeline", n.postTimeline)
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline", n.getTimelines)

@@ -18,6 +18,7 @@ import (
 	"xenon/core/env"
 	"xenon/core/faults"
 	"xenon/core/layer"
+	"xenon/core/objstore"
 	"xenon/core/pageserver/remote"
 	"xenon/core/wire/port"
 	"xenon/core/xsync"
@@ -80,6 +81,7 @@ func (c *Config) flushPolicy() FlushPolicy {
 // A node is one running pageserver.
 type node struct {
 	e      env.Env
+	store  *objstore.Store // e's
 	cfg    Config
 	cache  *layer.Cache
 	memory *Memory
@@ -115,7 +117,11 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("pageserver %d: listen on %s: %w", cfg.ID, cfg.Listen, err)
 	}
-	n := &node{e: e, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}}
+	// Whatever asks the object store for data waits for it, all under one
+	// budget of repetitions.
+	store := objstore.New(e, e.Objects(), objstore.Options{})
+	e = objstore.Over(e, store)
+	n := &node{e: e, store: store, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}}
 	n.memory = NewMemory(e, cfg.MemoryBytes)
 	n.memory.relieve = n.relieve
 	n.attaching.Init(e)
