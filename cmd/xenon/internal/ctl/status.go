@@ -79,6 +79,7 @@ type Pageserver struct {
 	Listen    string         `json:"listen"`
 	PID       int            `json:"pid"`
 	State     string         `json:"state"`
+	Waits     string         `json:"waits,omitempty"` // for the object store, and why
 	Timelines []PageserverTL `json:"timelines"`
 }
 

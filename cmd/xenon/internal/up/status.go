@@ -110,6 +110,10 @@ func receiveLine(listen string, b branch.Branch) string {
 func (in *installation) askPageserver(ctx context.Context, p *ctl.Pageserver, all []branch.Branch, s ctl.Status) {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
+	var node pageserver.NodeStatus
+	if err := in.cluster().Call(ctx, p.Listen, "GET", "/v1/status", nil, &node); err == nil {
+		p.Waits = node.ObjectStore // else its timelines say it
+	}
 	for _, b := range all {
 		t := ctl.PageserverTL{Tenant: b.Tenant, Timeline: b.Timeline, State: "active"}
 		var got pageserver.TimelineInfo
@@ -168,6 +172,9 @@ func notes(s ctl.Status) (all []string) {
 	for _, p := range s.Pageservers {
 		if p.State != "running" {
 			all = append(all, fmt.Sprintf("pageserver %d %s", p.ID, p.State))
+		}
+		if p.Waits != "" {
+			all = append(all, fmt.Sprintf("pageserver %d: %s", p.ID, p.Waits))
 		}
 		for _, t := range p.Timelines {
 			if t.State != "active" {
