@@ -143,19 +143,21 @@ func (n *Node) makeFiles(c *creation, f wal.Format) error {
 	return writeSealed(disk, dir, controlName, controlMagic, encodeControl(n.cfg.NodeID, c.id, &control))
 }
 
-// makeFirst makes the segment that start lies in.
+// makeFirst makes the segment that start lies in. It is allocated and no more
+// than that: a branch that nobody has written to costs no time, and whoever
+// writes first fills it.
 func (s *segments) makeFirst(f wal.Format, start core.LSN, initial []byte) error {
 	seg := start.Segment(s.size)
-	if err := s.makeZeroed(segmentTemp); err != nil {
-		return err
-	}
-	file, err := s.disk.Open(s.path(segmentTemp), env.Write)
+	file, err := s.disk.Open(s.path(segmentTemp), env.Write|env.Create|env.Trunc)
 	if err != nil {
 		return err
 	}
-	if len(initial) > 0 {
+	err = file.Allocate(0, int64(s.size))
+	switch {
+	case err != nil:
+	case len(initial) > 0:
 		_, err = file.WriteAt(initial, 0)
-	} else {
+	default:
 		err = writeSpans(file, f, start)
 	}
 	if err == nil {

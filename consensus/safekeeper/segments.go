@@ -36,11 +36,14 @@ type segments struct {
 
 	cur    env.File // the segment being written, nil if none is open
 	curSeg uint64
-	dirty  bool   // cur has writes that are not synced
-	spare  bool   // spareName is there
-	count  int    // segment files, the spare included
-	making bool   // a task makes a spare, whose space is spoken for
-	syncs  uint64 // of WAL so far
+	dirty  bool // cur has writes that are not synced
+	spare  bool // spareName is there
+	count  int  // segment files, the spare included
+	making bool // a task makes a spare, whose space is spoken for
+	// bare is where the WAL begins of a timeline that has none yet: there and
+	// beyond, its first segment may be no more than allocated. 0 otherwise.
+	bare  core.LSN
+	syncs uint64 // of WAL so far
 }
 
 func (s *segments) path(name string) string { return path.Join(s.dir, name) }
@@ -161,10 +164,15 @@ func (s *segments) open(seg uint64) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = s.create(seg)
 	}
+	if err == nil && s.bare != 0 && s.bare.Segment(s.size) == seg {
+		if err = fill(f, int64(s.bare.SegmentOffset(s.size)), int64(s.size)); err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("open WAL segment %s: %w", s.partial(seg), err)
 	}
-	s.cur, s.curSeg, s.dirty = f, seg, false
+	s.cur, s.curSeg, s.dirty, s.bare = f, seg, false, 0
 	return nil
 }
 
@@ -213,17 +221,26 @@ func (s *segments) makeZeroed(temp string) error {
 	if err != nil {
 		return err
 	}
-	err = f.Allocate(0, int64(s.size))
-	// Space that is only allocated becomes data by a change of metadata, which
-	// every fdatasync after it would have to write.
-	for off := int64(0); err == nil && off < int64(s.size); off += int64(len(zeroes)) {
-		_, err = f.WriteAt(zeroes[:], off)
-	}
-	if err == nil {
-		err = f.Sync(env.SyncFull)
+	if err = f.Allocate(0, int64(s.size)); err == nil {
+		err = fill(f, 0, int64(s.size))
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		s.disk.Remove(s.path(temp))
+	}
+	return err
+}
+
+// fill writes zeroes to [off, end) of a file and syncs it. Space that is only
+// allocated becomes data by a change of metadata, which every fdatasync after
+// it would have to write.
+func fill(f env.File, off, end int64) (err error) {
+	for err == nil && off < end {
+		b := zeroes[:min(int64(len(zeroes)), end-off)]
+		_, err = f.WriteAt(b, off)
+		off += int64(len(b))
+	}
+	if err == nil {
+		err = f.Sync(env.SyncFull)
 	}
 	return err
 }

@@ -127,6 +127,10 @@ func (t *Timeline) load(afterFailure bool) (err error) {
 		return err
 	}
 	t.acc, t.ahead, t.saved = acc, 0, control.Commit
+	t.segs.bare = 0
+	if tail.End == control.LocalStart && tail.End.SegmentOffset(t.segs.size) > 0 {
+		t.segs.bare = tail.End
+	}
 	t.dec = wal.NewDecoder(t.format, acc.WriteLSN(), tail.Last)
 	t.setFailed(nil)
 	t.publish()
