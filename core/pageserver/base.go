@@ -53,10 +53,14 @@ type images []*layer.Image
 func openImages(ctx context.Context, e env.Env, id core.TTID, list []LayerEntry, cache *layer.Cache) (images, error) {
 	var base images
 	for _, l := range list {
-		image, err := layer.ParseName(l.Name)
+		x, err := layer.ParseExtent(l.Name)
 		if err != nil {
 			return nil, err
 		}
+		if x.Delta {
+			continue
+		}
+		image := layer.ImageID{Keys: x.Keys, LSN: x.LSNs.Start}
 		image.TTID, image.Shard = id, core.Unsharded
 		src := layer.Object(e.Objects(), image.ObjectName(l.Generation, l.Upload), l.Size)
 		im, err := layer.Open(ctx, src, image, cache)

@@ -58,10 +58,8 @@ func (n *node) branch(ctx context.Context, tenant core.TenantID, req *AttachRequ
 		return fmt.Errorf("branch off %s: %w to pageserver %d any more", parent, errNotAttached, n.cfg.ID)
 	}
 	made, err := q.make(ctx, n.e)
-	if err == nil && made != nil {
-		n.mu.Lock()
-		n.made[made.ID()] = made
-		n.mu.Unlock()
+	if err == nil {
+		n.giveBack(made)
 	}
 	return err
 }
@@ -85,13 +83,24 @@ func (n *node) takeMade(id core.TTID) *remote.Owner {
 	return o
 }
 
+// giveBack keeps the owner of a timeline that could not be opened, for the next
+// attempt.
+func (n *node) giveBack(o *remote.Owner) {
+	if o != nil {
+		n.mu.Lock()
+		n.made[o.ID()] = o
+		n.mu.Unlock()
+	}
+}
+
 // owns is the timeline's owner. There is none while the object store has not
 // let this pageserver take it over.
 func (a *attached) owns() (*remote.Owner, error) {
-	if a.owner == nil {
-		return nil, fmt.Errorf("timeline %s is not taken over yet: %w", a.t.id, env.ErrUnavailable)
+	o := a.up.Owner()
+	if o == nil {
+		return nil, fmt.Errorf("timeline %s is not taken over yet: %w: %s", a.t.id, env.ErrUnavailable, a.up.Progress().Wait)
 	}
-	return a.owner, a.owner.Superseded()
+	return o, o.Superseded()
 }
 
 // ancestorOf is the timeline that one branches off, nil if it is no branch. An
@@ -206,8 +215,22 @@ func (n *node) detach(a *attached) {
 	delete(n.timelines, a.t.id)
 	n.mu.Unlock()
 	a.tasks.Cancel(fmt.Errorf("timeline %s: %w any more", a.t.id, errNotAttached))
+	a.fetcher.Close()
+	a.users.Close(context.Background())
 	a.tasks.Wait()
 	a.t.Close()
+}
+
+// within is ctx that ends with the timeline's service, too; stop must be called.
+func (a *attached) within(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := xsync.WithCancel(ctx)
+	watch, unwatch := xsync.WithCancel(a.tasks.Context())
+	unhook := watch.(*xsync.Context).AfterFunc(func() { cancel(xsync.Cause(a.tasks.Context())) })
+	return ctx, func() {
+		unhook()
+		unwatch(nil)
+		cancel(nil)
+	}
 }
 
 // forgetChild takes a child out of the index of its ancestor, as which x names

@@ -42,12 +42,17 @@ type TimelineInfo struct {
 	// memory, and its disk.
 	DiskConsistent   core.LSN `json:"disk_consistent_lsn"`
 	RemoteConsistent core.LSN `json:"remote_consistent_lsn"`
-	Major            int      `json:"pg_version"`
-	SystemID         uint64   `json:"system_id"`
-	SegmentSize      uint32   `json:"wal_seg_size"` // bytes
-	MemoryBytes      int64    `json:"versions_memory_bytes"`
-	Layers           int      `json:"layers"` // delta layers above the base
-	LayerBytes       int64    `json:"layer_bytes"`
+	// Generation is that of this pageserver's owner at the object store, 0
+	// before it could take the timeline over. Superseded tells that another one
+	// did since: nothing is uploaded any more.
+	Generation  core.Generation `json:"generation"`
+	Superseded  bool            `json:"superseded,omitempty"`
+	Major       int             `json:"pg_version"`
+	SystemID    uint64          `json:"system_id"`
+	SegmentSize uint32          `json:"wal_seg_size"` // bytes
+	MemoryBytes int64           `json:"versions_memory_bytes"`
+	Layers      int             `json:"layers"` // delta layers above the base
+	LayerBytes  int64           `json:"layer_bytes"`
 	// Resumed is where ingest went on when the timeline was opened, Ingested
 	// how many records it has taken in since.
 	Resumed     core.LSN       `json:"resumed_lsn"`
@@ -148,7 +153,14 @@ func (n *node) withTimeline(f func(http.ResponseWriter, *http.Request, *attached
 			http1.WriteError(w, status, err)
 			return
 		}
-		f(w, r, a)
+		if !a.users.Enter() {
+			http1.WriteError(w, http.StatusServiceUnavailable, fmt.Errorf("%w any more: %s", errNotAttached, a.t.id))
+			return
+		}
+		defer a.users.Leave()
+		ctx, stop := a.within(r.Context())
+		defer stop()
+		f(w, r.WithContext(ctx), a)
 	}
 }
 
@@ -156,11 +168,23 @@ func (n *node) getTimeline(w http.ResponseWriter, _ *http.Request, a *attached) 
 	http1.WriteJSON(w, n.info(a))
 }
 
-// putCheckpoint flushes all that was ingested.
+// uploadPatience bounds what a checkpoint waits for the object store.
+const uploadPatience = 5 * time.Minute
+
+// putCheckpoint flushes all that was ingested and, with wait_upload=true, waits
+// until it is in the object store.
 func (n *node) putCheckpoint(w http.ResponseWriter, r *http.Request, a *attached) {
 	if err := a.t.Flush(r.Context()); err != nil {
 		http1.WriteError(w, http.StatusInternalServerError, err)
 		return
+	}
+	if r.FormValue("wait_upload") == "true" {
+		ctx, cancel := xsync.WithTimeout(r.Context(), n.e, uploadPatience)
+		defer cancel()
+		if err := a.awaitUpload(ctx); err != nil {
+			http1.WriteError(w, statusOf(err), err)
+			return
+		}
 	}
 	http1.WriteJSON(w, n.info(a))
 }
@@ -236,15 +260,18 @@ func (n *node) info(a *attached) TimelineInfo {
 	info := TimelineInfo{
 		Tenant: t.id.Tenant, Timeline: t.id.Timeline, State: "Active",
 		LastRecord: last.LSN, PrevRecord: last.Prev, MinReadable: t.root().index.LSN,
-		DiskConsistent: t.DiskConsistent().LSN, RemoteConsistent: t.index.LSN,
-		Major: t.index.Major, SystemID: t.index.SystemID, SegmentSize: t.index.SegmentSize, MemoryBytes: t.memoryBytes(),
+		DiskConsistent: t.DiskConsistent().LSN,
+		Major:          t.index.Major, SystemID: t.index.SystemID, SegmentSize: t.index.SegmentSize, MemoryBytes: t.memoryBytes(),
 		Receiver: a.receiver.Status(), Safekeepers: a.receiver.list(),
 	}
 	info.Layers, info.LayerBytes = t.LayerCount()
 	info.Resumed, info.Ingested = t.Resumed()
-	info.Waits = t.Waits()
-	if x := a.owner.Index(); x != nil {
-		info.Ancestor, info.Children = x.Ancestor, x.Children
+	info.Waits = append(t.Waits(), a.storeWaits()...)
+	p := a.up.Progress()
+	info.Generation, info.RemoteConsistent, info.Superseded = p.Generation, p.Stored, p.Superseded
+	info.Ancestor = t.index.Ancestor
+	if o := a.up.Owner(); o != nil {
+		info.Children = o.Index().Children
 	}
 	if err := t.Err(); err != nil {
 		info.State, info.Reason = "Broken", err.Error()

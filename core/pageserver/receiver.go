@@ -47,6 +47,8 @@ type receiver struct {
 	e       env.Env
 	cfg     *Config
 	decoder *wal.Decoder
+	// remote is what may be reported as remote-consistent; 0 is nothing.
+	remote func() core.LSN
 
 	mu     sync.Mutex // leaf: guards what status reads
 	peers  []string
@@ -273,7 +275,7 @@ func (r *receiver) ingest(ctx context.Context, m wire.XLogData) error {
 // again.
 func (r *receiver) feedback(c *wire.Client) error {
 	f := consensus.PageserverFeedback{
-		LastReceived: r.t.LastRecord().LSN, DiskConsistent: r.t.DiskConsistent().LSN, RemoteConsistent: r.t.index.LSN,
+		LastReceived: r.t.LastRecord().LSN, DiskConsistent: r.t.DiskConsistent().LSN, RemoteConsistent: r.remote(),
 		ReplyTime: r.e.Clock().Now().Sub(postgresEpoch).Microseconds(),
 	}
 	r.e.Trace().Note("pageserver.remote", r.t.id.Timeline.Tag(), uint64(f.RemoteConsistent), 0, 0)

@@ -87,6 +87,8 @@ type node struct {
 	memory *Memory
 	group  *xsync.Group
 
+	downloads *xsync.Sem // of all timelines
+
 	attaching xsync.Mutex // one timeline at a time
 	branching xsync.Mutex // nobody makes a branch of what is being deleted
 
@@ -99,8 +101,10 @@ type node struct {
 type attached struct {
 	t        *Timeline
 	receiver *receiver
-	owner    *remote.Owner
+	up       *remote.Uploader
+	fetcher  *remote.Fetcher
 	tasks    *xsync.Group // end with the node, or before
+	users    *xsync.Gate  // who is at t, tasks aside
 }
 
 // Run is a pageserver until ctx ends. Its directory is the root of e.FS: it
@@ -124,6 +128,7 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 	n := &node{e: e, store: store, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}}
 	n.memory = NewMemory(e, cfg.MemoryBytes)
 	n.memory.relieve = n.relieve
+	n.downloads = xsync.NewSem(e, remote.Downloads)
 	n.attaching.Init(e)
 	n.branching.Init(e)
 	n.group = xsync.NewGroup(ctx, e)
@@ -133,8 +138,7 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 	n.group.Go("pageserver-attach", n.attachAll)
 	err = n.group.Wait()
 	for _, a := range n.list() {
-		a.tasks.Wait()
-		a.t.Close()
+		n.detach(a)
 	}
 	return err
 }
@@ -183,14 +187,6 @@ func (n *node) get(id core.TTID) *attached {
 	return n.timelines[id]
 }
 
-func (n *node) find(tenant, timeline string) (*Timeline, error) {
-	a, err := n.lookup(tenant, timeline)
-	if err != nil {
-		return nil, err
-	}
-	return a.t, nil
-}
-
 // attach serves a timeline and remembers it; one that is served already gets
 // other safekeepers.
 func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (*attached, error) {
@@ -213,33 +209,52 @@ func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (
 // open opens a timeline and its ancestors and follows their WAL. The lock on
 // attaching is held.
 func (n *node) open(ctx context.Context, id core.TTID, safekeepers []string) (*attached, error) {
-	owner := n.takeMade(id)
-	if owner == nil {
-		var err error
-		if owner, err = remote.Acquire(ctx, n.e, id, n.who()); err != nil {
-			return nil, err
-		}
-	}
-	o := Opening{ID: id, Dir: timelineDir(id), Cache: n.cache, Index: owner.Index(), Memory: n.memory, Flush: n.cfg.flushPolicy()}
-	if err := mkdirs(n.e.FS(), o.Dir); err != nil {
+	dir := timelineDir(id)
+	if err := mkdirs(n.e.FS(), dir); err != nil {
 		return nil, err
 	}
+	index, owner, waits := n.indexOf(ctx, id)
+	if index == nil {
+		return nil, waits
+	}
+	o := Opening{ID: id, Dir: dir, Cache: n.cache, Index: index, Memory: n.memory, Flush: n.cfg.flushPolicy()}
 	var err error
 	if o.Ancestor, err = n.ancestorOf(ctx, o.Index, safekeepers); err != nil {
+		n.giveBack(owner)
 		return nil, err
 	}
+	fetcher := remote.NewFetcher(n.group.Context(), n.e, id, n.downloads)
+	o.Layers = fetcher
 	t, err := open(ctx, n.e, o)
+	if err == nil && owner != nil {
+		err = keepIndex(n.e.FS(), dir, index)
+	}
 	if err != nil {
+		fetcher.Close()
+		n.giveBack(owner)
 		return nil, err
 	}
-	a := &attached{t: t, owner: owner, receiver: newReceiver(t, n.e, &n.cfg, safekeepers), tasks: xsync.NewGroup(n.group.Context(), n.e)}
+	return n.serve(t, fetcher, owner, waits, safekeepers), nil
+}
+
+// serve starts the tasks of an opened timeline. Without an owner, for the
+// reason in waits, one is acquired later.
+func (n *node) serve(t *Timeline, fetcher *remote.Fetcher, owner *remote.Owner, waits error, safekeepers []string) *attached {
+	a := &attached{t: t, fetcher: fetcher, tasks: xsync.NewGroup(n.group.Context(), n.e), users: xsync.NewGate(n.e)}
+	a.up = remote.NewUploader(n.e, t.id, localLayers{t})
+	if owner == nil {
+		a.up.Waits(waits)
+	}
+	a.receiver = newReceiver(t, n.e, &n.cfg, safekeepers)
+	a.receiver.remote = a.up.RemoteConsistent
 	n.mu.Lock()
-	n.timelines[id] = a
+	n.timelines[t.id] = a
 	n.mu.Unlock()
 	a.tasks.Go("flush", ended(t.flushes))
 	a.tasks.Go("receiver", ended(a.receiver.run))
 	a.tasks.Go("receiver-watch", ended(a.receiver.watch))
-	return a, nil
+	a.tasks.Go("upload", ended(func(ctx context.Context) error { return n.uploads(ctx, a, owner) }))
+	return a
 }
 
 // ended makes the end of one timeline's task no error of the node.

@@ -3,6 +3,7 @@ package pageserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -24,11 +25,11 @@ func (n *node) servePG(ctx context.Context, c net.Conn) {
 	if err != nil {
 		return
 	}
-	s.Serve(ctx, n.query)
+	s.Serve(ctx, func(ctx context.Context, s *wire.Session, sql string) error { return n.query(ctx, c, s, sql) })
 }
 
 // query carries out one command.
-func (n *node) query(ctx context.Context, s *wire.Session, sql string) error {
+func (n *node) query(ctx context.Context, c net.Conn, s *wire.Session, sql string) error {
 	words := strings.Fields(strings.TrimSuffix(strings.TrimSpace(sql), ";"))
 	if len(words) == 0 {
 		return wire.Errorf(wire.CodeSyntax, "empty command: want pagestream_v3 TENANT TIMELINE")
@@ -38,11 +39,17 @@ func (n *node) query(ctx context.Context, s *wire.Session, sql string) error {
 		if len(words) != 3 {
 			return wire.Errorf(wire.CodeSyntax, "%q: want pagestream_v3 TENANT TIMELINE", sql)
 		}
-		t, err := n.find(words[1], words[2])
+		a, err := n.lookup(words[1], words[2])
+		if err == nil && !a.users.Enter() {
+			err = fmt.Errorf("%w any more: %s", errNotAttached, a.t.id)
+		}
 		if err != nil {
 			return wire.Errorf(wire.CodeConnection, "%v", err)
 		}
-		return n.servePages(ctx, s, t)
+		defer a.users.Leave()
+		// The stream ends with the timeline, too.
+		defer wire.CloseOn(a.tasks.Context(), c)()
+		return n.servePages(ctx, s, a.t)
 	case "set":
 		s.Complete("SELECT 1")
 		return nil

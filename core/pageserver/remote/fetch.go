@@ -32,6 +32,7 @@ type Fetcher struct {
 	e     env.Env
 	id    core.TTID
 	group *xsync.Group // downloads run in it
+	gate  *xsync.Gate  // before the group
 	slots *xsync.Sem
 
 	mu      sync.Mutex                       // leaf
@@ -45,10 +46,21 @@ type landing struct {
 	err  error
 }
 
-// NewFetcher fetches layers of a timeline, in tasks of group. slots bounds the
-// downloads of all fetchers that share it.
-func NewFetcher(e env.Env, id core.TTID, group *xsync.Group, slots *xsync.Sem) *Fetcher {
-	return &Fetcher{e: e, id: id, group: group, slots: slots, flights: map[string]*xsync.Watch[landing]{}}
+// NewFetcher fetches layers of a timeline until ctx ends. slots bounds the
+// downloads of all fetchers that share it. Close must be called.
+func NewFetcher(ctx context.Context, e env.Env, id core.TTID, slots *xsync.Sem) *Fetcher {
+	f := &Fetcher{e: e, id: id, group: xsync.NewGroup(ctx, e), gate: xsync.NewGate(e), slots: slots}
+	f.flights = map[string]*xsync.Watch[landing]{}
+	return f
+}
+
+var errClosed = errors.New("timeline is closed")
+
+// Close ends all downloads; reads of what is not on the disk fail from now on.
+func (f *Fetcher) Close() {
+	f.group.Cancel(errClosed)
+	f.gate.Close(context.Background())
+	f.group.Wait()
 }
 
 // Waits says why the last download failed or how many are under way, "" if
@@ -121,9 +133,10 @@ func (s *fetched) readFile(ctx context.Context, p []byte, off int64) error {
 
 // fetch returns when the file is there, or why it cannot be.
 func (f *Fetcher) fetch(ctx context.Context, l LayerEntry, path string) error {
-	if xsync.Cause(f.group.Context()) != nil {
-		return xsync.Cause(f.group.Context())
+	if !f.gate.Enter() {
+		return errClosed
 	}
+	defer f.gate.Leave()
 	f.mu.Lock()
 	flight := f.flights[path]
 	first := flight == nil

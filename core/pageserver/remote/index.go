@@ -99,8 +99,8 @@ const (
 	indexMagic   = "XENONIDX"
 	indexVersion = 0
 	indexHead    = 16
-	// indexMax bounds an index: a million layers fit.
-	indexMax = 256 << 20
+	// MaxIndex bounds the bytes of an index: a million layers fit.
+	MaxIndex = 256 << 20
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

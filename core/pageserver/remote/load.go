@@ -82,7 +82,7 @@ func list(ctx context.Context, e env.Env, prefix string, emit func(rest string) 
 }
 
 func readIndex(ctx context.Context, e env.Env, id core.TTID, gen core.Generation) (*Index, error) {
-	s, err := register.NewSized(e, indexName(id, gen), indexMax).Read(ctx)
+	s, err := register.NewSized(e, indexName(id, gen), MaxIndex).Read(ctx)
 	if err != nil {
 		return nil, err
 	}

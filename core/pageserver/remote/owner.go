@@ -101,7 +101,7 @@ func mint(ctx context.Context, e env.Env, id core.TTID, who string) (*Owner, err
 		return nil, err
 	}
 	o := &Owner{e: e, id: id, gen: gen, uploaded: map[string]bool{}}
-	o.index = register.NewSized(e, indexName(id, gen), indexMax)
+	o.index = register.NewSized(e, indexName(id, gen), MaxIndex)
 	o.change.Init(e)
 	return o, nil
 }

@@ -206,7 +206,8 @@ func owner(j *judge, name string) netsim.Main {
 		v.f = &flushed{e: e, disk: xsync.NewWatch(e, o.Index().DiskConsistent.LSN)}
 		v.u = remote.NewUploader(e, testID, v.f)
 		g := xsync.NewGroup(ctx, e)
-		fetcher := remote.NewFetcher(e, testID, g, xsync.NewSem(e, remote.Downloads))
+		fetcher := remote.NewFetcher(g.Context(), e, testID, xsync.NewSem(e, remote.Downloads))
+		defer fetcher.Close()
 		g.Go("upload", func(ctx context.Context) error { return v.u.Run(ctx, o) })
 		g.Go("flush", func(ctx context.Context) error {
 			return v.every(ctx, 400*time.Millisecond, func() error { return v.f.flush(1+core.LSN(v.rng.IntN(50)), fmt.Sprint(name, o.Generation())) })

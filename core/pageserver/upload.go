@@ -1,0 +1,229 @@
+package pageserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"time"
+
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/layer"
+	"xenon/core/pageserver/remote"
+	"xenon/core/xsync"
+)
+
+// A timeline and the object store.
+//
+// A timeline that this pageserver has in its directory is opened from there
+// while the object store is away: from its manifest, and from the copy of the
+// index that was stored last. It serves and ingests; a task of its own takes it
+// over once the store answers, and from then on uploads what is flushed. If
+// another pageserver went on with it meanwhile, in a way that the layers here
+// do not fit, it is opened anew from the index of that one.
+
+const (
+	// takeOver is how long the opening of a timeline waits for the object store
+	// if it can do without.
+	takeOver = 3 * time.Second
+	// takeOverStep bounds one attempt of those that cannot.
+	takeOverStep = 20 * time.Second
+	// takeOverMin and takeOverMax bound the pause after an attempt.
+	takeOverMin = 500 * time.Millisecond
+	takeOverMax = 20 * time.Second
+)
+
+// keptIndexName is the file in a timeline's directory with the index that was
+// stored last.
+const keptIndexName = "index"
+
+// keptIndex reads the copy of the index, nil if there is none that can be read.
+func (n *node) keptIndex(id core.TTID) *Index {
+	name := timelineDir(id) + "/" + keptIndexName
+	b, err := readFile(n.e.FS(), name, remote.MaxIndex)
+	var x *Index
+	if err == nil {
+		x, err = remote.DecodeIndex(name, b)
+	}
+	if err == nil && x.TTID() != id {
+		err = fmt.Errorf("index %s is of timeline %s: %w", name, x.TTID(), env.ErrCorrupt)
+	}
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			n.e.Log().Error("copy of an index is not used", slog.Any("err", err))
+		}
+		return nil
+	}
+	return x
+}
+
+// keepIndex writes the copy of the index.
+func keepIndex(fsys env.FS, dir string, x *Index) error {
+	if err := writeFile(fsys, dir, keptIndexName, x.Encode()); err != nil {
+		return fmt.Errorf("keep a copy of the index in %s: %w", dir, err)
+	}
+	return nil
+}
+
+// indexOf is the index that a timeline is opened with: that of its owner, or
+// the copy on the disk while there is no owner, because of waits.
+func (n *node) indexOf(ctx context.Context, id core.TTID) (x *Index, owner *remote.Owner, waits error) {
+	if owner := n.takeMade(id); owner != nil && owner.Superseded() == nil {
+		return owner.Index(), owner, nil
+	}
+	kept, patience := n.keptIndex(id), takeOverStep
+	if kept != nil {
+		patience = takeOver
+	}
+	step, cancel := xsync.WithTimeout(ctx, n.e, patience)
+	defer cancel()
+	owner, err := remote.Acquire(step, n.e, id, n.who())
+	switch {
+	case err == nil:
+		return owner.Index(), owner, nil
+	case errors.Is(err, remote.ErrDeleted) || errors.Is(err, env.ErrNotFound) || ctx.Err() != nil:
+		return nil, nil, err
+	}
+	return kept, nil, err
+}
+
+// localLayers is a timeline as its uploader sees it.
+type localLayers struct{ t *Timeline }
+
+// AwaitFlush implements remote.Local.
+func (l localLayers) AwaitFlush(ctx context.Context, lsn core.LSN) error {
+	_, err := l.t.AwaitFlush(ctx, lsn)
+	return err
+}
+
+// NotUploaded implements remote.Local.
+func (l localLayers) NotUploaded() ([]remote.LocalLayer, remote.Record) {
+	var list []remote.LocalLayer
+	layers, disk := l.t.NotUploaded()
+	for _, d := range layers {
+		list = append(list, remote.LocalLayer{LayerEntry: d.LayerEntry, Path: d.Path, Ends: remote.Record(d.Ends)})
+	}
+	return list, remote.Record(disk)
+}
+
+// Uploaded implements remote.Local.
+func (l localLayers) Uploaded(ctx context.Context, layers []remote.LayerEntry, x *Index) error {
+	if err := l.t.Uploaded(ctx, layers); err != nil {
+		return err
+	}
+	return keepIndex(l.t.env.FS(), l.t.dir, x)
+}
+
+// uploads takes the timeline over, unless that was done when it was opened, and
+// uploads what it flushes.
+func (n *node) uploads(ctx context.Context, a *attached, owner *remote.Owner) error {
+	if owner == nil {
+		var err error
+		if owner, err = n.takesOver(ctx, a); err != nil {
+			return err
+		}
+		if !a.t.fits(owner.Index()) {
+			n.e.Log().Warn("another pageserver went on with the timeline: it is opened anew", slog.String("timeline", a.t.id.String()))
+			// Not in this task: that one ends with the timeline.
+			n.e.Go("reopen", func(context.Context) { n.reopen(n.group.Context(), a, owner) })
+			return nil
+		}
+		if err := keepIndex(n.e.FS(), a.t.dir, owner.Index()); err != nil {
+			n.e.Log().Warn("go on", slog.Any("err", err)) // it is written with the next upload
+		}
+	}
+	return a.up.Run(ctx, owner)
+}
+
+// takesOver tries until it owns the timeline, or never will.
+func (n *node) takesOver(ctx context.Context, a *attached) (*remote.Owner, error) {
+	for pause := takeOverMin; ; pause = min(2*pause, takeOverMax) {
+		step, cancel := xsync.WithTimeout(ctx, n.e, takeOverStep)
+		owner, err := remote.Acquire(step, n.e, a.t.id, n.who())
+		cancel()
+		if err == nil {
+			return owner, nil
+		}
+		if xsync.Cause(ctx) != nil {
+			return nil, xsync.Cause(ctx)
+		}
+		a.up.Waits(err)
+		if errors.Is(err, remote.ErrSuperseded) || errors.Is(err, remote.ErrDeleted) {
+			n.e.Log().Warn("timeline is not taken over", slog.String("timeline", a.t.id.String()), slog.Any("err", err))
+			return nil, err
+		}
+		if err := n.e.Clock().Sleep(ctx, pause); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// fits tells whether the timeline's layers are those of an index and what goes
+// on from them: then it need not be opened anew.
+func (t *Timeline) fits(x *Index) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if x.DiskConsistent.LSN > t.disk.LSN {
+		return false
+	}
+	return !slices.ContainsFunc(x.Layers, func(l LayerEntry) bool {
+		e, err := layer.ParseExtent(l.Name)
+		if err == nil && !e.Delta {
+			return false // of the base, which never changes
+		}
+		d := t.layers.find(l.Name)
+		return d == nil || d.entry.Size != l.Size
+	})
+}
+
+// reopen opens a timeline anew, which owner owns now, and all that branch off
+// it.
+func (n *node) reopen(ctx context.Context, a *attached, owner *remote.Owner) {
+	if n.attaching.LockCtx(ctx) != nil {
+		return
+	}
+	for _, b := range n.list() {
+		if b != a && b.t.descends(a.t) {
+			n.detach(b)
+		}
+	}
+	n.detach(a)
+	n.mu.Lock()
+	n.made[a.t.id] = owner
+	n.mu.Unlock()
+	n.attaching.Unlock()
+	n.attachAll(ctx)
+}
+
+// descends tells whether the timeline branches off from, or off one that does.
+func (t *Timeline) descends(from *Timeline) bool {
+	for {
+		a, ok := t.base.(*ancestor)
+		if !ok {
+			return false
+		}
+		if a.t == from {
+			return true
+		}
+		t = a.t
+	}
+}
+
+// awaitUpload waits until what the timeline has flushed is in the object store.
+func (a *attached) awaitUpload(ctx context.Context) error {
+	return a.up.Await(ctx, a.t.DiskConsistent().LSN)
+}
+
+// storeWaits says what waits for the object store, and why.
+func (a *attached) storeWaits() (list []string) {
+	if p := a.up.Progress(); p.Wait != "" {
+		list = append(list, "uploads: "+p.Wait)
+	}
+	if w := a.fetcher.Waits(); w != "" {
+		list = append(list, "downloads: "+w)
+	}
+	return list
+}
