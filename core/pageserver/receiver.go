@@ -61,6 +61,7 @@ type receiver struct {
 type ReceiverStatus struct {
 	Source   string   `json:"wal_source_connstr"`    // the safekeeper streamed from
 	Received core.LSN `json:"last_received_msg_lsn"` // how far its WAL goes
+	Began    core.LSN `json:"first_streamed_lsn"`    // no WAL below was read since the timeline was attached
 	Streams  int      `json:"streams"`               // how many were started
 	Error    string   `json:"last_error,omitempty"`  // what ended the last one
 }
@@ -69,7 +70,7 @@ func newReceiver(t *Timeline, e env.Env, cfg *Config, peers []string) *receiver 
 	last := t.LastRecord()
 	f := t.ctl.Format()
 	f.TimelineID = 1
-	return &receiver{t: t, e: e, cfg: cfg, peers: peers, decoder: wal.NewDecoder(f, last.LSN, last.Prev)}
+	return &receiver{t: t, e: e, cfg: cfg, peers: peers, decoder: wal.NewDecoder(f, last.LSN, last.Prev), status: ReceiverStatus{Began: last.LSN}}
 }
 
 // Status is a copy.
