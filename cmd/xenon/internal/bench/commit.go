@@ -9,12 +9,10 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"xenon/cmd/xenon/internal/pgdist"
@@ -79,7 +77,7 @@ func Commit(ctx context.Context, t Target, o CommitOptions) (Report, error) {
 		return Report{}, err
 	}
 	for _, url := range []string{t.URL, p.url()} {
-		if err := b.psql(ctx, url, "CREATE TABLE commits (client int, n int)"); err != nil {
+		if _, err := psql(ctx, o.Dist, o.User, url, "CREATE TABLE commits (client int, n int)"); err != nil {
 			return Report{}, err
 		}
 	}
@@ -164,7 +162,7 @@ var (
 // number of commits.
 func (b *commitBench) slice(ctx context.Context, url string, clients int) (tps, commits float64, err error) {
 	seconds := max(1, int(b.opts.Slice/time.Second))
-	out, err := b.run(ctx, "pgbench", "-n", "-f", b.script, "-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(clients, 2)),
+	out, err := client(ctx, b.opts.Dist, b.opts.User, "pgbench", "-n", "-f", b.script, "-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(clients, 2)),
 		"-T", strconv.Itoa(seconds), url)
 	if err != nil {
 		return 0, 0, err
@@ -181,26 +179,4 @@ func (b *commitBench) slice(ctx context.Context, url string, clients int) (tps, 
 		commits, err = strconv.ParseFloat(n[1], 64)
 	}
 	return tps, commits, err
-}
-
-func (b *commitBench) psql(ctx context.Context, url, sql string) error {
-	_, err := b.run(ctx, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql, url)
-	return err
-}
-
-// run runs one of PostgreSQL's clients as the caller: it needs no other user.
-func (b *commitBench) run(ctx context.Context, program string, args ...string) (string, error) {
-	name, err := b.opts.Dist.Path(program)
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = pgdist.Environ(b.opts.User)
-	var errText strings.Builder
-	cmd.Stderr = &errText
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s", program, err, strings.TrimSpace(errText.String()))
-	}
-	return string(out), nil
 }

@@ -1,15 +1,11 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"fmt"
+	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"xenon/cmd/xenon/internal/bench"
@@ -19,59 +15,44 @@ import (
 )
 
 type benchCommand struct {
-	Commit benchCommit `cmd:"" help:"Commits/s beside the same PostgreSQL with a synchronous quorum of pg_receivewal, in paired slices."`
+	Commit  benchCommit  `cmd:"" help:"Commits/s beside the same PostgreSQL with a synchronous quorum of pg_receivewal, in paired slices."`
+	GetPage benchGetPage `cmd:"" name:"getpage" help:"Reads of pages with chains of records over them, warm and cold, beside a server of a file's blocks."`
+	Ingest  benchIngest  `cmd:"" help:"A pageserver taking in WAL, beside pg_receivewal --synchronous on the same WAL."`
+	File    benchFile    `cmd:"" name:"file-server" hidden:"" help:"The peer of getpage: serves the blocks of a file, and prints its address."`
 }
 
-type benchCommit struct {
-	Clients   []int         `default:"1,4,16" help:"Numbers of clients."`
-	Rounds    int           `default:"5" help:"Slices of each side for each number of clients."`
-	Slice     time.Duration `default:"5s" help:"Length of a slice."`
-	Processes bool          `help:"Every role in a process of its own."`
-	PgBin     string        `placeholder:"DIR" help:"Directory of PostgreSQL's binaries."`
-	User      string        `default:"postgres" help:"User that PostgreSQL runs as, if we are root."`
-	Scratch   string        `default:"/var/tmp" placeholder:"DIR" help:"Where both sides keep their files."`
+// benchSite is where a measurement takes place.
+type benchSite struct {
+	PgBin   string `placeholder:"DIR" help:"Directory of PostgreSQL's binaries."`
+	User    string `default:"postgres" help:"User that PostgreSQL runs as, if we are root."`
+	Scratch string `default:"/var/tmp" placeholder:"DIR" help:"Where both sides keep their files."`
 }
 
-func (c benchCommit) Run(g *Globals) error {
-	dist, err := pgdist.Find(c.PgBin)
-	if err != nil {
-		return err
+// open makes the site; done removes it.
+func (c benchSite) open(g *Globals) (s bench.Site, done func(), err error) {
+	s = bench.Site{Stderr: g.Stderr, Say: g.Say}
+	if s.Dist, err = pgdist.Find(c.PgBin); err != nil {
+		return s, nil, err
 	}
-	user, err := pgdist.RunAs(c.User)
-	if err != nil {
-		return err
+	if s.User, err = pgdist.RunAs(c.User); err != nil {
+		return s, nil, err
 	}
-	dir, err := os.MkdirTemp(c.Scratch, "xenon-bench-")
-	if err != nil {
-		return err
+	if s.Exe, err = os.Executable(); err != nil {
+		return s, nil, err
 	}
-	defer os.RemoveAll(dir)
+	if s.Port, err = host.FreePort("127.0.0.1", 56432); err != nil {
+		return s, nil, err
+	}
+	if s.Scratch, err = os.MkdirTemp(c.Scratch, "xenon-bench-"); err != nil {
+		return s, nil, err
+	}
 	// The peer's files belong to PostgreSQL's user.
-	peer := filepath.Join(dir, "peer")
-	if err := makeReachable(dir, peer, user); err != nil {
-		return err
+	s.Peer = filepath.Join(s.Scratch, "peer")
+	if err := makeReachable(s.Scratch, s.Peer, s.User); err != nil {
+		os.RemoveAll(s.Scratch)
+		return s, nil, err
 	}
-	port, err := host.FreePort("127.0.0.1", 56432)
-	if err != nil {
-		return err
-	}
-	ours := filepath.Join(dir, "xenon")
-	url, stop, err := c.start(g, ours, port)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	report, err := bench.Commit(context.Background(), bench.Target{
-		URL:    url,
-		Fsyncs: func(ctx context.Context) ([]uint64, error) { return syncs(ctx, ours) },
-	}, bench.CommitOptions{
-		Dist: dist, User: user, Scratch: peer, Port: port + 1, Clients: c.Clients, Rounds: c.Rounds, Slice: c.Slice,
-		Say: g.Say,
-	})
-	if err != nil {
-		return err
-	}
-	return g.Result(report, fmt.Sprintf("worst ratio %.2f\n", report.Ratio))
+	return s, func() { os.RemoveAll(s.Scratch) }, nil
 }
 
 func makeReachable(dir, peer string, user pgdist.User) error {
@@ -84,40 +65,42 @@ func makeReachable(dir, peer string, user pgdist.User) error {
 	return os.Chown(peer, int(user.UID), int(user.GID))
 }
 
-// start runs an installation of its own as another process, as a user would.
-func (c benchCommit) start(g *Globals, dir string, port int) (url string, stop func(), err error) {
-	exe, err := os.Executable()
+type benchCommit struct {
+	benchSite
+	Clients   []int         `default:"1,4,16" help:"Numbers of clients."`
+	Rounds    int           `default:"5" help:"Slices of each side for each number of clients."`
+	Slice     time.Duration `default:"5s" help:"Length of a slice."`
+	Processes bool          `help:"Every role in a process of its own."`
+}
+
+func (c benchCommit) Run(g *Globals) error {
+	site, done, err := c.open(g)
 	if err != nil {
-		return "", nil, err
+		return err
 	}
-	args := []string{"up", "--dir", dir, "--port", strconv.Itoa(port), "--user", c.User}
-	if c.PgBin != "" {
-		args = append(args, "--pg-bin", c.PgBin)
-	}
+	defer done()
+	var args []string
 	if c.Processes {
 		args = append(args, "--processes")
 	}
-	cmd := exec.Command(exe, args...)
-	cmd.Stderr = g.Stderr
-	out, err := cmd.StdoutPipe()
+	in, err := site.Up(filepath.Join(site.Scratch, "xenon"), args...)
 	if err != nil {
-		return "", nil, err
+		return err
 	}
-	if err := cmd.Start(); err != nil {
-		return "", nil, err
+	defer in.Stop()
+	ctx, stop := untilSignal()
+	defer stop()
+	report, err := bench.Commit(ctx, bench.Target{
+		URL:    in.URL,
+		Fsyncs: func(ctx context.Context) ([]uint64, error) { return syncs(ctx, in.Dir) },
+	}, bench.CommitOptions{
+		Dist: site.Dist, User: site.User, Scratch: site.Peer, Port: site.Port + 1, Clients: c.Clients, Rounds: c.Rounds, Slice: c.Slice,
+		Say: g.Say,
+	})
+	if err != nil {
+		return err
 	}
-	stop = func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		cmd.Wait()
-	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if u, ok := strings.CutPrefix(lines.Text(), "ready "); ok {
-			return u, stop, nil
-		}
-	}
-	stop()
-	return "", nil, fmt.Errorf("xenon up --dir %s ended before it was ready", dir)
+	return g.Result(report, fmt.Sprintf("worst ratio %.2f\n", report.Ratio))
 }
 
 // syncs is how often each safekeeper of an installation has synced WAL.
@@ -134,4 +117,62 @@ func syncs(ctx context.Context, dir string) (all []uint64, err error) {
 		all = append(all, n)
 	}
 	return all, nil
+}
+
+type benchGetPage struct {
+	benchSite
+	Chains []int         `default:"0,10,100" help:"Numbers of records over a page's image."`
+	Pages  int           `default:"4096" help:"Pages for each length of chains."`
+	Rounds int           `default:"5" help:"Slices of each side, warm."`
+	Slice  time.Duration `default:"2s" help:"Length of a slice of reading in batches."`
+}
+
+func (c benchGetPage) Run(g *Globals) error {
+	site, done, err := c.open(g)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, stop := untilSignal()
+	defer stop()
+	report, err := bench.GetPage(ctx, site, bench.GetPageOptions{Chains: c.Chains, Pages: c.Pages, Rounds: c.Rounds, Slice: c.Slice})
+	if err != nil {
+		return err
+	}
+	return g.Result(report, fmt.Sprintf("p50 of a warm page without records %.0f µs\n", report.Value))
+}
+
+type benchIngest struct {
+	benchSite
+	Scale        int `default:"10" help:"Scale of pgbench -i, which writes some 13 MB of WAL each."`
+	Transactions int `default:"20000" help:"Transactions of pgbench after it."`
+	Rounds       int `default:"3" help:"Times that both sides take the WAL in."`
+}
+
+func (c benchIngest) Run(g *Globals) error {
+	site, done, err := c.open(g)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, stop := untilSignal()
+	defer stop()
+	report, err := bench.Ingest(ctx, site, bench.IngestOptions{Scale: c.Scale, Transactions: c.Transactions, Rounds: c.Rounds})
+	if err != nil {
+		return err
+	}
+	return g.Result(report, fmt.Sprintf("%.0f MB of WAL per CPU-second, %.2f × the time of pg_receivewal\n", report.Value, report.Ratio))
+}
+
+type benchFile struct {
+	Name string `arg:"" help:"File to serve."`
+}
+
+func (c benchFile) Run(g *Globals) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(g.Stdout, l.Addr())
+	return bench.ServeFile(l, c.Name)
 }
