@@ -38,39 +38,11 @@ type base interface {
 }
 
 // openBase opens what a timeline begins with.
-func openBase(ctx context.Context, e env.Env, o Opening) (base, error) {
+func openBase(e env.Env, o Opening) (base, error) {
 	if o.Ancestor != nil {
 		return branchFrom(o.Ancestor, o.Index.LSN)
 	}
-	return openImages(ctx, e, o.ID, o.Index.Layers, o.Cache)
-}
-
-// images is the base of an imported timeline: layers in the order of their
-// keys, which do not overlap.
-type images []*layer.Image
-
-// openImages opens the layers that an index names.
-func openImages(ctx context.Context, e env.Env, id core.TTID, list []LayerEntry, cache *layer.Cache) (images, error) {
-	var base images
-	for _, l := range list {
-		x, err := layer.ParseExtent(l.Name)
-		if err != nil {
-			return nil, err
-		}
-		if x.Delta {
-			continue
-		}
-		image := layer.ImageID{Keys: x.Keys, LSN: x.LSNs.Start}
-		image.TTID, image.Shard = id, core.Unsharded
-		src := layer.Object(e.Objects(), image.ObjectName(l.Generation, l.Upload), l.Size)
-		im, err := layer.Open(ctx, src, image, cache)
-		if err != nil {
-			return nil, err
-		}
-		base = append(base, im)
-	}
-	slices.SortFunc(base, func(a, b *layer.Image) int { return a.ID().Keys.Start.Compare(b.ID().Keys.Start) })
-	return base, nil
+	return openImages(e, o)
 }
 
 // begin makes the state at the base's LSN of the base's directories.
@@ -101,19 +73,6 @@ func (base images) begin(ctx context.Context, t *Timeline) error {
 	t.ingest.counters = redo.CountersOf(t.ctl)
 	t.state.counters = []counted{{t.index.LSN, t.ingest.counters}}
 	t.noteHints(t.index.LSN)
-	return nil
-}
-
-// scan reads a range of keys over all layers.
-func (base images) scan(ctx context.Context, r layer.KeyRange, emit func(core.Key, []byte) error) error {
-	for _, im := range base {
-		if !im.ID().Keys.Overlaps(r) {
-			continue
-		}
-		if err := im.Scan(ctx, r, emit); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -148,56 +107,6 @@ func (t *Timeline) loadFile(k core.Key, v []byte) error {
 	}
 	t.state.put(k, t.index.LSN, slices.Clone(v))
 	return nil
-}
-
-// find is the layer that holds k, nil if none does.
-func (base images) find(k core.Key) *layer.Image {
-	i, found := slices.BinarySearchFunc(base, k, func(im *layer.Image, k core.Key) int { return im.ID().Keys.Start.Compare(k) })
-	if !found {
-		i--
-	}
-	if i < 0 || !base[i].ID().Keys.Contains(k) {
-		return nil
-	}
-	return base[i]
-}
-
-// pages reads each run of keys that lie in one layer together.
-func (base images) pages(ctx context.Context, keys []core.Key, done func(int, []byte, error)) {
-	for begin := 0; begin < len(keys); {
-		im := base.find(keys[begin])
-		end := begin + 1
-		for end < len(keys) && base.find(keys[end]) == im {
-			end++
-		}
-		readImage(ctx, im, keys[begin:end], func(i int, page []byte, err error) { done(begin+i, page, err) })
-		begin = end
-	}
-}
-
-// readImage reads blocks of one layer, nil if there is none that has them. A
-// block that the directory has and the layer has not is missing.
-func readImage(ctx context.Context, im *layer.Image, keys []core.Key, done func(int, []byte, error)) {
-	got := make([]bool, len(keys))
-	var err error
-	if im != nil {
-		err = im.Get(ctx, keys, func(i int, v []byte) error {
-			if len(v) == core.PageSize {
-				got[i] = true
-				done(i, v, nil)
-			}
-			return nil
-		})
-	}
-	if err == nil {
-		err = fmt.Errorf("missing in the base layers: %w", env.ErrCorrupt)
-	}
-	for i, ok := range got {
-		if !ok {
-			_, _, _, _, _, blk := keys[i].Fields()
-			done(i, nil, fmt.Errorf("%s block %d: %w", name(keys[i]), blk, err))
-		}
-	}
 }
 
 // controlAt is the control file with the counters as of a moment. It names no

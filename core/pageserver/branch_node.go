@@ -320,6 +320,7 @@ func statusOf(err error) int {
 		{env.ErrNotFound, http.StatusNotFound},
 		{ErrBehind, http.StatusServiceUnavailable},
 		{env.ErrUnavailable, http.StatusServiceUnavailable},
+		{context.DeadlineExceeded, http.StatusServiceUnavailable},
 	} {
 		if errors.Is(err, is.err) {
 			return is.status

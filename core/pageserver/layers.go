@@ -35,6 +35,8 @@ type Layers interface {
 	// looks before it asks. The error of a layer that is gone or damaged is
 	// the reads' error; it is asked for again when the next read needs it.
 	Source(ctx context.Context, l remote.LayerEntry, path string) (layer.Source, error)
+	// Fetch returns when the layer is on the disk, as path.
+	Fetch(ctx context.Context, l remote.LayerEntry, path string) error
 }
 
 // A LocalLayer is a delta layer in the timeline's directory.

@@ -340,6 +340,10 @@ func writeFile(fsys env.FS, dir, name string, b []byte) error {
 	return fsys.SyncDir(dir)
 }
 
+// attachPatience bounds one attempt to attach a timeline again: others are to
+// have their turn.
+const attachPatience = time.Minute
+
 // attachAll attaches what was attached before. A timeline that cannot be is
 // tried again: the object store may be away for a while.
 func (n *node) attachAll(ctx context.Context) error {
@@ -396,7 +400,9 @@ func (n *node) reattach(ctx context.Context, dir string) error {
 	if _, err := n.lookup(id.Tenant.String(), id.Timeline.String()); err == nil {
 		return nil // attached meanwhile, with safekeepers of today
 	}
-	_, err = n.attach(ctx, id, req.Safekeepers)
+	step, cancel := xsync.WithTimeout(ctx, n.e, attachPatience)
+	defer cancel()
+	_, err = n.attach(step, id, req.Safekeepers)
 	if errors.Is(err, remote.ErrDeleted) {
 		return n.removeDir(dir) // its deletion did not get here
 	}

@@ -139,7 +139,7 @@ func open(ctx context.Context, e env.Env, o Opening) (t *Timeline, err error) {
 
 // load makes the state as of the last record that is in the layers.
 func (t *Timeline) load(ctx context.Context, e env.Env, o Opening) (err error) {
-	if t.base, err = openBase(ctx, e, o); err != nil {
+	if t.base, err = openBase(e, o); err != nil {
 		return err
 	}
 	return t.restore(ctx)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"sync"
+	"sync/atomic"
 
 	"xenon/core"
 	"xenon/core/env"
@@ -24,10 +25,11 @@ const (
 	PartSuffix = ".part"
 )
 
-// A Fetcher makes layers readable that lie in the object store: a read of one
-// whose file is not in the owner's directory brings it there first, once,
-// however many reads wait for it. A file may be removed at any time: the next
-// read brings it again.
+// A Fetcher makes layers readable that lie in the object store and may be on
+// the disk. The first few reads of one that is not go to the store: to open
+// a layer and to look at its metadata takes a few blocks. What is read more is
+// brought to the disk, once, and read there from then on. A file may be removed
+// at any time.
 type Fetcher struct {
 	e     env.Env
 	id    core.TTID
@@ -83,15 +85,36 @@ func (f *Fetcher) Source(_ context.Context, l LayerEntry, path string) (layer.So
 	if l.Size <= 0 {
 		return nil, fmt.Errorf("layer %s of timeline %s has %d bytes in the index: %w", l.Name, f.id, l.Size, env.ErrCorrupt)
 	}
-	return &fetched{f, l, path}, nil
+	return &fetched{from: f, l: l, path: path}, nil
 }
 
-// A fetched layer reads its file, or fetches it.
+// Fetch returns when the layer is on the disk, as path.
+func (f *Fetcher) Fetch(ctx context.Context, l LayerEntry, path string) error {
+	if _, err := f.e.FS().Stat(path); err == nil {
+		return nil
+	}
+	flight, err := f.begin(l, path)
+	if err != nil {
+		return err
+	}
+	end, err := flight.Await(ctx, func(l landing) bool { return l.done })
+	if err != nil {
+		return fmt.Errorf("download of layer %s: %w", objectName(f.id, l), err)
+	}
+	return end.err
+}
+
+// A fetched layer reads its file, or the object.
 type fetched struct {
 	from *Fetcher
 	l    LayerEntry
 	path string
+	far  atomic.Int32 // reads of the object
 }
+
+// farReads is how many reads of a layer go to the object store before it is
+// brought to the disk: enough to open it and to find a few keys.
+const farReads = 12
 
 func (s *fetched) Size() int64  { return s.l.Size }
 func (s *fetched) Name() string { return objectName(s.from.id, s.l) }
@@ -99,23 +122,34 @@ func (s *fetched) Name() string { return objectName(s.from.id, s.l) }
 // ReadRange opens the file for each read: blocks are cached above, files may be
 // removed below, and no timeline holds thousands of files open.
 func (s *fetched) ReadRange(ctx context.Context, p []byte, off int64) error {
-	for {
-		err := s.readFile(ctx, p, off)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if err := s.from.fetch(ctx, s.l, s.path); noDisk(err) {
-			// Reads go on without a file: slower, and nothing is lost.
-			return layer.Object(s.from.e.Objects(), s.Name(), s.l.Size).ReadRange(ctx, p, off)
-		} else if err != nil {
+	err := s.readFile(ctx, p, off)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if s.far.Add(1) > farReads {
+		// The read does not wait for it. What becomes of it shows in Waits;
+		// without a place on the disk reads go on as they do now.
+		if _, err := s.from.begin(s.l, s.path); err != nil {
 			return err
 		}
 	}
+	return s.from.readFar(ctx, s.l, p, off)
 }
 
-// noDisk tells whether a download failed for want of a place to keep it.
-func noDisk(err error) bool {
-	return errors.Is(err, env.ErrNoSpace) || errors.Is(err, env.ErrReadOnly) || errors.Is(err, env.ErrIO)
+// readFar reads from the object, as long as ctx lets it try.
+func (f *Fetcher) readFar(ctx context.Context, l LayerEntry, p []byte, off int64) error {
+	src := layer.Object(f.e.Objects(), objectName(f.id, l), l.Size)
+	err := retry(ctx, f.e.Clock(), func() error {
+		err := src.ReadRange(ctx, p, off)
+		if transient(err) {
+			f.failed(err)
+		}
+		return err
+	})
+	if err != nil {
+		return f.explain(l, err)
+	}
+	return nil
 }
 
 func (s *fetched) readFile(ctx context.Context, p []byte, off int64) error {
@@ -131,19 +165,19 @@ func (s *fetched) readFile(ctx context.Context, p []byte, off int64) error {
 	return src.ReadRange(ctx, p, off)
 }
 
-// fetch returns when the file is there, or why it cannot be.
-func (f *Fetcher) fetch(ctx context.Context, l LayerEntry, path string) error {
+// begin starts the download of a layer, unless it is under way.
+func (f *Fetcher) begin(l LayerEntry, path string) (*xsync.Watch[landing], error) {
 	if !f.gate.Enter() {
-		return errClosed
+		return nil, errClosed
 	}
 	defer f.gate.Leave()
+	flight := xsync.NewWatch(f.e, landing{})
 	f.mu.Lock()
-	flight := f.flights[path]
-	first := flight == nil
+	first := f.flights[path] == nil
 	if first {
-		flight = xsync.NewWatch(f.e, landing{})
 		f.flights[path] = flight
 	}
+	flight = f.flights[path]
 	f.mu.Unlock()
 	if first {
 		f.group.Go("download", func(ctx context.Context) error {
@@ -151,11 +185,7 @@ func (f *Fetcher) fetch(ctx context.Context, l LayerEntry, path string) error {
 			return nil
 		})
 	}
-	end, err := flight.Await(ctx, func(l landing) bool { return l.done })
-	if err != nil {
-		return fmt.Errorf("download of layer %s: %w", objectName(f.id, l), err)
-	}
-	return end.err
+	return flight, nil
 }
 
 func (f *Fetcher) failed(err error) {
