@@ -27,15 +27,17 @@ type twig struct {
 	tl    *pageserver.Timeline
 	at    core.LSN // where it begins
 	ended core.LSN // its last record, or at
+	// reopen opens the timeline anew, after a restart.
+	reopen func() (*pageserver.Timeline, error)
 }
 
 // openBranch opens a branch of a timeline without a word to the object store.
-func (w *world) openBranch(parent *pageserver.Timeline, id byte, at core.LSN) (*pageserver.Timeline, error) {
+func (w *world) openBranch(parent *pageserver.Timeline, id byte, at core.LSN, dir string) (*pageserver.Timeline, error) {
 	x := *parent.Index()
 	x.Timeline[0] = id
 	x.LSN, x.PrevLSN, x.Layers = at, 0, nil
 	return pageserver.Open(context.Background(), w.env, pageserver.Opening{
-		ID: core.TTID{Tenant: x.Tenant, Timeline: x.Timeline}, Dir: ".", Cache: layer.NewCache(1 << 20), Index: &x, Ancestor: parent,
+		ID: core.TTID{Tenant: x.Tenant, Timeline: x.Timeline}, Dir: dir, Cache: layer.NewCache(1 << 20), Index: &x, Ancestor: parent,
 	})
 }
 
@@ -43,7 +45,10 @@ func (w *world) trunk(t testing.TB) *twig {
 	at := w.im.Index.LSN
 	s := newScript(w)
 	s.lsns, s.states[at] = append(s.lsns, at), s.ref.Clone()
-	return &twig{s, w.open(t), at, at}
+	dir := w.own(t)
+	g := &twig{script: s, at: at, ended: at, reopen: func() (*pageserver.Timeline, error) { return w.openIn(t, dir), nil }}
+	g.tl = w.openIn(t, dir)
+	return g
 }
 
 func (g *twig) grow(t testing.TB, rng *rand.Rand) {
@@ -55,16 +60,44 @@ func (g *twig) grow(t testing.TB, rng *rand.Rand) {
 		}
 		g.ended = rec.End
 	}
+	if rng.IntN(6) == 0 {
+		g.flush(t)
+	}
+}
+
+func (g *twig) flush(t testing.TB) {
+	t.Helper()
+	if err := g.tl.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// restart flushes and opens the timeline anew.
+func (g *twig) restart(t testing.TB) {
+	t.Helper()
+	g.flush(t)
+	last := g.tl.LastRecord()
+	g.tl.Close()
+	var err error
+	if g.tl, err = g.reopen(); err != nil {
+		t.Fatal(err)
+	}
+	if at := g.tl.LastRecord(); at != last {
+		t.Errorf("opened anew the timeline stands at %v, it was at %v", at, last)
+	}
 }
 
 // branch makes a branch at an LSN that the twig has reached.
 func (g *twig) branch(t testing.TB, w *world, id byte, at core.LSN) *twig {
 	t.Helper()
-	tl, err := w.openBranch(g.tl, id, at)
-	if err != nil {
+	dir := w.own(t)
+	b := &twig{script: g.script.branch(w, at), at: at, ended: at}
+	b.reopen = func() (*pageserver.Timeline, error) { return w.openBranch(g.tl, id, at, dir) }
+	var err error
+	if b.tl, err = b.reopen(); err != nil {
 		t.Fatal(err)
 	}
-	return &twig{g.script.branch(w, at), tl, at, at}
+	return b
 }
 
 // branch is the script of a branch. It knows the past, and links to the last
@@ -117,13 +150,20 @@ func differencesOfTree(t testing.TB, w *world, seed uint64) (diffs []string) {
 			tree[rng.IntN(len(tree))].grow(t, rng)
 		}
 	}
-	for i, g := range tree {
-		for _, lsn := range g.lsns {
-			for _, d := range g.compare(g.tl, lsn) {
-				diffs = append(diffs, fmt.Sprintf("timeline %d, from %s on: %s", i, g.at, d))
+	compare := func(when string) {
+		for i, g := range tree {
+			for _, lsn := range g.lsns {
+				for _, d := range g.compare(g.tl, lsn) {
+					diffs = append(diffs, fmt.Sprintf("timeline %d, from %s on%s: %s", i, g.at, when, d))
+				}
 			}
 		}
 	}
+	compare("")
+	for _, g := range tree { // parents first
+		g.restart(t)
+	}
+	compare(", after a restart")
 	return diffs
 }
 
@@ -229,13 +269,13 @@ func TestBranchRefused(t *testing.T) {
 	defer g.tl.Close()
 	g.fpi(t, heapRel, 0)
 	end := g.lsns[len(g.lsns)-1]
-	if _, err := w.openBranch(g.tl, 1, end); !errors.Is(err, pageserver.ErrBehind) || !strings.Contains(err.Error(), end.String()) {
+	if _, err := w.openBranch(g.tl, 1, end, w.own(t)); !errors.Is(err, pageserver.ErrBehind) || !strings.Contains(err.Error(), end.String()) {
 		t.Errorf("a branch above the parent's end: %v", err)
 	}
 	if err := g.tl.Ingest(g.recs[0]); err != nil {
 		t.Fatal(err)
 	}
-	b, err := w.openBranch(g.tl, 1, end)
+	b, err := w.openBranch(g.tl, 1, end, w.own(t))
 	if err != nil {
 		t.Fatal(err)
 	}

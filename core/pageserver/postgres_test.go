@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"xenon/core"
-	"xenon/core/layer"
 	"xenon/core/pageserver"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/redo"
@@ -162,18 +161,21 @@ var testTimeline = core.TTID{Tenant: core.TenantID{1}, Timeline: core.TimelineID
 // importAndOpen makes a timeline of a data directory and opens it.
 func importAndOpen(t testing.TB, data string) (*pageserver.Timeline, *pageserver.Imported) {
 	t.Helper()
-	ctx := context.Background()
-	e := at(t, t.TempDir(), newStore(t))
-	im, err := pageserver.Import(ctx, e, at(t, data, nil).FS(), testTimeline)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tl, err := pageserver.OpenTimeline(ctx, e, testTimeline, ".", layer.NewCache(64<<20))
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := importOf(t, data)
+	tl := w.open(t)
 	t.Cleanup(tl.Close)
-	return tl, im
+	return tl, w.im
+}
+
+// importOf makes a timeline of a data directory.
+func importOf(t testing.TB, data string) *world {
+	t.Helper()
+	w := &world{env: at(t, t.TempDir(), newStore(t))}
+	var err error
+	if w.im, err = pageserver.Import(context.Background(), w.env, at(t, data, nil).FS(), testTimeline); err != nil {
+		t.Fatal(err)
+	}
+	return w
 }
 
 // walFiles reads WAL of segment files in a directory.
@@ -195,7 +197,14 @@ func walFiles(dir string) wal.ReadFunc {
 // ingestAll ingests the WAL of a directory and returns its records.
 func ingestAll(t testing.TB, tl *pageserver.Timeline, dir string) (recs []pageserver.Record) {
 	t.Helper()
-	last := tl.LastRecord()
+	return ingestEach(t, &tl, dir, func() {})
+}
+
+// ingestEach calls after when a record is ingested, which may replace the
+// timeline.
+func ingestEach(t testing.TB, at **pageserver.Timeline, dir string, after func()) (recs []pageserver.Record) {
+	t.Helper()
+	last := (*at).LastRecord()
 	d := wal.NewDecoder(wal.Format{Version: wal.PG15, SegmentSize: core.DefaultSegmentSize}, last.LSN, last.Prev)
 	read, buf := walFiles(dir), make([]byte, 128<<10)
 	for {
@@ -220,10 +229,11 @@ func ingestAll(t testing.TB, tl *pageserver.Timeline, dir string) (recs []pagese
 			if !ok {
 				break
 			}
-			if err := tl.Ingest(rec); err != nil {
+			if err := (*at).Ingest(rec); err != nil {
 				t.Fatal(err)
 			}
-			recs = append(recs, tl.LastRecord())
+			recs = append(recs, (*at).LastRecord())
+			after()
 		}
 	}
 }
@@ -440,18 +450,57 @@ func (s *server) reuse(node string, after ...string) {
 	}
 }
 
+// ingestFlushing ingests the WAL of a directory, flushes after every few
+// hundred kilobytes and restarts now and then.
+func ingestFlushing(t testing.TB, w *world, dir string) *pageserver.Timeline {
+	t.Helper()
+	own, flushes := w.own(t), 0
+	tl := w.openIn(t, own)
+	flush := func() {
+		if err := tl.Flush(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if flushes++; flushes%10 != 0 {
+			return
+		}
+		last := tl.LastRecord()
+		tl.Close()
+		if tl = w.openIn(t, own); tl.LastRecord() != last {
+			t.Fatalf("a restart resumes at %v, flushed was up to %v", tl.LastRecord(), last)
+		}
+	}
+	ingestEach(t, &tl, dir, func() {
+		if tl.LastRecord().LSN-tl.DiskConsistent().LSN > 300<<10 {
+			flush()
+		}
+	})
+	flush()
+	n, bytes := tl.LayerCount()
+	wal := int64(tl.LastRecord().LSN - w.im.Index.LSN)
+	t.Logf("%d bytes of WAL in %d layers of %d bytes", wal, n, bytes)
+	if bytes > wal+wal*3/10 {
+		t.Errorf("%d bytes of layers for %d of WAL", bytes, wal)
+	}
+	tl.Close()
+	return w.openIn(t, own)
+}
+
 // TestPagesEqualStockRecovery compares whole clusters as of random records of
 // a mixed history with what stock PostgreSQL has after recovery to them.
 func TestPagesEqualStockRecovery(t *testing.T) {
 	s := needPostgres(t)
 	s.initdb("initial")
 	s.makeHistory()
-	tl, im := importAndOpen(t, s.path("initial"))
+	w := importOf(t, s.path("initial"))
+	tl, im := w.open(t), w.im
+	defer tl.Close()
 	if im.Unlogged != 0 || im.ChecksumsOff || im.Pages < 2000 {
 		t.Errorf("imported %+v", im)
 	}
 	recs := ingestAll(t, tl, s.path("wal"))
 	t.Logf("%d records to %s, %d layers of %d bytes", len(recs), tl.LastRecord().LSN, len(im.Index.Layers), im.Bytes)
+	flushed := ingestFlushing(t, w, s.path("wal"))
+	defer flushed.Close()
 	n := 3
 	if os.Getenv("XENON_FULL") == "1" {
 		n = 20
@@ -470,6 +519,7 @@ func TestPagesEqualStockRecovery(t *testing.T) {
 		rec := recs[at]
 		data := s.recover(fmt.Sprintf("recovered%d", i), rec.Prev)
 		pages := sameFiles(t, tl, rec.LSN, data)
+		pages += sameFiles(t, flushed, rec.LSN, data)
 		t.Logf("record %d at %s: %d pages compared", at, rec.Prev, pages)
 		if t.Failed() {
 			log, _ := os.ReadFile(s.path("log"))
