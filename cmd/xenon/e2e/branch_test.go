@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,10 @@ func TestBranches(t *testing.T) {
 			in.start()
 			in.branchesAreBack()
 			in.killEverything()
+			// The pageserver makes what it had anew, branches and all.
+			if err := os.RemoveAll(filepath.Join(in.dir, "pageserver-1")); err != nil {
+				t.Fatal(err)
+			}
 			in.start()
 			in.branchesAreBack()
 			in.deleteBranches()
@@ -45,7 +50,7 @@ var heldBy = map[string]string{"main": "main 200", "now": "main 200", "then": "m
 func (in *installation) makeBranches() {
 	t := in.t
 	t.Helper()
-	in.psql("main", "CREATE TABLE t (who text, n int)", "INSERT INTO t SELECT 'main', n FROM generate_series(1, 100) n", "ALTER SYSTEM SET work_mem = '7MB'")
+	in.psql("main", "CREATE TABLE t (who text, n int)", "INSERT INTO t SELECT 'main', n FROM generate_series(1, 100) n", "ALTER SYSTEM SET work_mem = '7MB'", "SELECT pg_reload_conf()")
 	then := in.psql("main", "SELECT pg_current_wal_lsn()")
 	written := time.Now()
 	time.Sleep(3 * time.Second) // the times of commits are kept to the second

@@ -90,6 +90,9 @@ func (in *installation) resume(ctx context.Context) {
 		return
 	}
 	for _, r := range l.Endpoints {
+		if in.writerOf(r.Branch) != nil {
+			continue // somebody was faster
+		}
 		port := r.Port
 		if _, err := in.choosePort(port); err != nil {
 			port = 0
