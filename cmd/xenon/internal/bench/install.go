@@ -33,6 +33,15 @@ type Site struct {
 	Say           func(format string, args ...any)
 }
 
+// command prepares a program of the system to run as PostgreSQL's user.
+func (s Site) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	if s.User.Switch {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: s.User.UID, Gid: s.User.GID, Groups: []uint32{}}}
+	}
+	return cmd
+}
+
 // An Installation is a xenon that runs for a measurement, as a process of its
 // own, as a user runs it.
 type Installation struct {

@@ -18,6 +18,8 @@ type benchCommand struct {
 	Commit  benchCommit  `cmd:"" help:"Commits/s beside the same PostgreSQL with a synchronous quorum of pg_receivewal, in paired slices."`
 	GetPage benchGetPage `cmd:"" name:"getpage" help:"Reads of pages with chains of records over them, warm and cold, beside a server of a file's blocks."`
 	Ingest  benchIngest  `cmd:"" help:"A pageserver taking in WAL, beside pg_receivewal --synchronous on the same WAL."`
+	Branch  benchBranch  `cmd:"" help:"Making a branch of databases of several sizes, beside cp -r of the data directory."`
+	Start   benchStart   `cmd:"" help:"A new branch up to its first row, beside pg_ctl start of a copy of the data directory."`
 	File    benchFile    `cmd:"" name:"file-server" hidden:"" help:"The peer of getpage: serves the blocks of a file, and prints its address."`
 }
 
@@ -162,6 +164,48 @@ func (c benchIngest) Run(g *Globals) error {
 		return err
 	}
 	return g.Result(report, fmt.Sprintf("%.0f MB of WAL per CPU-second, %.2f × the time of pg_receivewal\n", report.Value, report.Ratio))
+}
+
+type benchBranch struct {
+	benchSite
+	Scales []int `default:"7,134" help:"Scales of pgbench: 15 MB each."`
+	Rounds int   `default:"20" help:"Branches of each."`
+}
+
+func (c benchBranch) Run(g *Globals) error {
+	site, done, err := c.open(g)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, stop := untilSignal()
+	defer stop()
+	report, err := bench.Branch(ctx, site, bench.BranchOptions{Scales: c.Scales, Rounds: c.Rounds})
+	if err != nil {
+		return err
+	}
+	return g.Result(report, fmt.Sprintf("%.1f ms a branch\n", report.Value))
+}
+
+type benchStart struct {
+	benchSite
+	Scales []int `default:"7,70" help:"Scales of pgbench: 15 MB each."`
+	Rounds int   `default:"7" help:"Starts of each side."`
+}
+
+func (c benchStart) Run(g *Globals) error {
+	site, done, err := c.open(g)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, stop := untilSignal()
+	defer stop()
+	report, err := bench.Start(ctx, site, bench.StartOptions{Scales: c.Scales, Rounds: c.Rounds})
+	if err != nil {
+		return err
+	}
+	return g.Result(report, fmt.Sprintf("%.0f ms from branch to row, %.2f × a plain start\n", report.Value, report.Ratio))
 }
 
 type benchFile struct {
