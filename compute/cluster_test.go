@@ -43,7 +43,14 @@ type cluster struct {
 	sks    []*netsim.Proc
 	ps     *netsim.Proc
 	hosts  [2]*computeHost
-	ledger ledger
+	ledger ledger // of main
+}
+
+// A line is a branch that endpoints run on.
+type line struct {
+	name   string
+	id     core.TTID
+	ledger *ledger
 }
 
 // A computeHost runs at most one endpoint at a time.
@@ -53,6 +60,9 @@ type computeHost struct {
 	// takeover and idle are how its next endpoint behaves: idle servers only
 	// read.
 	takeover, idle bool
+	// on is the branch that it runs, static the LSN if it is to be read-only.
+	on     line
+	static core.LSN
 
 	// broken, if set, is why servers here do not start.
 	broken error
@@ -84,7 +94,7 @@ func newCluster(seed uint64) (*cluster, error) {
 	c.ps = c.process("ps")
 	c.startPS()
 	for i := range c.hosts {
-		c.hosts[i] = &computeHost{c: c, proc: c.process(fmt.Sprintf("host%d", i+1))}
+		c.hosts[i] = &computeHost{c: c, proc: c.process(fmt.Sprintf("host%d", i+1)), on: line{"main", ttid, &c.ledger}}
 	}
 	return c, c.process("operator").Do(time.Minute, c.create)
 }
@@ -152,9 +162,9 @@ func (h *computeHost) start() {
 	h.ep, h.server, h.ended = nil, nil, nil
 	h.proc.Start(func(ctx context.Context, e env.Env) error {
 		h.ep = compute.New(e, &host{h, e}, compute.Config{
-			Branch: "main", TTID: ttid, Owner: h.proc.Name(), Takeover: h.takeover, Pageserver: psAddr, Scratch: "scratch",
-			Quorum: proposer.Config{TTID: ttid, Members: h.c.conf, Server: identity()},
-			Files:  []bootset.File{{Path: "pg_hba.conf", Content: []byte("local all all trust\n")}},
+			Branch: h.on.name, TTID: h.on.id, Owner: h.proc.Name(), Takeover: h.takeover, Pageserver: psAddr, Scratch: "scratch",
+			Static: h.static, Quorum: proposer.Config{TTID: h.on.id, Members: h.c.conf, Server: identity()},
+			Files: []bootset.File{{Path: "pg_hba.conf", Content: []byte("local all all trust\n")}},
 		})
 		err := h.ep.Run(ctx)
 		h.ended = err
@@ -257,8 +267,31 @@ type ledger struct {
 	next    uint64
 	acked   map[uint32]map[core.Term]uint64 // by block and the term of who acknowledged
 	tried   map[uint32][]uint64
+	written []written // in the order of the WAL
 	commits int
 	reads   int
+}
+
+// written is a value and where the record ends that has it.
+type written struct {
+	blk   uint32
+	value uint64
+	end   core.LSN
+}
+
+// at is the ledger of a branch that begins at an LSN: it has exactly the
+// records that end there or before.
+func (g *ledger) at(lsn core.LSN) *ledger {
+	b := &ledger{next: g.next}
+	b.init()
+	for _, w := range g.written {
+		if w.end <= lsn {
+			b.tried[w.blk] = []uint64{w.value}
+			b.acked[w.blk] = map[core.Term]uint64{0: w.value}
+			b.written = append(b.written, w)
+		}
+	}
+	return b
 }
 
 func (g *ledger) init() {

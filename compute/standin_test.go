@@ -226,17 +226,21 @@ func pageOf(v uint64) *[core.PageSize]byte {
 // commit changes a block, and tells the ledger once that is durable. Then the
 // page is written: never before its WAL.
 func (s *server) commit(blk uint32) error {
-	v := s.h.c.ledger.try(blk)
+	ledger := s.h.on.ledger
+	v := ledger.try(blk)
 	page := pageOf(v)
 	b := wal.Block{Rel: table, Block: blk}
 	b.SetImage(wal.PG15, page, wal.ImageOpts{Apply: true, Standard: s.rand.IntN(2) == 0})
-	if err := s.flush(&wal.Record{Rmgr: wal.RmgrXLOG, Info: wal.XLOGFPI, Blocks: []wal.Block{b}}); err != nil {
+	rec := wal.Record{Rmgr: wal.RmgrXLOG, Info: wal.XLOGFPI, Blocks: []wal.Block{b}}
+	err := s.flush(&rec)
+	ledger.written = append(ledger.written, written{blk, v, rec.End})
+	if err != nil {
 		return err
 	}
 	if s.phase.Get().ended {
 		return errors.New("dead")
 	}
-	s.h.c.ledger.ack(blk, v, s.term)
+	ledger.ack(blk, v, s.term)
 	s.h.acks++
 	f, err := s.data.OpenFile(s.ctx, fmt.Sprintf("base/%d/%d", table.DB, table.Node), vfs.OpenHow{})
 	if err != nil {
@@ -288,7 +292,7 @@ func (s *server) read(blk uint32) error {
 		return err
 	}
 	v := binary.LittleEndian.Uint64(b[8184:])
-	if err := s.h.c.ledger.check(blk, v, s.term); err != nil || n != len(b) {
+	if err := s.h.on.ledger.check(blk, v, s.term); err != nil || n != len(b) {
 		return s.wrong(fmt.Errorf("a server booted at %s reads %d bytes: %w", s.booted, n, err))
 	}
 	return nil
