@@ -60,7 +60,9 @@ func (w Wait) String() string {
 	if w.Err == nil {
 		return fmt.Sprintf("%s %s, for %v: no answer yet", w.Kind, w.Key, w.For.Round(time.Second/10))
 	}
-	return fmt.Sprintf("%s %s, for %v, after %d attempts: %v", w.Kind, w.Key, w.For.Round(time.Second/10), w.Attempts, w.Err)
+	// Stores begin with what was asked; it is said already.
+	err := strings.TrimPrefix(w.Err.Error(), fmt.Sprintf("%s %q: ", w.Kind, w.Key))
+	return fmt.Sprintf("%s %s, for %v, after %d attempts: %s", w.Kind, w.Key, w.For.Round(time.Second/10), w.Attempts, err)
 }
 
 // A journal knows what is under way and counts what was.

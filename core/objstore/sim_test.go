@@ -189,7 +189,7 @@ func TestOutage(t *testing.T) {
 			return err
 		}
 		text := store.Trouble()
-		if waits := len(store.Waits()); waits != callers || !strings.Contains(text, "not available") || !strings.Contains(text, "and 199 more") {
+		if waits := len(store.Waits()); waits != callers || !strings.Contains(text, "not available") || strings.Count(text, "put") != 1 || !strings.Contains(text, "and 199 more") {
 			return fmt.Errorf("%d calls wait, and it is said: %s", waits, text)
 		}
 		s.bucket.SetOutage(false)

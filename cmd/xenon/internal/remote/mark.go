@@ -200,7 +200,7 @@ func insist(ctx context.Context, patience time.Duration, f func(context.Context)
 
 // unanswered tells whether the store may answer later.
 func unanswered(err error) bool {
-	return errors.Is(err, env.ErrUnavailable) || errors.Is(err, env.ErrUnknown) || errors.Is(err, env.ErrSlowDown)
+	return errors.Is(err, env.ErrUnavailable) || errors.Is(err, env.ErrUnknown) || errors.Is(err, env.ErrSlowDown) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // Unreachable tells whether the store may be all right, and just does not
