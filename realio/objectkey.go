@@ -38,6 +38,20 @@ func (d *ObjectDir) fileOf(key string) (string, error) {
 	return path.Join(d.dir, objectsDir, path.Join(parts...)), nil
 }
 
+// dirOf is the deepest directory that holds every key with a prefix, and what
+// of the prefix leads to it.
+func (d *ObjectDir) dirOf(prefix string) (dir, leads string) {
+	dir = path.Join(d.dir, objectsDir)
+	for {
+		part, _, more := strings.Cut(prefix[len(leads):], "/")
+		name := escapeDir(part)
+		if !more || len(name) > maxFileName {
+			return dir, leads
+		}
+		dir, leads = path.Join(dir, name), leads+part+"/"
+	}
+}
+
 // escapeDir is the directory of a part. A part that ends like an object's
 // file has its dot escaped; an empty one is a lone %.
 func escapeDir(part string) string {

@@ -44,7 +44,9 @@ func (d *ObjectDir) List(ctx context.Context, o env.ListOpts) (env.ListPage, err
 			l.folded = l.after
 		}
 	}
-	err := l.walk(path.Join(d.dir, objectsDir), "")
+	// Names of directories above need no sync: a Put makes them durable before
+	// there is anything in them.
+	err := l.walk(d.dirOf(o.Prefix))
 	if err != nil && !errors.Is(err, errPageFull) {
 		return env.ListPage{}, fmt.Errorf("list %q: %w", o.Prefix, err)
 	}
