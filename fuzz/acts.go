@@ -92,6 +92,7 @@ func (b *brancher) run(ctx context.Context, e env.Env) error {
 		}
 		b.dice = rand.New(rand.NewPCG(uint64(a.Which), uint64(a.At)))
 		if err := b.do(ctx, e, a); err != nil {
+			b.why = fmt.Errorf("given up: %w", err)
 			return err
 		}
 	}
@@ -112,16 +113,16 @@ func (b *brancher) do(ctx context.Context, e env.Env, a Act) error {
 	return nil
 }
 
-// insist does something until that is done or refused for good: whoever is
-// asked may be away, or be told of the timeline only later. It gives up with
+// insist does something until that is done: whoever is asked may be away, be
+// told of the timeline only later, or be another one by then. It gives up with
 // errMoot once it need not be done any more.
-func (b *brancher) insist(ctx context.Context, e env.Env, moot func() bool, f func() error) error {
+func (b *brancher) insist(ctx context.Context, e env.Env, moot func(error) bool, f func() error) error {
 	for {
 		err := f()
-		if err == nil || refused(err) {
-			return err
+		if err == nil {
+			return nil
 		}
-		if b.why = err; moot() {
+		if b.why = err; moot(err) {
 			return fmt.Errorf("%w: %w", errMoot, err)
 		}
 		if err := e.Clock().Sleep(ctx, 50*time.Millisecond); err != nil {
@@ -132,12 +133,12 @@ func (b *brancher) insist(ctx context.Context, e env.Env, moot func() bool, f fu
 
 var errMoot = errors.New("nobody wants it any more")
 
-func never() bool { return false }
+func never(error) bool { return false }
 
-// refused tells an answer that will be the same tomorrow.
-func refused(err error) bool {
+// refused tells an answer of one of these kinds.
+func refused(err error, kinds ...int) bool {
 	var status *http1.StatusError
-	return errors.As(err, &status) && slices.Contains([]int{http.StatusBadRequest, http.StatusConflict, http.StatusPreconditionFailed, http.StatusGone}, status.Status)
+	return errors.As(err, &status) && slices.Contains(kinds, status.Status)
 }
 
 // live lists the branches that are there, or are being made.
@@ -153,7 +154,7 @@ func (b *brancher) fork(ctx context.Context, e env.Env) error {
 	at := format.RoundUp(parent.ghost.moment(b.dice, parent.ghost.end()))
 	l := b.r.j.branch(parent, at)
 	err := c.createBranch(ctx, e, b, l)
-	if err != nil && (parent.gone || parent.going) && (refused(err) || errors.Is(err, errMoot)) {
+	if errors.Is(err, errMoot) {
 		l.gone = true
 		return nil
 	}
@@ -181,7 +182,7 @@ func (j *judge) branch(parent *line, at core.LSN) *line {
 // lost when it is asked for half of it.
 func (c *cluster) createBranch(ctx context.Context, e env.Env, b *brancher, l *line) error {
 	req := c.attachRequest(l)
-	err := b.insist(ctx, e, func() bool { return b.r.j.store.tombstone(l.parent) }, func() error {
+	err := b.insist(ctx, e, func(error) bool { return b.r.j.store.tombstone(l.parent) || b.r.j.store.tombstone(l) }, func() error {
 		return http1.Call(ctx, e, addrOf(c.ps().Name()), "POST", timelinesPath(l.id), req, nil)
 	})
 	if err != nil {
@@ -216,13 +217,14 @@ func timelinePath(id core.TTID) string { return timelinesPath(id) + "/" + id.Tim
 func (b *brancher) drop(ctx context.Context, e env.Env) error {
 	c, live := b.r.c, b.live()
 	l := live[b.dice.IntN(len(live))]
-	if l.parent == nil && b.r.j.childless(l) {
+	if l.parent == nil {
 		return nil // without the first branch there is no work
 	}
 	if l.going = b.r.j.childless(l); l.going {
 		b.retire(l) // else it is refused, or a child comes to nothing
 	}
-	err := b.insist(ctx, e, never, func() error {
+	stays := func(err error) bool { return refused(err, http.StatusConflict) && !b.r.j.childless(l) }
+	err := b.insist(ctx, e, stays, func() error {
 		if b.r.j.store.tombstone(l) && !b.named(l) {
 			return nil
 		}
@@ -232,7 +234,7 @@ func (b *brancher) drop(ctx context.Context, e env.Env) error {
 		}
 		return errors.Join(err, errors.New("its parent still names it"))
 	})
-	if refused(err) && !b.r.j.childless(l) {
+	if errors.Is(err, errMoot) {
 		l.going = false
 		return nil
 	}
@@ -267,7 +269,7 @@ func (j *judge) childless(l *line) bool {
 // named tells whether the index of the parent names a branch.
 func (b *brancher) named(l *line) bool {
 	x := b.r.j.store.shelf(l.parent.id.Timeline).index()
-	return slices.ContainsFunc(x.Children, func(c remote.BranchPoint) bool { return c.Timeline == l.id.Timeline })
+	return x != nil && slices.ContainsFunc(x.Children, func(c remote.BranchPoint) bool { return c.Timeline == l.id.Timeline })
 }
 
 // static runs a read-only server at a moment of a branch, which reads all
@@ -276,7 +278,7 @@ func (b *brancher) static(ctx context.Context, e env.Env) error {
 	live := b.live()
 	l := live[b.dice.IntN(len(live))]
 	at := l.moment(b.dice)
-	return b.insist(ctx, e, func() bool { return l.going || l.gone }, func() error { return b.r.c.look(ctx, e, l, at) })
+	return b.insist(ctx, e, func(error) bool { return l.going || l.gone }, func() error { return b.r.c.look(ctx, e, l, at) })
 }
 
 // look runs a server at an LSN until it has read every key.

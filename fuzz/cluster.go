@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"xenon/compute"
@@ -54,12 +55,13 @@ type cluster struct {
 	conf   consensus.Configuration
 	bucket *diskdrv.Bucket
 
-	sks     [keepers]*node
-	pss     [pageservers]*node
-	owner   int     // which pageserver everybody is told to ask
-	told    int     // how often that pageserver must have been told what it serves
-	statics int     // read-only servers so far
-	servers []*seat // the first ones are those of the first branch
+	sks      [keepers]*node
+	pss      [pageservers]*node
+	owner    int     // which pageserver everybody is told to ask
+	told     int     // how often that pageserver must have been told what it serves
+	attached error   // what the last attempt to tell it came to
+	statics  int     // read-only servers so far
+	servers  []*seat // the first ones are those of the first branch
 
 	load load
 	// lines is every timeline that there is, parents first.
@@ -192,7 +194,7 @@ func (c *cluster) attach(ctx context.Context, e env.Env) error {
 	for {
 		told, err := c.told, error(nil)
 		for _, l := range c.lines() {
-			if err = c.attachOnce(ctx, e, l); err != nil && !l.going && !l.gone {
+			if err = c.attachOnce(ctx, e, l, told); err != nil && !l.going && !l.gone {
 				break
 			}
 		}
@@ -202,13 +204,16 @@ func (c *cluster) attach(ctx context.Context, e env.Env) error {
 	}
 }
 
-func (c *cluster) attachOnce(ctx context.Context, e env.Env, l *line) error {
-	told, req := c.told, c.attachRequest(l)
+// attachOnce tells of one timeline, unless the pageserver must be told of
+// everything again by now.
+func (c *cluster) attachOnce(ctx context.Context, e env.Env, l *line, told int) error {
+	req := c.attachRequest(l)
 	return patiently(ctx, e, func() error {
 		if told != c.told || l.gone {
 			return nil
 		}
-		return http1.Call(ctx, e, addrOf(c.ps().Name()), "POST", timelinesPath(l.id), req, nil)
+		c.attached = http1.Call(ctx, e, addrOf(c.ps().Name()), "POST", timelinesPath(l.id), req, nil)
+		return c.attached
 	})
 }
 
@@ -224,7 +229,7 @@ func (c *cluster) tell() {
 func patiently(ctx context.Context, e env.Env, f func() error) error {
 	for {
 		err := f()
-		if err == nil || refused(err) {
+		if err == nil || refused(err, http.StatusBadRequest, http.StatusGone) {
 			return err
 		}
 		if err := e.Clock().Sleep(ctx, 20*time.Millisecond); err != nil {

@@ -18,6 +18,8 @@ type nemesis struct {
 	counts *Counts
 	dials  int  // connections asked for so far
 	quiet  bool // the time of faults is over
+	tended int
+	j      *judge
 }
 
 // arm puts every step of a plan before the world.
@@ -39,7 +41,25 @@ func (n *nemesis) tend() {
 			x.start()
 		}
 	}
+	if n.quiet && n.tended%25 == 0 {
+		n.reinstate()
+	}
+	n.tended++
 	n.w.After(200*time.Millisecond, n.tend)
+}
+
+// reinstate has the pageserver that everybody asks take over again what the
+// other one, started anew, has taken from it: as whoever runs an installation
+// does who sees that in its status.
+func (n *nemesis) reinstate() {
+	for _, l := range n.c.lines() {
+		h := n.j.store.shelf(l.id.Timeline)
+		if who := h.minted[h.current]; !l.gone && h.current > 1 && who != n.c.ps().Name() {
+			n.c.ps().Kill()
+			n.c.ps().start()
+			return
+		}
+	}
 }
 
 // strike begins one fault, arranges for its end, and counts it; it had an
@@ -366,8 +386,8 @@ func (n *nemesis) replace(s Step) func() bool {
 	case 2:
 		n.end(old, s.Which&4 == 0, s.For)
 	}
+	next.Kill() // it takes over when it starts
 	if s.Which&8 == 0 {
-		next.Kill()
 		n.empty(next)
 	}
 	n.c.owner = 1 - n.c.owner

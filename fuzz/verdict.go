@@ -52,6 +52,7 @@ func (r *run) how() string {
 			fmt.Fprintf(&b, "act %v: %v\n", a.doing, a.why)
 		}
 	}
+	fmt.Fprintf(&b, "attaching: %v\n", r.c.attached)
 	for _, l := range r.standing() {
 		x := r.j.store.shelf(l.id.Timeline).index()
 		fmt.Fprintf(&b, "%s: WAL up to %s", l.name, l.ghost.end())
