@@ -266,7 +266,7 @@ func (n *node) info(a *attached) TimelineInfo {
 	}
 	info.Layers, info.LayerBytes = t.LayerCount()
 	info.Resumed, info.Ingested = t.Resumed()
-	info.Waits = append(t.Waits(), a.storeWaits()...)
+	info.Waits = append(t.Waits(), n.storeWaits(a)...)
 	p := a.up.Progress()
 	info.Generation, info.RemoteConsistent, info.Superseded = p.Generation, p.Stored, p.Superseded
 	info.Ancestor = t.index.Ancestor

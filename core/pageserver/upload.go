@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"xenon/core"
@@ -217,13 +218,20 @@ func (a *attached) awaitUpload(ctx context.Context) error {
 	return a.up.Await(ctx, a.t.DiskConsistent().LSN)
 }
 
-// storeWaits says what waits for the object store, and why.
-func (a *attached) storeWaits() (list []string) {
+// storeWaits says what of the timeline waits for the object store, and why.
+func (n *node) storeWaits(a *attached) (list []string) {
 	if p := a.up.Progress(); p.Wait != "" {
 		list = append(list, "uploads: "+p.Wait)
 	}
 	if w := a.fetcher.Waits(); w != "" {
 		list = append(list, "downloads: "+w)
+	}
+	at := layer.TimelinePrefix(a.t.id, core.Unsharded)
+	for _, w := range n.store.Waits() {
+		if rest, ok := strings.CutPrefix(w.Key, at); ok {
+			w.Key = rest
+			list = append(list, "object store: "+w.String())
+		}
 	}
 	return list
 }

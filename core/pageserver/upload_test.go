@@ -153,7 +153,7 @@ func TestStoreAway(t *testing.T) {
 	p.mustCheckpoint(false)
 	p.eventually("it says what waits", func() error {
 		info := p.info()
-		if info.DiskConsistent != part(2) || info.RemoteConsistent != part(1) || !strings.Contains(fmt.Sprint(info.Waits), "uploads: ") {
+		if info.DiskConsistent != part(2) || info.RemoteConsistent != part(1) || !strings.Contains(fmt.Sprint(info.Waits), env.ErrUnavailable.Error()) {
 			return fmt.Errorf("%+v", info)
 		}
 		return nil
