@@ -130,6 +130,8 @@ func TestRoleConfigurations(t *testing.T) {
 		{"no id", []string{"run", "safekeeper", "-c", "dir=" + t.TempDir(), "-c", "listen=127.0.0.1:0"}, 1, []string{"id must be"}},
 		{"an empty compute", []string{"run", "compute", "-c", "name=x", "-c", "dir=" + t.TempDir()}, 1, []string{"branch", "safekeepers", "pageserver"}},
 		{"a port that is taken", []string{"run", "safekeeper", "-c", "id=1", "-c", "dir=" + t.TempDir(), "-c", fmt.Sprintf("listen=%q", busy.Addr())}, 1, []string{"listen on " + busy.Addr().String()}},
+		{"an object store that is not supported", []string{"run", "pageserver", "-c", "id=1", "-c", "dir=" + t.TempDir(), "-c", "remote_storage={container_name='c'}"}, 1, []string{"not supported yet"}},
+		{"two object stores", []string{"run", "pageserver", "-c", "id=1", "-c", "dir=" + t.TempDir(), "-c", "remote_storage={local_path='/a', bucket_name='b'}"}, 1, []string{"one of them"}},
 		{"no object store", []string{"run", "pageserver", "-c", "id=1", "-c", "dir=" + t.TempDir(), "-c", "listen=127.0.0.1:0"}, 1, []string{"remote_storage.local_path"}},
 	} {
 		r.check(t, nil)

@@ -202,7 +202,11 @@ func objectIfMatch(b bucket) {
 	text, m := b.get("a")
 	want(text, "second", "after a change that was refused")
 	want(m.ETag, second.ETag, "ETag")
-	b.put("a", "third", env.PutOpts{IfMatch: m.ETag})
+	third := b.put("a", "third", env.PutOpts{IfMatch: m.ETag})
+	ok(b.Delete(b.ctx, "a"))
+	wantErr(b.putErr("a", "x", env.PutOpts{IfMatch: third.ETag}), "change of what was deleted", env.ErrNotFound, env.ErrPrecondition)
+	_, err := b.Head(b.ctx, "a")
+	wantErr(err, "head of what was deleted, after a change that was refused", env.ErrNotFound)
 }
 
 // A lyingBody has another size than it says.
