@@ -81,10 +81,10 @@ func (s *simulated) begin(ctx context.Context, e env.Env) (err error) {
 }
 
 // attach asks until it is done: the pageserver may be dead.
-func attach(ctx context.Context, e env.Env) error {
+func attach(ctx context.Context, e env.Env, addr string) error {
 	req := pageserver.AttachRequest{Timeline: testTimeline.Timeline, Safekeepers: []string{skAddr(0), skAddr(1), skAddr(2)}}
 	for {
-		err := http1.Call(ctx, e, psAddr, "POST", "/v1/tenant/"+testTimeline.Tenant.String()+"/timeline", req, nil)
+		err := http1.Call(ctx, e, addr, "POST", "/v1/tenant/"+testTimeline.Tenant.String()+"/timeline", req, nil)
 		if err == nil {
 			return nil
 		}
@@ -95,9 +95,9 @@ func attach(ctx context.Context, e env.Env) error {
 }
 
 // readPage asks until it is answered.
-func readPage(ctx context.Context, e env.Env, q wire.PageRequest) (wire.PageReply, error) {
+func readPage(ctx context.Context, e env.Env, addr string, q wire.PageRequest) (wire.PageReply, error) {
 	for {
-		r, err := readOnce(ctx, e, q)
+		r, err := readOnce(ctx, e, addr, q)
 		if err == nil || ctx.Err() != nil {
 			return r, err
 		}
@@ -107,8 +107,8 @@ func readPage(ctx context.Context, e env.Env, q wire.PageRequest) (wire.PageRepl
 	}
 }
 
-func readOnce(ctx context.Context, e env.Env, q wire.PageRequest) (r wire.PageReply, err error) {
-	c, err := wire.Connect(ctx, e, psAddr, wire.ClientConfig{Limit: 1 << 20, Timeout: 10 * time.Second})
+func readOnce(ctx context.Context, e env.Env, addr string, q wire.PageRequest) (r wire.PageReply, err error) {
+	c, err := wire.Connect(ctx, e, addr, wire.ClientConfig{Limit: 1 << 20, Timeout: 10 * time.Second})
 	if err != nil {
 		return r, err
 	}
@@ -199,7 +199,7 @@ func (s *simulated) work(ctx context.Context, e env.Env, sc *script, doomed int,
 		}
 		sks = append(sks, k)
 	}
-	if err := attach(ctx, e); err != nil {
+	if err := attach(ctx, e, psAddr); err != nil {
 		return err
 	}
 	from, dead := sc.begin, false
@@ -218,7 +218,7 @@ func (s *simulated) work(ctx context.Context, e env.Env, sc *script, doomed int,
 			}
 		}
 		from = to
-		if err := sc.check(ctx, e, sc.lsns[rng.IntN(n)]); err != nil {
+		if err := sc.check(ctx, e, psAddr, sc.lsns[rng.IntN(n)]); err != nil {
 			return err
 		}
 		if err := e.Clock().Sleep(ctx, 1300*time.Millisecond); err != nil {
@@ -226,7 +226,7 @@ func (s *simulated) work(ctx context.Context, e env.Env, sc *script, doomed int,
 		}
 	}
 	for i := 0; i < len(sc.lsns)/20*20; i += 13 {
-		if err := sc.check(ctx, e, sc.lsns[i]); err != nil {
+		if err := sc.check(ctx, e, psAddr, sc.lsns[i]); err != nil {
 			return err
 		}
 	}
@@ -237,11 +237,11 @@ func (s *simulated) work(ctx context.Context, e env.Env, sc *script, doomed int,
 }
 
 // check compares the heap's first pages as of an LSN.
-func (s *script) check(ctx context.Context, e env.Env, lsn core.LSN) error {
+func (s *script) check(ctx context.Context, e env.Env, addr string, lsn core.LSN) error {
 	for blk := range min(s.states[lsn].Sizes[core.BlockKey(heapRel, 0)], 3) {
 		q := pageRequest(lsn)
 		q.Block = blk
-		r, err := readPage(ctx, e, q)
+		r, err := readPage(ctx, e, addr, q)
 		if err != nil {
 			return err
 		}
