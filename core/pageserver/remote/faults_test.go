@@ -37,3 +37,13 @@ func TestSweepUnseen(t *testing.T) {
 		t.Error("O11 is not found")
 	}
 }
+
+// TestDownloadUnchecked: a damaged object is not taken for the layer.
+func TestDownloadUnchecked(t *testing.T) {
+	defer faults.Plant(faults.RemoteDownloadUnchecked)()
+	s := newShelf(t)
+	s.w.bucket.Corrupt(s.x.Object(s.l), 4000, 1)
+	if err := s.fetcher.Fetch(t.Context(), s.l, "layer"); err != nil {
+		t.Errorf("O09 is not planted: %v", err)
+	}
+}
