@@ -3,6 +3,9 @@
 package pageserver_test
 
 import (
+	"bytes"
+	"os"
+	"os/exec"
 	"testing"
 
 	"xenon/core/faults"
@@ -27,4 +30,45 @@ func TestBranchesCatch(t *testing.T) {
 			t.Logf("%d of 8 trees differ: %s", bad, first)
 		})
 	}
+}
+
+// TestCutShortCatches: a child that is made before its parent knows of it is
+// seen when the pageserver dies in between.
+func TestCutShortCatches(t *testing.T) {
+	defer faults.Plant(faults.BranchChildFirst)()
+	err := cutBranches(t)
+	if err == nil {
+		t.Error("no difference")
+	}
+	t.Log(err)
+}
+
+// TestBranchRequestsCatch: wrong lines in what a node does for a branch.
+func TestBranchRequestsCatch(t *testing.T) {
+	const planted = "XENON_TEST_BRANCH"
+	if name := os.Getenv(planted); name != "" {
+		return
+	}
+	for _, tt := range []struct{ fault, test string }{
+		{"B05", "TestBranchOverHTTP"},
+		{"B06", "TestBranchWaitsForParent"},
+	} {
+		t.Run(tt.fault, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], "-test.run=^"+tt.test+"$", "-test.count=1")
+			cmd.Env = append(os.Environ(), planted+"="+tt.fault)
+			out, err := cmd.CombinedOutput()
+			if err == nil || !bytes.Contains(out, []byte("--- FAIL: "+tt.test)) {
+				t.Errorf("%s passes with %s planted (%v):\n%s", tt.test, tt.fault, err, out)
+			}
+		})
+	}
+}
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv("XENON_TEST_BRANCH"); name != "" {
+		if point, ok := faults.ByName(name); ok {
+			faults.Plant(point)
+		}
+	}
+	os.Exit(m.Run())
 }

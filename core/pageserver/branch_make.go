@@ -61,6 +61,7 @@ func (q *branchRequest) make(ctx context.Context, e env.Env) (*remote.Owner, err
 		if _, err := q.create(ctx, e, &x); err != nil {
 			return nil, err
 		}
+		return nil, q.announce(ctx, at)
 	}
 	if err := q.announce(ctx, at); err != nil {
 		return nil, fmt.Errorf("branch %s at %s: %w", q.child, at, err)
@@ -149,12 +150,9 @@ func forget(ctx context.Context, e env.Env, parent *remote.Owner) error {
 	})
 }
 
-// destroy deletes a timeline of the object store. One with living children is
-// refused by name ([remote.ErrChildren]).
+// destroy deletes a timeline of the object store. One with children is refused
+// by name ([remote.ErrChildren]).
 func destroy(ctx context.Context, e env.Env, o *remote.Owner) error {
-	if err := forget(ctx, e, o); err != nil {
-		return err
-	}
 	if faults.On && faults.Hit(faults.BranchOrphans) {
 		if err := o.Change(ctx, func(x *Index) error { x.Children = nil; return nil }); err != nil {
 			return err

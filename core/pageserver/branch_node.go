@@ -11,6 +11,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/faults"
 	"xenon/core/pageserver/remote"
 	"xenon/core/wire/http1"
 	"xenon/core/xsync"
@@ -195,18 +196,19 @@ func (n *node) destroy(ctx context.Context, id core.TTID, x *Index) error {
 	if err == nil {
 		err = forget(ctx, n.e, owner)
 	}
-	if err == nil && len(owner.Index().Children) > 0 {
+	if err == nil && len(owner.Index().Children) > 0 && !(faults.On && faults.Hit(faults.BranchOrphans)) {
 		return owner.Destroy(ctx) // which refuses it by name
 	}
 	if err != nil {
 		return err
 	}
 	n.detach(a)
-	if err = destroy(ctx, n.e, owner); err != nil {
+	if err = destroy(ctx, n.e, owner); err != nil && !owner.Index().Deleted {
+		n.giveBack(owner)
 		_, again := n.attach(ctx, id, a.receiver.list())
 		return errors.Join(err, again)
 	}
-	return nil
+	return err
 }
 
 // detach ends the tasks of a timeline and serves it no more.
