@@ -93,4 +93,5 @@ type PageserverTL struct {
 	// RemoteConsistentLSN what outlives its disk.
 	DiskConsistentLSN   core.LSN `json:"disk_consistent_lsn"`
 	RemoteConsistentLSN core.LSN `json:"remote_consistent_lsn"`
+	Waits               []string `json:"waits,omitempty"` // what waits, and why
 }

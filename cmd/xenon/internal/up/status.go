@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -127,6 +128,7 @@ func (in *installation) askPageserver(ctx context.Context, p *ctl.Pageserver, al
 			t.State = fmt.Sprintf("behind the commit LSN; the last stream of WAL ended with: %s", got.Receiver.Error)
 		}
 		t.LastRecordLSN, t.DiskConsistentLSN, t.RemoteConsistentLSN = got.LastRecord, got.DiskConsistent, got.RemoteConsistent
+		t.Waits = got.Waits
 		p.Timelines = append(p.Timelines, t)
 	}
 }
@@ -173,12 +175,16 @@ func notes(s ctl.Status) (all []string) {
 		if p.State != "running" {
 			all = append(all, fmt.Sprintf("pageserver %d %s", p.ID, p.State))
 		}
-		if p.Waits != "" {
+		// What a timeline asks the store for, it says itself.
+		if p.Waits != "" && !slices.ContainsFunc(p.Timelines, func(t ctl.PageserverTL) bool { return len(t.Waits) > 0 }) {
 			all = append(all, fmt.Sprintf("pageserver %d: %s", p.ID, p.Waits))
 		}
 		for _, t := range p.Timelines {
 			if t.State != "active" {
 				all = append(all, fmt.Sprintf("pageserver %d, timeline %s: %s", p.ID, t.Timeline, t.State))
+			}
+			for _, w := range t.Waits {
+				all = append(all, fmt.Sprintf("pageserver %d, timeline %s: %s", p.ID, t.Timeline, w))
 			}
 		}
 	}
