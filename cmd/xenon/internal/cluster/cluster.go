@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -193,6 +194,13 @@ func (c Cluster) Committed(ctx context.Context, id core.TTID) (core.LSN, error) 
 
 func timelinePath(id core.TTID) string {
 	return "/v1/tenant/" + id.Tenant.String() + "/timeline/" + id.Timeline.String()
+}
+
+// Restarting tells whether an error is what a node says, or does not say, while
+// it starts.
+func Restarting(err error) bool {
+	return isMissing(err) || errors.Is(err, env.ErrConnRefused) || errors.Is(err, env.ErrConnReset) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func isMissing(err error) bool {

@@ -193,10 +193,27 @@ func (m *branches) childOf(parent branch.Branch, name string, at core.LSN) (b br
 // before the registry has the branch.
 func (m *branches) build(ctx context.Context, b, parent branch.Branch) error {
 	return cluster.AtOnce(
-		func() error { return m.cluster.Attach(ctx, b) },
+		func() error { return m.attach(ctx, b) },
 		func() error { return m.cluster.CreateWAL(ctx, b, nil) },
 		func() error { return m.copySettings(ctx, parent, b) },
 	)
+}
+
+// A pageserver that died is there again within seconds, with the branch's
+// parent attached a moment later: that long a new branch waits for it.
+const (
+	attachPatience = 20 * time.Second
+	attachPause    = 100 * time.Millisecond
+)
+
+// attach makes the pageserver serve a new branch.
+func (m *branches) attach(ctx context.Context, b branch.Branch) error {
+	for end := time.Now().Add(attachPatience); ; time.Sleep(attachPause) {
+		err := m.cluster.Attach(ctx, b)
+		if err == nil || !cluster.Restarting(err) || time.Now().After(end) || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // copySettings gives a branch the settings files that its parent has now.
