@@ -63,7 +63,8 @@ func BenchmarkIngest(b *testing.B) {
 }
 
 // BenchmarkGetPage makes pages whose blocks are in memory: one image and no
-// record, and chains of 10 and 60 records (longer ones are kept when read).
+// record, and chains of records, of what is in the open layer and of what is in
+// delta layers.
 func BenchmarkGetPage(b *testing.B) {
 	w := newWorld(b)
 	for _, chain := range []int{0, 10, 60} {
@@ -76,22 +77,42 @@ func BenchmarkGetPage(b *testing.B) {
 				s.inplace(b, heapRel, blk)
 			}
 		}
-		tl := w.open(b)
-		for _, rec := range s.recs {
-			if err := tl.Ingest(rec); err != nil {
+		tl := w.openIn(b, w.own(b))
+		ingestRest(b, tl, s)
+		for _, where := range []string{"memory", "layer"} {
+			for _, batch := range []int{1, 32} {
+				b.Run(fmt.Sprintf("%s, chain %d, batch %d", where, chain, batch), func(b *testing.B) {
+					benchGet(b, tl, batch, s.last())
+				})
+			}
+			if err := tl.Flush(context.Background()); err != nil {
 				b.Fatal(err)
 			}
 		}
-		for _, batch := range []int{1, 32} {
-			b.Run(fmt.Sprintf("chain %d, batch %d", chain, batch), func(b *testing.B) {
-				benchGet(b, tl, batch, s.last())
-			})
-		}
 		tl.Close()
 	}
-	tl := w.open(b)
+}
+
+// BenchmarkGetPageUnderLayers reads pages of the base below delta layers that
+// have nothing of them.
+func BenchmarkGetPageUnderLayers(b *testing.B) {
+	w := newWorld(b)
+	s := newScript(w)
+	tl := w.openIn(b, w.own(b))
 	defer tl.Close()
-	b.Run("base, batch 1", func(b *testing.B) { benchGet(b, tl, 1, tl.LastRecord().LSN) })
+	other := core.Rel{Spc: 1663, DB: 5, Node: 16000}
+	for layers := 0; layers <= 32; layers++ {
+		if layers == 0 || layers == 4 || layers == 32 {
+			b.Run(fmt.Sprintf("%d layers", layers), func(b *testing.B) { benchGet(b, tl, 3, tl.LastRecord().LSN) })
+		}
+		for blk := range uint32(100) {
+			s.fpi(b, other, blk)
+		}
+		ingestRest(b, tl, s)
+		if err := tl.Flush(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func benchGet(b *testing.B, tl *pageserver.Timeline, batch int, lsn core.LSN) {

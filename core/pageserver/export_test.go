@@ -60,3 +60,9 @@ func (t *Timeline) LayerPaths() (paths []string) {
 	}
 	return paths
 }
+
+// Flushes flushes whenever it is due.
+func (t *Timeline) Flushes(ctx context.Context) { t.flushes(ctx) }
+
+// MakeRoom waits until there is memory for more.
+func (t *Timeline) MakeRoom(ctx context.Context) error { return t.makeRoom(ctx) }

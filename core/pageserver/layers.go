@@ -114,23 +114,40 @@ func (d *deltaLayer) stored() (entry remote.LayerEntry, elsewhere bool) {
 	return d.entry, d.uploaded() && d.t.layers.source != nil
 }
 
+// fromFile opens the layer's file.
 func (d *deltaLayer) fromFile(ctx context.Context, size int64) (*layer.Delta, error) {
-	f, err := d.t.env.FS().Open(d.path, 0)
+	info, err := d.t.env.FS().Stat(d.path)
 	if err != nil {
 		return nil, fmt.Errorf("layer %s: %w", d.path, err)
 	}
-	src, err := layer.File(f, d.path)
-	if err == nil && src.Size() != size {
-		err = fmt.Errorf("layer %s has %d bytes, written were %d: %w", d.path, src.Size(), size, env.ErrCorrupt)
+	if info.Size != size {
+		return nil, fmt.Errorf("layer %s has %d bytes, written were %d: %w", d.path, info.Size, size, env.ErrCorrupt)
 	}
-	var r *layer.Delta
-	if err == nil {
-		r, err = layer.OpenDelta(ctx, src, d.id, d.t.cache)
-	}
+	return layer.OpenDelta(ctx, &layerFile{d.t.env.FS(), d.path, size}, d.id, d.t.cache)
+}
+
+// A layerFile is a layer file that is opened for each read: blocks are cached
+// above, and no timeline holds thousands of files open.
+type layerFile struct {
+	fsys env.FS
+	path string
+	size int64
+}
+
+func (f *layerFile) Size() int64  { return f.size }
+func (f *layerFile) Name() string { return f.path }
+
+func (f *layerFile) ReadRange(ctx context.Context, p []byte, off int64) error {
+	file, err := f.fsys.Open(f.path, 0)
 	if err != nil {
-		f.Close()
+		return fmt.Errorf("layer %s: %w", f.path, err)
 	}
-	return r, err
+	defer file.Close()
+	src, err := layer.File(file, f.path)
+	if err != nil {
+		return err
+	}
+	return src.ReadRange(ctx, p, off)
 }
 
 // fromStore opens a layer of which the file is missing, or damaged.
@@ -148,15 +165,15 @@ func (d *deltaLayer) fromStore(ctx context.Context, entry remote.LayerEntry, why
 	return layer.OpenDelta(ctx, src, d.id, d.t.cache)
 }
 
-// retried reads the layer. If its file turns out to be damaged and the layer is
-// in the object store, it is read from there instead.
+// retried reads the layer. If its file turns out to be damaged, or is gone, and
+// the layer is in the object store, it is read from there instead.
 func (d *deltaLayer) retried(ctx context.Context, read func(*layer.Delta) error) error {
 	for first := true; ; first = false {
 		f, err := d.reader(ctx)
 		if err != nil {
 			return err
 		}
-		if err = read(f); err == nil || !first || !errors.Is(err, env.ErrCorrupt) {
+		if err = read(f); err == nil || !first || !errors.Is(err, env.ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		if dropped, derr := d.drop(ctx, f, err); !dropped {
@@ -165,7 +182,8 @@ func (d *deltaLayer) retried(ctx context.Context, read func(*layer.Delta) error)
 	}
 }
 
-// drop removes the file, which is damaged, if the layer can be had elsewhere.
+// drop gives the file up, which is damaged or gone, if the layer can be had
+// elsewhere.
 func (d *deltaLayer) drop(ctx context.Context, damaged *layer.Delta, why error) (dropped bool, err error) {
 	if _, elsewhere := d.stored(); !elsewhere {
 		return false, nil
@@ -180,8 +198,11 @@ func (d *deltaLayer) drop(ctx context.Context, damaged *layer.Delta, why error) 
 	if !d.local {
 		return false, nil
 	}
-	d.t.env.Log().Error("layer is read from the object store", slog.String("timeline", d.t.id.String()), slog.Any("err", why))
 	d.file.Store(nil)
+	if errors.Is(why, fs.ErrNotExist) {
+		return true, nil // evicted
+	}
+	d.t.env.Log().Error("layer is read from the object store", slog.String("timeline", d.t.id.String()), slog.Any("err", why))
 	if err := d.t.env.FS().Remove(d.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
@@ -289,7 +310,7 @@ func (s *stack) find(name string) *deltaLayer {
 }
 
 // Evict removes the file of a layer that is in the object store. Reads that
-// are at it go on: they hold it open.
+// are at it go on there.
 func (t *Timeline) Evict(ctx context.Context, name string) error {
 	t.mu.Lock()
 	d := t.layers.find(name)
@@ -305,7 +326,6 @@ func (t *Timeline) Evict(ctx context.Context, name string) error {
 	if err := t.env.FS().Remove(d.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("timeline %s: evict a layer: %w", t.id, err)
 	}
-	// The file is closed when the last reader has let go of it.
 	d.file.Store(nil)
 	return nil
 }

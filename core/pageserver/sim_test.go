@@ -57,7 +57,7 @@ func (s *simulated) proc(name string) *netsim.Proc {
 
 func (s *simulated) startPS() {
 	s.ps.Start(func(ctx context.Context, e env.Env) error {
-		return pageserver.Run(ctx, e, pageserver.Config{ID: 7, Listen: psAddr, WaitLSNSeconds: 600, MemoryBytes: 1})
+		return pageserver.Run(ctx, e, pageserver.Config{ID: 7, Listen: psAddr, WaitLSNSeconds: 600, CheckpointDistance: 4000})
 	})
 }
 
