@@ -60,8 +60,11 @@ func (w Wait) String() string {
 	if w.Err == nil {
 		return fmt.Sprintf("%s %s, for %v: no answer yet", w.Kind, w.Key, w.For.Round(time.Second/10))
 	}
-	// Stores begin with what was asked; it is said already.
-	err := strings.TrimPrefix(w.Err.Error(), fmt.Sprintf("%s %q: ", w.Kind, w.Key))
+	// Stores begin with what was asked; it is said already, perhaps shorter.
+	err := w.Err.Error()
+	if strings.HasPrefix(err, w.Kind.String()+` "`) {
+		_, err, _ = strings.Cut(err, `": `)
+	}
 	return fmt.Sprintf("%s %s, for %v, after %d attempts: %s", w.Kind, w.Key, w.For.Round(time.Second/10), w.Attempts, err)
 }
 
