@@ -163,11 +163,27 @@ func (t *Timeline) takeIn(m *consensus.AppendRequest) (core.LSN, error) {
 		return end, nil
 	}
 	mark, _ := t.acc.Unflushed()
+	if err := t.takeBack(m, mark.Bytes); err != nil {
+		return 0, t.fail(err)
+	}
 	if err := t.locate(mark.Record, mark.Bytes); err != nil {
 		return 0, t.fail(err)
 	}
 	return 0, fmt.Errorf("refused WAL from %s to %s of term %d: it does not continue the log of timeline %s: %w",
 		m.Begin, m.End, m.Term, t.id, err)
+}
+
+// takeBack undoes what writing m, which is refused, did to the segments: one
+// that it filled has its final name, under which nothing is written again, and
+// the one behind it is open. WAL goes on at lsn.
+func (t *Timeline) takeBack(m *consensus.AppendRequest, lsn core.LSN) (err error) {
+	if m.End.Segment(t.segs.size) == lsn.Segment(t.segs.size) {
+		return nil
+	}
+	t.counted(func() {
+		err = t.patiently(func() error { return t.segs.truncate(lsn) })
+	})
+	return err
 }
 
 // flush makes all written WAL durable, unless somebody else just did, and

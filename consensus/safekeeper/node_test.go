@@ -150,6 +150,52 @@ func TestForeignWALIsRefused(t *testing.T) {
 	}
 }
 
+// TestRefusedWALThatFillsASegment: WAL that is refused after its bytes filled a
+// segment leaves that segment open for better WAL of the same term, which comes
+// by another connection, and the disk one that a restart takes.
+func TestRefusedWALThatFillsASegment(t *testing.T) {
+	for _, beyond := range []core.LSN{0, 100} { // exactly full; full and more
+		disk := newDisk(1)
+		r := start(t, disk, safekeeper.Limits{})
+		r.mustCreate()
+		p, other := r.push(), r.push()
+		at := p.lead(1)
+		good := newWAL(at, 0)
+		var log []byte // up to the last kilobytes of the segment
+		for len(log) < segSize-4096 {
+			log = append(log, good.records(1, 500)...)
+		}
+		other.greet()
+		other.elect(1, at, consensus.History{{Term: 1, LSN: at}})
+		for off := 0; off < len(log); off += consensus.MaxAppend {
+			if _, err := other.append(1, at+core.LSN(off), log[off:min(len(log), off+consensus.MaxAppend)], 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		at += core.LSN(len(log))
+		bad := newWAL(at, at+8).records(40, 500)[:2*segSize+beyond-at] // linked to another log
+		if _, err := p.append(1, at, bad, 0); err == nil || !strings.Contains(err.Error(), "does not continue the log") {
+			t.Fatalf("foreign WAL: %v", err)
+		}
+		more := good.records(40, 500) // into the next segment
+		end := at + core.LSN(len(more))
+		if a, err := other.append(1, at, more, end); err != nil || a.Flush != end {
+			t.Fatalf("good WAL after the refusal: flush LSN %s, %v; want %s", a.Flush, err, end)
+		}
+		r.stop()
+		disk.Killed()
+		r = start(t, disk, safekeeper.Limits{})
+		if s := r.status(); s.Flush != end {
+			t.Fatalf("after a restart: flush LSN %s, want %s", s.Flush, end)
+		}
+		want := append(log, more...)
+		got, err := r.readWAL(startReplication(startAt), wire.ClientConfig{}, len(want))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes of WAL are served, %v; want the %d that were taken", len(got), err, len(want))
+		}
+	}
+}
+
 func TestDivergentTailIsCutOff(t *testing.T) {
 	disk := newDisk(3)
 	r := start(t, disk, safekeeper.Limits{})
