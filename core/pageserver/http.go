@@ -147,8 +147,8 @@ func (n *node) withTimeline(f func(http.ResponseWriter, *http.Request, *attached
 		a, err := n.lookup(r.PathValue("tenant"), r.PathValue("timeline"))
 		if err != nil {
 			status := http.StatusNotFound
-			if n.comes(r.PathValue("tenant"), r.PathValue("timeline")) {
-				status, err = http.StatusServiceUnavailable, fmt.Errorf("%w yet", err)
+			if yes, why := n.comes(r.PathValue("tenant"), r.PathValue("timeline")); yes {
+				status, err = http.StatusServiceUnavailable, fmt.Errorf("%w yet%s", err, because(why))
 			}
 			http1.WriteError(w, status, err)
 			return
@@ -162,6 +162,13 @@ func (n *node) withTimeline(f func(http.ResponseWriter, *http.Request, *attached
 		defer stop()
 		f(w, r.WithContext(ctx), a)
 	}
+}
+
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
 }
 
 func (n *node) getTimeline(w http.ResponseWriter, _ *http.Request, a *attached) {

@@ -95,6 +95,7 @@ type node struct {
 	mu        sync.Mutex // leaf: guards what follows
 	timelines map[core.TTID]*attached
 	made      map[core.TTID]*remote.Owner // of branches to be attached
+	troubles  map[string]string           // why timelines are not attached again yet, by directory
 }
 
 // attached is a timeline that is served.
@@ -125,7 +126,7 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 	// budget of repetitions.
 	store := objstore.New(e, e.Objects(), objstore.Options{})
 	e = objstore.Over(e, store)
-	n := &node{e: e, store: store, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}}
+	n := &node{e: e, store: store, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}, troubles: map[string]string{}}
 	n.memory = NewMemory(e, cfg.MemoryBytes)
 	n.memory.relieve = n.relieve
 	n.downloads = xsync.NewSem(e, remote.Downloads)
@@ -307,17 +308,21 @@ func (n *node) remember(id core.TTID, safekeepers []string) error {
 }
 
 // comes tells whether a timeline that is not attached was attached before, so
-// that attachAll is at it.
-func (n *node) comes(tenant, timeline string) bool {
+// that attachAll is at it, and what keeps it, if that is known.
+func (n *node) comes(tenant, timeline string) (yes bool, why string) {
 	var id core.TTID
 	var err, err2 error
 	id.Tenant, err = core.ParseTenantID(tenant)
 	id.Timeline, err2 = core.ParseTimelineID(timeline)
 	if err != nil || err2 != nil {
-		return false
+		return false, ""
 	}
-	_, err = n.e.FS().Stat(timelineDir(id) + "/" + attachName)
-	return err == nil
+	dir := timelineDir(id)
+	n.mu.Lock()
+	why = n.troubles[dir]
+	n.mu.Unlock()
+	_, err = n.e.FS().Stat(dir + "/" + attachName)
+	return err == nil, why
 }
 
 // writeFile replaces a file, durably.
@@ -350,10 +355,11 @@ func (n *node) attachAll(ctx context.Context) error {
 	for pause := retryMin; ; pause = min(2*pause, retryMax) {
 		left := 0
 		for _, dir := range n.remembered() {
-			if err := n.reattach(ctx, dir); err != nil {
+			err := n.reattach(ctx, dir)
+			if err != nil {
 				left++
-				n.e.Log().Warn("attach again", slog.String("dir", dir), slog.Any("err", err))
 			}
+			n.troubled(dir, err)
 		}
 		if left == 0 {
 			return nil
@@ -361,6 +367,21 @@ func (n *node) attachAll(ctx context.Context) error {
 		if err := n.e.Clock().Sleep(ctx, pause); err != nil {
 			return err
 		}
+	}
+}
+
+// troubled notes why a timeline is not attached again yet, nil if it is. The
+// same reason is logged once, however often it is met.
+func (n *node) troubled(dir string, err error) {
+	n.mu.Lock()
+	was := n.troubles[dir]
+	delete(n.troubles, dir)
+	if err != nil {
+		n.troubles[dir] = err.Error()
+	}
+	n.mu.Unlock()
+	if err != nil && err.Error() != was {
+		n.e.Log().Warn("attach again", slog.String("dir", dir), slog.Any("err", err))
 	}
 }
 

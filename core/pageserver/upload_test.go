@@ -1,6 +1,7 @@
 package pageserver_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -360,6 +361,54 @@ func TestDamagedBaseCopy(t *testing.T) {
 		}
 	}
 	p = w.run(t, dir)
+	p.attached()
+	p.reaches(s.last())
+	p.checkAll(s)
+}
+
+// TestIndexDamaged: a timeline whose index is damaged, and that is on no disk,
+// is not served; who asks learns the index's name, and when it is restored the
+// timeline comes back by itself.
+func TestIndexDamaged(t *testing.T) {
+	w := newWorld(t)
+	s := longScript(t, w, 20)
+	k, dir := newKeeper(t, s, s.last()), t.TempDir()
+	p := w.run(t, dir)
+	p.attach(k)
+	p.reaches(s.last())
+	p.mustCheckpoint(true)
+	p.stop()
+	x, err := remote.Peek(t.Context(), w.env, testTimeline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := fmt.Sprintf("%sindex-%08x", layer.TimelinePrefix(testTimeline, core.Unsharded), uint32(x.Generation))
+	whole, _, err := env.ReadObject(t.Context(), w.store, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restore := func(b []byte) {
+		if _, err := w.store.Put(t.Context(), key, env.Bytes(b), env.PutOpts{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restore(append(bytes.Clone(whole[:100]), make([]byte, len(whole)-100)...))
+	kept, err := filepath.Glob(filepath.Join(dir, "tenants", "*", "timelines", "*", "index"))
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("copies of the index: %v, %v", kept, err)
+	}
+	if err := os.Remove(kept[0]); err != nil {
+		t.Fatal(err)
+	}
+	p = w.run(t, dir)
+	p.eventually("it says why", func() error {
+		err := p.call("GET", routeOf(testTimeline), nil, nil)
+		if statusOf(err) != 503 || !strings.Contains(err.Error(), key) {
+			return fmt.Errorf("%w", err)
+		}
+		return nil
+	})
+	restore(whole)
 	p.attached()
 	p.reaches(s.last())
 	p.checkAll(s)
