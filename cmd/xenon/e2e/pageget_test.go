@@ -108,7 +108,7 @@ func TestPagesEqualStock(t *testing.T) {
 	in.must("endpoint", "stop", "history")
 	b := in.branch("history")
 	f.has(filepath.Join(in.dir, "safekeeper-1", "timelines", b.Tenant.String(), b.Timeline.String()), b.StartLSN, b.CommitLSN)
-	p := &pageCheck{in: in, base: base, wal: f.whole(), rng: rand.New(rand.NewPCG(uint64(os.Getpid()), 6))}
+	p := &pageCheck{in: in, branch: "history", base: base, wal: f.whole(), rng: rand.New(rand.NewPCG(uint64(os.Getpid()), 6))}
 	t.Logf("seed %d", os.Getpid())
 	for _, lsn := range p.targets(b.StartLSN, b.CommitLSN, sized(4, 20)) {
 		p.check(lsn, 10)
@@ -124,13 +124,14 @@ func TestPagesEqualStock(t *testing.T) {
 
 // A pageCheck compares pages with those of plain PostgreSQL.
 type pageCheck struct {
-	in    *installation
-	base  *stock.Cluster
-	wal   string
-	rng   *rand.Rand
-	pages int
-	vms   int
-	again int
+	in     *installation
+	branch string
+	base   *stock.Cluster
+	wal    string
+	rng    *rand.Rand
+	pages  int
+	vms    int
+	again  int
 }
 
 var recordLine = regexp.MustCompile(`lsn: ([0-9A-F]+/[0-9A-F]+), prev`)
@@ -138,18 +139,7 @@ var recordLine = regexp.MustCompile(`lsn: ([0-9A-F]+/[0-9A-F]+), prev`)
 // targets are starts of n random records, the end of all among them.
 func (p *pageCheck) targets(from, to core.LSN, n int) []core.LSN {
 	p.in.t.Helper()
-	out, err := p.in.pg("pg_waldump", "-p", p.wal, "-s", from.String(), "-e", to.String())
-	if err != nil {
-		p.in.t.Fatal(err)
-	}
-	var all []core.LSN
-	for _, m := range recordLine.FindAllStringSubmatch(out, -1) {
-		lsn, err := core.ParseLSN(m[1])
-		if err != nil {
-			p.in.t.Fatal(err)
-		}
-		all = append(all, lsn)
-	}
+	all := p.records(from, to)
 	if len(all) < 5000 {
 		p.in.t.Fatalf("only %d records in the history", len(all))
 	}
@@ -161,6 +151,23 @@ func (p *pageCheck) targets(from, to core.LSN, n int) []core.LSN {
 	targets = targets[:n]
 	slices.Sort(targets)
 	return targets
+}
+
+// records are the starts of all records between two LSNs.
+func (p *pageCheck) records(from, to core.LSN) (all []core.LSN) {
+	p.in.t.Helper()
+	out, err := p.in.pg("pg_waldump", "-p", p.wal, "-s", from.String(), "-e", to.String())
+	if err != nil {
+		p.in.t.Fatal(err)
+	}
+	for _, m := range recordLine.FindAllStringSubmatch(out, -1) {
+		lsn, err := core.ParseLSN(m[1])
+		if err != nil {
+			p.in.t.Fatal(err)
+		}
+		all = append(all, lsn)
+	}
+	return all
 }
 
 // recover is the cluster as plain PostgreSQL has it once it has replayed every
@@ -260,7 +267,7 @@ func forkFiles(t *testing.T, data string) (all []forkFile) {
 // get is xenon page get.
 func (p *pageCheck) get(f forkFile, blk int, lsn core.LSN) (string, error) {
 	rel := fmt.Sprintf("%d/%d/%d", f.rel.Spc, f.rel.DB, f.rel.Node)
-	return p.in.xenon("page", "get", "--branch", "history", "--rel", rel, "--fork", f.rel.Fork.String(), "--block", strconv.Itoa(blk), "--lsn", lsn.String())
+	return p.in.xenon("page", "get", "--branch", p.branch, "--rel", rel, "--fork", f.rel.Fork.String(), "--block", strconv.Itoa(blk), "--lsn", lsn.String())
 }
 
 func (p *pageCheck) compare(f forkFile, blk int, lsn core.LSN) {
