@@ -227,13 +227,13 @@ func TestTreeEqualsStock(t *testing.T) {
 	b := in.branch("tree")
 	targets := parent.targets(b.StartLSN, b.CommitLSN, sized(2, 10))
 	for _, lsn := range targets {
-		parent.check(lsn, 10)
+		parent.check(lsn, sized(10, 20))
 	}
 	twig := in.branch("twig")
 	parent.branch = "twig"
 	before := parent.records(b.StartLSN, twig.StartLSN)
 	for range sized(1, 5) {
-		parent.check(before[rng.IntN(len(before))], 10)
+		parent.check(before[rng.IntN(len(before))], sized(10, 20))
 	}
 	// The record that the branch point cuts, or that begins there, is not part
 	// of the branch.
@@ -251,7 +251,7 @@ func TestTreeEqualsStock(t *testing.T) {
 		lsns = append(lsns, own[1+rng.IntN(len(own)-1)])
 	}
 	for _, lsn := range lsns {
-		child.check(lsn, 10)
+		child.check(lsn, sized(10, 20))
 	}
 	t.Logf("branch at %s: %d pages compared, %d of them VM pages", twig.StartLSN, parent.pages+child.pages, parent.vms+child.vms)
 	if child.pages == 0 || child.vms == 0 {
