@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -109,34 +110,44 @@ func (b *bench) check() {
 	}
 }
 
-// pageserver asks the pageserver's management interface about main.
-func (in *installation) pageserver(method, query string, out any) error {
+// mainPath is where the pageserver tells about main.
+func (in *installation) mainPath() string {
 	in.t.Helper()
 	s := in.status()
 	for _, b := range s.Branches {
-		if b.Name != "main" {
-			continue
+		if b.Name == "main" {
+			return fmt.Sprintf("http://%s/v1/tenant/%s/timeline/%s", s.Pageservers[0].Listen, b.Tenant, b.Timeline)
 		}
-		url := fmt.Sprintf("http://%s/v1/tenant/%s/timeline/%s%s", s.Pageservers[0].Listen, b.Tenant, b.Timeline, query)
-		req, err := http.NewRequest(method, url, nil)
-		if err != nil {
-			return err
-		}
-		r, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer r.Body.Close()
-		body, err := io.ReadAll(r.Body)
-		if err != nil || r.StatusCode/100 != 2 {
-			return fmt.Errorf("%s %s: %s: %s %w", method, url, r.Status, body, err)
-		}
-		if out == nil {
-			return nil
-		}
-		return json.Unmarshal(bytes.TrimSpace(body), out)
 	}
-	return fmt.Errorf("no branch main")
+	in.t.Fatal("no branch main")
+	return ""
+}
+
+// pageserver asks the pageserver's management interface about main.
+func (in *installation) pageserver(method, query string, out any) error {
+	in.t.Helper()
+	return askHTTP(method, in.mainPath()+query, out)
+}
+
+// askHTTP makes a request and decodes the answer.
+func askHTTP(method, url string, out any) error {
+	req, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		return err
+	}
+	r, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode/100 != 2 {
+		return fmt.Errorf("%s %s: %s: %s %w", method, url, r.Status, body, err)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(bytes.TrimSpace(body), out)
 }
 
 // mainOn is main on the pageserver.
@@ -162,16 +173,17 @@ func TestBadStore(t *testing.T) {
 	proxy.Spoil(50)
 	in := install(t, append(bucket(proxy.URL, "one"), "--processes")...)
 	in.pgbenchInit(1)
-	outage := time.Duration(sized(10, 60)) * time.Second
-	b := in.pgbench(2, outage+time.Duration(sized(15, 30))*time.Second)
+	outage := time.Duration(sized(6, 60)) * time.Second
+	b := in.pgbench(2, outage+time.Duration(sized(8, 30))*time.Second)
 	flush := func() {
 		t.Helper()
 		if err := in.pageserver("PUT", "/checkpoint", nil); err != nil {
 			t.Error(err)
 		}
 	}
+	halt := in.flushOften()
+	defer halt()
 	time.Sleep(2 * time.Second)
-	flush()
 
 	proxy.Down(true)
 	down := time.Now()
@@ -195,6 +207,7 @@ func TestBadStore(t *testing.T) {
 
 	b.check()
 	in.checkSums()
+	halt()
 	flush()
 	eventually(t, "uploads of all there is", func() bool {
 		tl, _ := in.mainOn()
@@ -202,7 +215,29 @@ func TestBadStore(t *testing.T) {
 	})
 	eventually(t, "nothing that waits", func() bool { return in.status().Pageservers[0].Waits == "" })
 	spoilt, all := proxy.Struck()
+	if spoilt < int64(sized(1, 10)) {
+		t.Errorf("only %d of %d requests were spoilt", spoilt, all)
+	}
 	t.Logf("%d of %d requests were spoilt", spoilt, all)
+}
+
+// flushOften makes the pageserver write a layer of main every second or so,
+// and so upload it, until halt.
+func (in *installation) flushOften() (halt func()) {
+	main := in.mainPath()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Second):
+				_ = askHTTP("PUT", main+"/checkpoint", nil) // it may be away
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { close(stop); <-stopped })
 }
 
 // stores are the places that an installation may have its objects in.
