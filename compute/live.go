@@ -12,6 +12,7 @@ import (
 	"xenon/compute/pageclient"
 	"xenon/compute/proposer"
 	"xenon/consensus"
+	"xenon/core"
 	"xenon/core/faults"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/xsync"
@@ -91,8 +92,7 @@ func (l *life) elect(ctx context.Context) (*bootset.Set, error) {
 		return nil, err
 	}
 	ep.say(func(s *Status) { s.Term, s.Start, s.prop = led.Term, led.Start, prop })
-	ep.note("waiting for the pageserver to have %s", led.Start)
-	set, err := pageclient.FetchBoot(ctx, ep.env, ep.cfg.Pageserver, ep.cfg.TTID, led.Start)
+	set, err := ep.fetchBoot(ctx, led.Start)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +101,14 @@ func (l *life) elect(ctx context.Context) (*bootset.Set, error) {
 		return nil, ahead(set)
 	}
 	return set, nil
+}
+
+// fetchBoot waits for what a server needs to start at lsn, and keeps saying why.
+func (ep *Endpoint) fetchBoot(ctx context.Context, lsn core.LSN) (*bootset.Set, error) {
+	ep.note("waiting for the pageserver to have %s", lsn)
+	return pageclient.FetchBoot(ctx, ep.env, ep.cfg.Pageserver, ep.cfg.TTID, lsn, func(why error) {
+		ep.note("waiting for the pageserver to have %s: %v", lsn, why)
+	})
 }
 
 // ahead is why no server starts below what the pageserver has. Nothing above

@@ -48,7 +48,7 @@ func (l *life) lookBack(ctx context.Context) (*bootset.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := pageclient.FetchBoot(ctx, ep.env, ep.cfg.Pageserver, ep.cfg.TTID, at)
+	set, err := ep.fetchBoot(ctx, at)
 	if err != nil {
 		return nil, unlessThere(err)
 	}

@@ -14,9 +14,12 @@ import (
 var le = binary.LittleEndian
 
 // FetchBoot asks the pageserver at addr for what a server needs to start at
-// lsn. It waits until the pageserver is there and has lsn, or ctx ends.
-func FetchBoot(ctx context.Context, e env.Env, addr string, id core.TTID, lsn core.LSN) (*bootset.Set, error) {
-	b, err := get(ctx, e, addr, bootset.Path(id, lsn))
+// lsn. It waits until the pageserver is there and has lsn, or ctx ends: one that
+// has stopped below lsn goes on once it is mended, and to fail here would make a
+// new term with every try. tell hears why it waits, each time that changes; it
+// may be nil.
+func FetchBoot(ctx context.Context, e env.Env, addr string, id core.TTID, lsn core.LSN, tell func(why error)) (*bootset.Set, error) {
+	b, err := get(ctx, e, addr, bootset.Path(id, lsn), tell)
 	if err != nil {
 		return nil, fmt.Errorf("files to boot timeline %s at %s: %w", id, lsn, err)
 	}
@@ -39,7 +42,7 @@ type Position struct {
 // FetchPosition asks the pageserver at addr how far a timeline is. It waits
 // until the pageserver is there, or ctx ends.
 func FetchPosition(ctx context.Context, e env.Env, addr string, id core.TTID) (p Position, err error) {
-	b, err := get(ctx, e, addr, fmt.Sprintf("/v1/tenant/%s/timeline/%s", id.Tenant, id.Timeline))
+	b, err := get(ctx, e, addr, fmt.Sprintf("/v1/tenant/%s/timeline/%s", id.Tenant, id.Timeline), nil)
 	if err == nil {
 		err = json.Unmarshal(b, &p)
 	}

@@ -173,7 +173,7 @@ func (c *Client) Exists(ctx context.Context, r core.Rel) (bool, error) {
 // Relations lists a directory of relations. What this server did to them since
 // it started lies over the list.
 func (c *Client) Relations(ctx context.Context, d bootset.Database) ([]bootset.Relation, error) {
-	b, err := get(ctx, c.env, c.cfg.Addr, bootset.RelationsPath(c.cfg.TTID, c.at(), d))
+	b, err := get(ctx, c.env, c.cfg.Addr, bootset.RelationsPath(c.cfg.TTID, c.at(), d), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -203,8 +203,10 @@ func (c *Client) ask(ctx context.Context, calls []call) error {
 func backoff(try int) time.Duration { return min(backoffMin<<min(try, 10), backoffMax) }
 
 // get asks over HTTP until there is an answer. What the pageserver refuses for
-// good is an error.
-func get(ctx context.Context, e env.Env, addr, path string) ([]byte, error) {
+// good is an error. Whenever the reason why there is no answer yet changes, it
+// is logged, and told unless tell is nil.
+func get(ctx context.Context, e env.Env, addr, path string, tell func(why error)) ([]byte, error) {
+	told := ""
 	for try := 1; ; try++ {
 		b, err := http1.Do(ctx, e, addr, "GET", path, "", nil)
 		if err == nil {
@@ -214,8 +216,12 @@ func get(ctx context.Context, e env.Env, addr, path string) ([]byte, error) {
 		if errors.As(err, &status) && status.Status < 500 || xsync.Cause(ctx) != nil {
 			return nil, err
 		}
-		if try == 1 {
+		if why := err.Error(); why != told {
+			told = why
 			e.Log().Warn("pageserver does not answer; asking again", "error", err)
+			if tell != nil {
+				tell(err)
+			}
 		}
 		if err := e.Clock().Sleep(ctx, backoff(try)); err != nil {
 			return nil, err

@@ -317,6 +317,8 @@ func TestBootAndRelations(t *testing.T) {
 		switch path := r.URL.RequestURI(); {
 		case tries < 3:
 			http1.WriteError(w, http.StatusServiceUnavailable, errors.New("starting"))
+		case tries < 6:
+			http1.WriteError(w, http.StatusInternalServerError, errors.New("ingest has stopped"))
 		case path == bootset.Path(ttid, bootLSN):
 			http1.WriteJSON(w, bootset.Set{LSN: bootLSN, SystemID: 7})
 		case path == bootset.RelationsPath(ttid, bootLSN, db):
@@ -325,15 +327,19 @@ func TestBootAndRelations(t *testing.T) {
 			http1.WriteError(w, http.StatusNotFound, fmt.Errorf("no such timeline: %s", path))
 		}
 	}
-	set, err := pageclient.FetchBoot(t.Context(), s.env, s.addr, ttid, bootLSN)
+	var told []string
+	set, err := pageclient.FetchBoot(t.Context(), s.env, s.addr, ttid, bootLSN, func(why error) { told = append(told, why.Error()) })
 	if err != nil || set.SystemID != 7 {
 		t.Errorf("%+v, %v", set, err)
+	}
+	if len(told) != 2 || !strings.Contains(told[0], "starting") || !strings.Contains(told[1], "ingest has stopped") {
+		t.Errorf("why it waited was told as %q", told)
 	}
 	got, err := newClient(t, s, 1).Relations(t.Context(), db)
 	if err != nil || len(got) != 1 || got[0] != rels[0] {
 		t.Errorf("%v, %v", got, err)
 	}
-	if _, err := pageclient.FetchBoot(t.Context(), s.env, s.addr, core.TTID{}, bootLSN); err == nil || !strings.Contains(err.Error(), "no such timeline") {
+	if _, err := pageclient.FetchBoot(t.Context(), s.env, s.addr, core.TTID{}, bootLSN, nil); err == nil || !strings.Contains(err.Error(), "no such timeline") {
 		t.Errorf("unknown timeline: %v", err)
 	}
 }

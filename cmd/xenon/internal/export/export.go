@@ -102,7 +102,7 @@ func Run(ctx context.Context, e env.Env, o Options) (*Result, error) {
 func plan(ctx context.Context, e env.Env, o Options) (*boot.Plan, error) {
 	wait, cancel := xsync.WithTimeout(ctx, e, o.Wait)
 	defer cancel()
-	set, err := pageclient.FetchBoot(wait, e, o.Pageserver, o.TTID, o.LSN)
+	set, err := pageclient.FetchBoot(wait, e, o.Pageserver, o.TTID, o.LSN, nil)
 	if err != nil {
 		return nil, fmt.Errorf("export %s: %w", o.Source, err)
 	}
