@@ -42,8 +42,11 @@ type segments struct {
 	making bool // a task makes a spare, whose space is spoken for
 	// bare is where the WAL begins of a timeline that has none yet: there and
 	// beyond, its first segment may be no more than allocated. 0 otherwise.
-	bare  core.LSN
-	syncs uint64 // of WAL so far
+	bare core.LSN
+	// filled is up to where cur has real zeroes or WAL: all of it, but in a
+	// first segment that was bare, which is filled as it is written.
+	filled uint32
+	syncs  uint64 // of WAL so far
 }
 
 func (s *segments) path(name string) string { return path.Join(s.dir, name) }
@@ -145,6 +148,9 @@ func (s *segments) write(lsn core.LSN, b []byte) (done int, err error) {
 			return done, fmt.Errorf("write WAL at %s: %w", at, err)
 		}
 		done += n
+		if err := s.ahead(off + uint32(n)); err != nil {
+			return done, err
+		}
 		if off+uint32(n) == s.size {
 			if err := s.finish(); err != nil {
 				return done, err
@@ -164,15 +170,32 @@ func (s *segments) open(seg uint64) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = s.create(seg)
 	}
-	if err == nil && s.bare != 0 && s.bare.Segment(s.size) == seg {
-		if err = fill(f, int64(s.bare.SegmentOffset(s.size)), int64(s.size)); err != nil {
-			err = errors.Join(err, f.Close())
-		}
-	}
 	if err != nil {
 		return fmt.Errorf("open WAL segment %s: %w", s.partial(seg), err)
 	}
+	s.filled = s.size
+	if s.bare != 0 && s.bare.Segment(s.size) == seg {
+		s.filled = s.bare.SegmentOffset(s.size)
+	}
 	s.cur, s.curSeg, s.dirty, s.bare = f, seg, false, 0
+	return nil
+}
+
+// fillAhead is how much of a bare segment is filled at once.
+const fillAhead = 1 << 20
+
+// ahead fills some of a bare segment beyond what was just written up to off.
+// The sync of the WAL is the zeroes' too; a server's first commits so wait for
+// little more than their own bytes.
+func (s *segments) ahead(off uint32) error {
+	if off < s.filled || s.filled == s.size {
+		return nil
+	}
+	end := min(uint64(off)+fillAhead, uint64(s.size))
+	if err := writeZeroes(s.cur, int64(off), int64(end)); err != nil {
+		return fmt.Errorf("fill WAL segment %s: %w", s.partial(s.curSeg), err)
+	}
+	s.filled = uint32(end)
 	return nil
 }
 
@@ -233,14 +256,19 @@ func (s *segments) makeZeroed(temp string) error {
 // fill writes zeroes to [off, end) of a file and syncs it. Space that is only
 // allocated becomes data by a change of metadata, which every fdatasync after
 // it would have to write.
-func fill(f env.File, off, end int64) (err error) {
+func fill(f env.File, off, end int64) error {
+	err := writeZeroes(f, off, end)
+	if err == nil {
+		err = f.Sync(env.SyncFull)
+	}
+	return err
+}
+
+func writeZeroes(f env.File, off, end int64) (err error) {
 	for err == nil && off < end {
 		b := zeroes[:min(int64(len(zeroes)), end-off)]
 		_, err = f.WriteAt(b, off)
 		off += int64(len(b))
-	}
-	if err == nil {
-		err = f.Sync(env.SyncFull)
 	}
 	return err
 }
