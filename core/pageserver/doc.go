@@ -2,7 +2,7 @@
 // serves them: GetPage@LSN.
 //
 // A timeline is a base, image layers in the object store made by [Import] of
-// a data directory, and the WAL since, which a receiver streams from the
+// a data directory or its ancestor as of an LSN, and the WAL since, which a receiver streams from the
 // safekeepers. Ingest turns each record into versions: the record's bytes,
 // kept once, under every page that it names, patches for what it changes
 // beyond them, and histories of the sizes of forks. Reading a page at an LSN
@@ -10,8 +10,9 @@
 // with package redo. No block is ever searched before the moment at which it
 // last came into being: see [fork].
 //
-// The index of versions is in memory and is rebuilt from the safekeepers after
-// a restart; the bytes go to a file when they get many.
+// Versions are in memory, in the open layer, until a flush writes them to a
+// delta layer: see [Timeline.Flush]. What a restart needs of a timeline beside
+// its base is the manifest and those layers; see restore.go.
 //
 // Start at [Timeline]: Ingest writes, GetPages reads. [Run] is the node.
 package pageserver
