@@ -18,8 +18,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 	"syscall"
+	"time"
 )
 
 // Major is the version of PostgreSQL that this xenon supports.
