@@ -12,6 +12,7 @@ import (
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/layer"
+	"xenon/core/pageserver/remote"
 	"xenon/core/xsync"
 )
 
@@ -101,7 +102,7 @@ func (b *baseLayer) source(ctx context.Context, whole bool) (src layer.Source, l
 			src, err = b.o.Layers.Source(ctx, b.l, b.path)
 			return src, true, err
 		}
-		if errors.Is(err, env.ErrNotFound) || xsync.Cause(ctx) != nil {
+		if errors.Is(err, remote.ErrLost) || xsync.Cause(ctx) != nil {
 			return nil, false, err
 		}
 		if !errors.Is(err, fs.ErrNotExist) { // a full disk, say

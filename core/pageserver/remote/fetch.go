@@ -25,6 +25,10 @@ const (
 	PartSuffix = ".part"
 )
 
+// ErrLost reports a layer that the index names and that is not in the object
+// store.
+var ErrLost = errors.New("layer object is lost")
+
 // A Fetcher makes layers readable that lie in the object store and may be on
 // the disk. The first few reads of one that is not go to the store: to open
 // a layer and to look at its metadata takes a few blocks. What is read more is
@@ -234,7 +238,8 @@ func (f *Fetcher) explain(l LayerEntry, err error) error {
 	name := objectName(f.id, l)
 	switch {
 	case errors.Is(err, env.ErrNotFound):
-		return fmt.Errorf("layer %s is named by the index and not in the object store: unless this pageserver is superseded, somebody removed it; restore it from the bucket's versions or a backup: %w", name, err)
+		// Not env.ErrNotFound to callers: there is such a timeline.
+		return fmt.Errorf("layer %s, which the index names: %w: unless this pageserver is superseded, somebody removed it; restore it from the bucket's versions or a backup: %v", name, ErrLost, err)
 	case errors.Is(err, env.ErrCorrupt):
 		return fmt.Errorf("layer %s is damaged in the object store; restore it from the bucket's versions or a backup: %w", name, err)
 	}

@@ -127,7 +127,7 @@ func TestFetchTrouble(t *testing.T) {
 		want  error
 		says  string
 	}{
-		{"gone", func(s *shelf, key string) { s.w.bucket.Lose(key) }, env.ErrNotFound, "restore it"},
+		{"gone", func(s *shelf, key string) { s.w.bucket.Lose(key) }, remote.ErrLost, "restore it"},
 		{"damaged", func(s *shelf, key string) { s.w.bucket.Corrupt(key, 4000, 1) }, env.ErrCorrupt, "restore it"},
 		{"cut short", func(s *shelf, key string) { put(s.e, key, s.want[:4000]) }, env.ErrCorrupt, "4000 bytes"},
 		{"forbidden", func(s *shelf, _ string) { s.w.bucket.SetFaults(diskdrv.BucketFaults{Forbidden: 1000}) }, env.ErrForbidden, "download"},

@@ -304,9 +304,9 @@ func (v *life) read(ctx context.Context, f *remote.Fetcher) error {
 	switch still := slices.Contains(v.o.Index().Layers, l); {
 	case err == nil && crc32.Checksum(b, table) != l.CRC:
 		v.j.fail("layer %s reads other bytes than its index says", l.Name)
-	case errors.Is(err, env.ErrNotFound) && still && v.j.minted == v.o.Generation():
+	case errors.Is(err, remote.ErrLost) && still && v.j.minted == v.o.Generation():
 		v.j.fail("layer %s of the owner's index is gone: %v", l.Name, err)
-	case err != nil && !errors.Is(err, env.ErrNotFound):
+	case err != nil && !errors.Is(err, remote.ErrLost):
 		return patient(err)
 	}
 	return nil
