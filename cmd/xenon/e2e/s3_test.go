@@ -53,6 +53,12 @@ func TestS3(t *testing.T) {
 		t.Errorf("the bucket has %v, %v, and not the prefix alone", files, err)
 	}
 
+	// Whoever may run code in the server must not find the bucket's keys there.
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", in.endpoint("main").Postmaster))
+	if err != nil || strings.Contains(string(environ), versity.SecretKey) {
+		t.Errorf("the server's environment has the bucket's keys, or cannot be read: %v", err)
+	}
+
 	refused := func(what string, args []string, says ...string) {
 		t.Helper()
 		cmd := append([]string{"up", "--dir", filepath.Join(workDir(t), "y")}, args...)

@@ -19,7 +19,7 @@ import (
 
 // storePatience is how long a start waits for an object store that does not
 // answer.
-const storePatience = 15 * time.Second
+const storePatience = 10 * time.Second
 
 // A place is where the objects of an installation are. It is chosen once and
 // kept in DIR/conf/remote.toml, with the id that marks the store as ours.
