@@ -43,8 +43,12 @@ type Config struct {
 
 // Times of an endpoint.
 const (
-	backoffMin = 100 * time.Millisecond
-	backoffMax = 5 * time.Second
+	backoffMin  = 100 * time.Millisecond
+	backoffMax  = 5 * time.Second
+	backoffLong = time.Minute
+	// hopeful is how many failures in a row may pass of themselves, so that it
+	// is worth trying again soon.
+	hopeful = 50
 	// steady is how long a server must have run for its end not to count as
 	// another failure to start.
 	steady = 30 * time.Second
@@ -57,6 +61,20 @@ const (
 	// releasePatience bounds the last word to the register.
 	releasePatience = 3 * time.Second
 )
+
+// Backoff is how long to wait before the next start after that many failures in
+// a row. Every start is a new term, and an entry in a history that goes into
+// one message (wire.ProposerLimit): a server that never comes up is tried once
+// a minute in the end, which fills it in two years.
+func Backoff(failures int) time.Duration {
+	switch {
+	case failures <= 0:
+		return 0
+	case failures > hopeful:
+		return backoffLong
+	}
+	return min(backoffMin<<min(failures-1, 10), backoffMax)
+}
 
 // A State is what an endpoint is doing.
 type State string
@@ -177,7 +195,7 @@ func (ep *Endpoint) run(ctx context.Context) error {
 	if !ep.static() {
 		err = ep.unlessStopped(ctx, ep.take)
 	}
-	for pause := time.Duration(0); err == nil; {
+	for failures := 0; err == nil; {
 		began := ep.env.Clock().Mono()
 		why := ep.live(ctx)
 		if errors.Is(why, errStopped) {
@@ -190,10 +208,11 @@ func (ep *Endpoint) run(ctx context.Context) error {
 		if err := xsync.Cause(ctx); err != nil {
 			return err
 		}
-		pause = min(max(backoffMin, 2*pause), backoffMax)
+		failures++
 		if ep.env.Clock().Mono().Sub(began) > steady {
-			pause = 0
+			failures = 0
 		}
+		pause := Backoff(failures)
 		err = ep.unlessStopped(ctx, func(ctx context.Context) error { return ep.mayGoOn(ctx, pause, why) })
 	}
 	if errors.Is(err, errStopped) {

@@ -420,3 +420,15 @@ func wipe(f env.FS, dir string) error {
 	}
 	return nil
 }
+
+func TestBackoff(t *testing.T) {
+	tests := []struct {
+		failures int
+		want     time.Duration
+	}{{0, 0}, {1, 100 * time.Millisecond}, {3, 400 * time.Millisecond}, {7, 5 * time.Second}, {50, 5 * time.Second}, {51, time.Minute}, {1 << 40, time.Minute}}
+	for _, test := range tests {
+		if got := compute.Backoff(test.failures); got != test.want {
+			t.Errorf("after %d failures %s, want %s", test.failures, got, test.want)
+		}
+	}
+}

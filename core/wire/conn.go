@@ -16,8 +16,8 @@ const (
 	DefaultLimit = 256 << 10
 	// ProposerLimit is the limit between proposers and safekeepers: a term
 	// history goes into one message, 16 bytes for each time that a server was
-	// ever started, and a million of those is a start every five seconds for
-	// two months.
+	// ever started, and a million of those is a start every minute for two
+	// years.
 	ProposerLimit = 16<<20 + DefaultLimit
 
 	firstBuffer  = 8 << 10 // grows with what the peer really sends

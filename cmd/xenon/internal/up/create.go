@@ -266,17 +266,20 @@ func ancestorsFirst(all []branch.Branch) []branch.Branch {
 // directory it may have lost what it knew. It tries until all are attached, or
 // ctx ends.
 func (in *installation) attachAgain(ctx context.Context) {
-	for pause := restartMin; ; pause = min(2*pause, restartMax) {
+	for failures := 1; ; failures++ {
 		if failed, err := in.attachAll(ctx); err == nil && len(failed) == 0 {
 			return
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(pause):
+		case <-time.After(min(compute.Backoff(failures), attachAtMost)):
 		}
 	}
 }
+
+// attachAtMost bounds how long a pageserver that is back lacks a branch.
+const attachAtMost = 5 * time.Second
 
 // An importResult tells people what an import did.
 type importResult struct {

@@ -27,11 +27,9 @@ type task struct {
 	ended bool
 }
 
-// Bounds of the pause before a role that died is started again.
-const (
-	restartMin = 100 * time.Millisecond
-	restartMax = 5 * time.Second
-)
+// steady is how long a role must have run for its end not to count as another
+// failure to start.
+const steady = time.Minute
 
 // endPatience is how long a process may take to end before it is killed: it
 // may be paused.
@@ -45,24 +43,23 @@ func keep(ctx context.Context, log *slog.Logger, name string, f func(ctx context
 	t := &task{name: name, done: make(chan struct{})}
 	go func() {
 		defer close(t.done)
-		pause := restartMin
-		for {
+		for failures := 1; ; failures++ {
 			began := time.Now()
 			err := f(ctx, t)
 			t.set(0, err)
 			if err == nil || errors.Is(err, errFinal) || ctx.Err() != nil {
 				return
 			}
-			if time.Since(began) > time.Minute {
-				pause = restartMin
+			if time.Since(began) > steady {
+				failures = 1
 			}
+			pause := compute.Backoff(failures)
 			log.Warn("role ended; starting it again", "role", name, "error", err, "pause", pause)
 			select {
 			case <-time.After(pause):
 			case <-ctx.Done():
 				return
 			}
-			pause = min(2*pause, restartMax)
 		}
 	}()
 	return t
