@@ -35,7 +35,7 @@ const minShm = 32 << 20
 func Check(p Plan) error {
 	return errors.Join(
 		checkFuse("/dev/fuse"),
-		checkMountRight(),
+		checkMountRight("/etc/mtab"),
 		checkDir(p.Dir),
 		checkPort(p.Listen),
 		checkFiles(),
@@ -56,8 +56,9 @@ func checkFuse(name string) error {
 	return fmt.Errorf("%s: %w: run modprobe fuse", name, err)
 }
 
-// checkMountRight wants CAP_SYS_ADMIN, or the set-uid fusermount3.
-func checkMountRight() error {
+// checkMountRight wants CAP_SYS_ADMIN, or the set-uid fusermount3 and the list
+// of mounts without which it takes nothing away again.
+func checkMountRight(mtab string) error {
 	if MayMount() {
 		return nil
 	}
@@ -68,6 +69,13 @@ func checkMountRight() error {
 	info, err := os.Stat(name)
 	if err != nil || info.Mode()&os.ModeSetuid == 0 {
 		return fmt.Errorf("cannot mount: %s is not set-uid root: chmod u+s %s, or run as root", name, name)
+	}
+	return checkMtab(mtab)
+}
+
+func checkMtab(mtab string) error {
+	if _, err := os.Stat(mtab); err != nil {
+		return fmt.Errorf("could mount but not unmount: fusermount3 needs %s (%w): run ln -s /proc/self/mounts %s as root", mtab, err, mtab)
 	}
 	return nil
 }

@@ -48,3 +48,17 @@ func TestWhatIsFinePasses(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestMtab: fusermount3 mounts without /etc/mtab, and then cannot unmount.
+func TestMtab(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "mtab")
+	if err := checkMtab(name); err == nil || !strings.Contains(err.Error(), "ln -s /proc/self/mounts "+name) {
+		t.Errorf("no mtab: %v", err)
+	}
+	if err := os.Symlink("/proc/self/mounts", name); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkMtab(name); err != nil {
+		t.Error(err)
+	}
+}
