@@ -303,6 +303,7 @@ func (n *node) removeTimeline(w http.ResponseWriter, r *http.Request) {
 		http1.WriteError(w, statusOf(err), err)
 		return
 	}
+	n.troubled(timelineDir(id), nil)
 	http1.WriteJSON(w, struct{}{})
 }
 

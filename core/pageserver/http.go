@@ -147,8 +147,8 @@ func (n *node) withTimeline(f func(http.ResponseWriter, *http.Request, *attached
 		a, err := n.lookup(r.PathValue("tenant"), r.PathValue("timeline"))
 		if err != nil {
 			status := http.StatusNotFound
-			if yes, why := n.comes(r.PathValue("tenant"), r.PathValue("timeline")); yes {
-				status, err = http.StatusServiceUnavailable, fmt.Errorf("%w yet%s", err, because(why))
+			if n.comes(r.PathValue("tenant"), r.PathValue("timeline")) {
+				status = http.StatusServiceUnavailable
 			}
 			http1.WriteError(w, status, err)
 			return

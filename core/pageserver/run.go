@@ -95,7 +95,7 @@ type node struct {
 	mu        sync.Mutex // leaf: guards what follows
 	timelines map[core.TTID]*attached
 	made      map[core.TTID]*remote.Owner // of branches to be attached
-	troubles  map[string]string           // why timelines are not attached again yet, by directory
+	troubles  map[string]string           // why timelines are not attached yet, by directory
 }
 
 // attached is a timeline that is served.
@@ -179,7 +179,7 @@ func (n *node) lookup(tenant, timeline string) (*attached, error) {
 	if a := n.get(id); a != nil {
 		return a, nil
 	}
-	return nil, fmt.Errorf("%w: %s to pageserver %d", errNotAttached, id, n.cfg.ID)
+	return nil, fmt.Errorf("%w: %s to pageserver %d%s", errNotAttached, id, n.cfg.ID, because(n.trouble(id)))
 }
 
 func (n *node) get(id core.TTID) *attached {
@@ -198,7 +198,11 @@ func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (
 	a := n.get(id)
 	if a == nil {
 		var err error
-		if a, err = n.open(ctx, id, safekeepers); err != nil {
+		a, err = n.open(ctx, id, safekeepers)
+		if err == nil || xsync.Cause(ctx) == nil && !errors.Is(err, env.ErrNotFound) {
+			n.troubled(timelineDir(id), err)
+		}
+		if err != nil {
 			return nil, err
 		}
 	} else {
@@ -227,6 +231,10 @@ func (n *node) open(ctx context.Context, id core.TTID, safekeepers []string) (*a
 	fetcher := remote.NewFetcher(n.group.Context(), n.e, id, n.downloads)
 	o.Layers = fetcher
 	t, err := open(ctx, n.e, o)
+	if errors.Is(err, env.ErrNotFound) {
+		// There is such a timeline, and a part of it is missing.
+		err = fmt.Errorf("%w: %v", env.ErrCorrupt, err)
+	}
 	if err == nil && owner != nil {
 		err = keepIndex(n.e.FS(), dir, index)
 	}
@@ -308,21 +316,25 @@ func (n *node) remember(id core.TTID, safekeepers []string) error {
 }
 
 // comes tells whether a timeline that is not attached was attached before, so
-// that attachAll is at it, and what keeps it, if that is known.
-func (n *node) comes(tenant, timeline string) (yes bool, why string) {
+// that attachAll is at it, or was to be attached and could not.
+func (n *node) comes(tenant, timeline string) bool {
 	var id core.TTID
 	var err, err2 error
 	id.Tenant, err = core.ParseTenantID(tenant)
 	id.Timeline, err2 = core.ParseTimelineID(timeline)
 	if err != nil || err2 != nil {
-		return false, ""
+		return false
 	}
-	dir := timelineDir(id)
+	_, err = n.e.FS().Stat(timelineDir(id) + "/" + attachName)
+	return err == nil || n.trouble(id) != ""
+}
+
+// trouble is why a timeline could not be attached when that was last tried, ""
+// if it could.
+func (n *node) trouble(id core.TTID) string {
 	n.mu.Lock()
-	why = n.troubles[dir]
-	n.mu.Unlock()
-	_, err = n.e.FS().Stat(dir + "/" + attachName)
-	return err == nil, why
+	defer n.mu.Unlock()
+	return n.troubles[timelineDir(id)]
 }
 
 // writeFile replaces a file, durably.
@@ -370,8 +382,8 @@ func (n *node) attachAll(ctx context.Context) error {
 	}
 }
 
-// troubled notes why a timeline is not attached again yet, nil if it is. The
-// same reason is logged once, however often it is met.
+// troubled notes why a timeline is not attached yet, nil if it is. The same
+// reason is logged once, however often it is met.
 func (n *node) troubled(dir string, err error) {
 	n.mu.Lock()
 	was := n.troubles[dir]
@@ -381,7 +393,7 @@ func (n *node) troubled(dir string, err error) {
 	}
 	n.mu.Unlock()
 	if err != nil && err.Error() != was {
-		n.e.Log().Warn("attach again", slog.String("dir", dir), slog.Any("err", err))
+		n.e.Log().Warn("timeline is not attached yet", slog.String("dir", dir), slog.Any("err", err))
 	}
 }
 
