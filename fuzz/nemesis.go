@@ -333,10 +333,11 @@ func (n *nemesis) objects(s Step) func() bool {
 		f.Owner, f.Forbidden = n.c.ps().Name(), 1000
 	case IndexUnknown:
 		f.Keys, f.LostRequest, f.LostResponse, f.Late, f.Twice = "index-", 100, 400, 200, 100
-		if s.Which%4 == 0 {
+		if s.Which%8 == 0 {
 			f.Keys = "gen/"
 		}
 		f.Timeout, f.MaxLate = 200*time.Millisecond, 5*time.Second
+		s.For += 2 * time.Second // they are seldom
 	case BucketErrors:
 		f.SlowDown, f.Unavailable, f.CutBody, f.Conflict = 100, 100, 100, 300
 	case BucketUnknown:

@@ -159,7 +159,7 @@ type Plan struct {
 
 // odds are of a hundred runs those that have a class, where that is not few:
 // these make the situations that recovery is about.
-var odds = map[Class]int{CutKeeper: 85, KillServer: 85, Strand: 85, WipePages: 50, ReplacePages: 55, IndexUnknown: 55}
+var odds = map[Class]int{CutKeeper: 85, KillServer: 85, Strand: 85, WipePages: 50, ReplacePages: 55, IndexUnknown: 70}
 
 const usually = 30
 

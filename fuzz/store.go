@@ -21,6 +21,7 @@ type store struct {
 	j       *judge
 	objects map[string]object
 	shelves map[core.TimelineID]*shelf
+	names   map[entry]*name
 }
 
 // An object is what is known of one that is there.
@@ -46,7 +47,7 @@ type shelf struct {
 }
 
 func newStore(j *judge) *store {
-	return &store{j: j, objects: map[string]object{}, shelves: map[core.TimelineID]*shelf{}}
+	return &store{j: j, objects: map[string]object{}, shelves: map[core.TimelineID]*shelf{}, names: map[entry]*name{}}
 }
 
 func (s *store) shelf(id core.TimelineID) *shelf {
@@ -186,7 +187,7 @@ func (s *store) hold(h *shelf, g core.Generation, x *remote.Index) {
 		h.last = x
 	}
 	for _, l := range x.Layers {
-		h.held[x.Object(l)] = true
+		h.held[s.named(x, l).key] = true
 	}
 }
 
@@ -208,7 +209,7 @@ func (s *store) born(h *shelf, id core.TimelineID, x *remote.Index, o diskdrv.Ob
 // checksum that the index says.
 func (s *store) complete(x *remote.Index, o diskdrv.ObjectOp) {
 	for _, l := range x.Layers {
-		key := x.Object(l)
+		key := s.named(x, l).key
 		switch have, ok := s.objects[key]; {
 		case !ok:
 			s.j.violated(IndexComplete, "%s writes %s, which names %s: it is not there", o.Owner, o.Key, path.Base(key))
@@ -217,6 +218,32 @@ func (s *store) complete(x *remote.Index, o diskdrv.ObjectOp) {
 				o.Owner, o.Key, path.Base(key), l.Size, l.CRC, have.size, have.crc)
 		}
 	}
+}
+
+// A name is what the name of a layer says.
+type name struct {
+	key     string // of its object
+	extent  layer.Extent
+	err     error // why it has none
+	checked bool  // against the layers that it is in an index with
+}
+
+// named looks a layer up: an index names the same ones again and again.
+func (s *store) named(x *remote.Index, l remote.LayerEntry) *name {
+	k := entry{x.Timeline, l}
+	n := s.names[k]
+	if n == nil {
+		n = &name{key: x.Object(l)}
+		n.extent, n.err = layer.ParseExtent(l.Name)
+		s.names[k] = n
+	}
+	return n
+}
+
+// An entry is a layer in an index of a timeline.
+type entry struct {
+	id core.TimelineID
+	remote.LayerEntry
 }
 
 // covers checks what an index says it holds against the WAL.
@@ -266,25 +293,26 @@ func (s *store) tombstone(l *line) bool {
 // disjoint checks that no record lies in two delta layers, and none above the
 // end.
 func (s *store) disjoint(x *remote.Index, o diskdrv.ObjectOp) {
-	var deltas []layer.Extent
-	for _, l := range x.Layers {
-		e, err := layer.ParseExtent(l.Name)
-		if err != nil {
-			s.j.violated(IndexSound, "%s writes %s: %w", o.Owner, o.Key, err)
-			return
-		}
-		if !e.Delta {
+	for i, l := range x.Layers {
+		n := s.named(x, l)
+		if n.checked {
 			continue
 		}
-		for _, other := range deltas {
-			if e.Overlaps(other) {
-				s.j.violated(IndexSound, "%s writes %s, in which %s and %s overlap", o.Owner, o.Key, e.Name(), other.Name())
+		if n.checked = true; n.err != nil {
+			s.j.violated(IndexSound, "%s writes %s: %w", o.Owner, o.Key, n.err)
+			return
+		}
+		if !n.extent.Delta {
+			continue
+		}
+		if n.extent.LSNs.End > x.DiskConsistent.LSN+1 {
+			s.j.violated(IndexSound, "%s writes %s, which goes to %s and has layer %s", o.Owner, o.Key, x.DiskConsistent.LSN, l.Name)
+		}
+		for k, m := range x.Layers {
+			if other := s.named(x, m); k != i && other.extent.Delta && n.extent.Overlaps(other.extent) {
+				s.j.violated(IndexSound, "%s writes %s, in which %s and %s overlap", o.Owner, o.Key, l.Name, m.Name)
 			}
 		}
-		if e.LSNs.End > x.DiskConsistent.LSN+1 {
-			s.j.violated(IndexSound, "%s writes %s, which goes to %s and has layer %s", o.Owner, o.Key, x.DiskConsistent.LSN, e.Name())
-		}
-		deltas = append(deltas, e)
 	}
 }
 
