@@ -136,6 +136,12 @@ func (n *node) uploads(ctx context.Context, a *attached, owner *remote.Owner) er
 			n.e.Log().Warn("go on", slog.Any("err", err)) // it is written with the next upload
 		}
 	}
+	a.tasks.Go("sweep", ended(func(ctx context.Context) error {
+		if _, err := owner.Sweep(ctx); err != nil && xsync.Cause(ctx) == nil {
+			n.e.Log().Warn("objects that belong to nothing stay", slog.String("timeline", a.t.id.String()), slog.Any("err", err))
+		}
+		return nil
+	}))
 	return a.up.Run(ctx, owner)
 }
 
