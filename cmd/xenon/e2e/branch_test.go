@@ -353,3 +353,54 @@ func TestKilledWhileBranching(t *testing.T) {
 		t.Errorf("timelines on the safekeepers: %s", got)
 	}
 }
+
+// TestNodesAwayWhileBranching makes branches while a safekeeper is frozen, and
+// while the pageserver is killed again and again, under load: no transaction
+// fails, no branch does, and each holds what its parent held.
+func TestNodesAwayWhileBranching(t *testing.T) {
+	in := install(t, "--processes")
+	in.psql("main", ledgerTable, "CREATE TABLE t AS SELECT n FROM generate_series(1, 100) n")
+	load := in.write(1, 2)
+	eventually(t, "load", func() bool { return load.rows() > 20 })
+
+	frozen := in.status().Safekeepers[2]
+	freeze(t, frozen.PID)
+	in.must("branch", "create", "without-one")
+	if got := in.psql("without-one", "SELECT count(*) FROM t"); got != "100" {
+		t.Errorf("without a safekeeper: %s rows", got)
+	}
+	if err := syscall.Kill(frozen.PID, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	timeline := in.branch("without-one").Timeline
+	eventually(t, "the safekeeper to take part", func() bool {
+		for _, tl := range in.status().Safekeepers[2].Timelines {
+			if tl.Timeline == timeline {
+				return tl.State == "active" && tl.Term > 0
+			}
+		}
+		return false
+	})
+
+	for round := range sized(4, 50) {
+		var pid int
+		eventually(t, "the pageserver", func() bool { pid = in.status().Pageservers[0].PID; return pid != 0 })
+		kill(t, pid)
+		time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
+		before := load.rows()
+		name := fmt.Sprintf("b%d", round)
+		in.must("branch", "create", name)
+		got := in.psql(name, "SELECT count(*), count(DISTINCT client), (SELECT sum(n) FROM t) FROM ledger")
+		var rows, clients, sum int
+		if _, err := fmt.Sscanf(got, "%d|%d|%d", &rows, &clients, &sum); err != nil || rows < before || clients != 2 || sum != 5050 {
+			t.Errorf("round %d: %s, at least %d rows were acknowledged before", round, got, before)
+		}
+		in.must("endpoint", "stop", name)
+		in.must("branch", "delete", name)
+	}
+	load.close()
+	if f := load.failures(); len(f) > 0 {
+		t.Errorf("failed: %v", f)
+	}
+	load.check()
+}

@@ -158,10 +158,6 @@ func TestImport(t *testing.T) {
 	if _, err := in.xenon("import", c.Dir, "shop"); err == nil || !strings.Contains(err.Error(), "exists already: shop") {
 		t.Errorf("imported twice: %v", err)
 	}
-	if _, err := in.xenon("psql", "shop", "-c", "SELECT 1"); err == nil || !strings.Contains(err.Error(), "xenon endpoint stop main") {
-		t.Errorf("two endpoints at once: %v", err)
-	}
-	in.must("endpoint", "stop", "main")
 	shop := func(db string, sql ...string) string {
 		t.Helper()
 		args := []string{"psql", "shop", "-d", db, "-c", `\pset format unaligned`, "-c", `\pset tuples_only`}

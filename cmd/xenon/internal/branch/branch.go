@@ -54,6 +54,9 @@ type Branch struct {
 	// Branches made before there were others have none.
 	Registers string `json:"registers,omitempty"`
 	State     State  `json:"state,omitempty"`
+	// Missing are the safekeepers that were away when it was made and are to
+	// get its timeline yet.
+	Missing []core.NodeID `json:"missing_on,omitempty"`
 }
 
 // A State says whether a branch is there.

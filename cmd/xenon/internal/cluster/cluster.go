@@ -48,25 +48,66 @@ func Foreign(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	return c, func(cause error) { stop(); cancel(cause) }
 }
 
-// CreateWAL creates a branch's timeline on every safekeeper; initial is the
-// WAL of its first segment up to its start, if there is any. Repeating it is
-// fine.
-func (c Cluster) CreateWAL(ctx context.Context, b branch.Branch, initial []byte) error {
+// stragglers is how long safekeepers that do not answer are waited for once a
+// majority has what is asked of all.
+const stragglers = time.Second
+
+// CreateWAL creates a branch's timeline on the safekeepers; initial is the WAL
+// of its first segment up to its start, if there is any. Once a majority has
+// it, those that do not answer soon are missing. Repeating it is fine.
+func (c Cluster) CreateWAL(ctx context.Context, b branch.Branch, initial []byte) (missing []core.NodeID, err error) {
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	var mu sync.Mutex
+	made := 0
+	err = c.each(func(m role.Member) error {
+		err := patiently(ctx, restarting, func() error { return c.createOn(ctx, m, b, initial) })
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			missing = append(missing, m.ID)
+			return err
+		}
+		if made++; c.majority(made) {
+			time.AfterFunc(stragglers, giveUp)
+		}
+		return nil
+	})
+	if !c.majority(made) {
+		return nil, err
+	}
+	slices.Sort(missing)
+	return missing, nil
+}
+
+func (c Cluster) majority(n int) bool { return 2*n > len(c.Safekeepers) }
+
+// CompleteWAL creates a branch's timeline on the safekeepers that were missing
+// when it was made. A safekeeper that has promised something and lost it must
+// never be given an empty log: that is why it is known which never had one.
+func (c Cluster) CompleteWAL(ctx context.Context, b branch.Branch) error {
+	return c.each(func(m role.Member) error {
+		if !slices.Contains(b.Missing, m.ID) {
+			return nil
+		}
+		return c.createOn(ctx, m, b, nil)
+	})
+}
+
+func (c Cluster) createOn(ctx context.Context, m role.Member, b branch.Branch, initial []byte) error {
 	members, err := role.Configuration(c.Safekeepers)
 	if err != nil {
 		return err
 	}
-	server := consensus.Server{PGVersion: b.PGVersion, SystemID: b.SystemID, SegmentSize: b.SegmentSize}
 	if b.Start.SegmentOffset(b.SegmentSize) == 0 {
 		initial = nil
 	}
+	server := consensus.Server{PGVersion: b.PGVersion, SystemID: b.SystemID, SegmentSize: b.SegmentSize}
 	body := safekeeper.NewCreation(b.TTID(), members, server, b.Start, initial)
-	return c.each(func(m role.Member) error {
-		if err := c.Call(ctx, m.Listen, "POST", "/v1/tenant/timeline", body, nil); err != nil {
-			return fmt.Errorf("create the timeline on safekeeper %d: %w", m.ID, err)
-		}
-		return nil
-	})
+	if err := c.Call(ctx, m.Listen, "POST", "/v1/tenant/timeline", body, nil); err != nil {
+		return fmt.Errorf("create the timeline on safekeeper %d: %w", m.ID, err)
+	}
+	return nil
 }
 
 // RemoveWAL takes a timeline from every safekeeper. Repeating it is fine.
@@ -117,6 +158,14 @@ func (s several) Error() string {
 }
 
 func (s several) Unwrap() []error { return s }
+
+// Make makes a branch on the pageserver and in the object store. While the
+// pageserver is away, or does not serve the parent yet, it tries again.
+// Repeating it is fine.
+func (c Cluster) Make(ctx context.Context, b branch.Branch) error {
+	return patiently(ctx, func(err error) bool { return restarting(err) || isMissing(err) },
+		func() error { return c.Attach(ctx, b) })
+}
 
 // Attach makes the pageserver serve a branch; one that has a parent and is not
 // in the object store yet is made. Repeating it is fine.
@@ -196,11 +245,38 @@ func timelinePath(id core.TTID) string {
 	return "/v1/tenant/" + id.Tenant.String() + "/timeline/" + id.Timeline.String()
 }
 
-// Restarting tells whether an error is what a node says, or does not say, while
-// it starts.
-func Restarting(err error) bool {
-	return isMissing(err) || errors.Is(err, env.ErrConnRefused) || errors.Is(err, env.ErrConnReset) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+// retryEvery is the pause between two requests to a node that is away.
+const retryEvery = 50 * time.Millisecond
+
+// patiently repeats a request that can be repeated while its error is one that
+// passes, until ctx ends.
+func patiently(ctx context.Context, passes func(error) bool, f func() error) error {
+	for {
+		err := f()
+		if err == nil || !passes(err) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(retryEvery):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// restarting tells whether an error is that of a node that is being started, or
+// of a connection to one that died.
+func restarting(err error) bool {
+	var s *http1.StatusError
+	if errors.As(err, &s) {
+		return s.Status == http.StatusServiceUnavailable
+	}
+	for _, kind := range []error{env.ErrConnRefused, env.ErrConnReset, env.ErrTimeout, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
 }
 
 func isMissing(err error) bool {

@@ -130,14 +130,21 @@ func (m *branches) create(ctx context.Context, r ctl.BranchRequest) (b branch.Br
 	if entry, err = entry.Set(ctx, m.cluster.Env, b); err != nil {
 		return b, taken(err, r.Name)
 	}
-	if err := m.build(ctx, b, parent); err != nil {
+	if b.Missing, err = m.build(ctx, b, parent); err != nil {
 		return b, m.undo(entry, err)
 	}
 	b.State = branch.Live
 	if _, err = entry.Set(m.ctx, m.cluster.Env, b); err != nil {
 		return b, taken(err, r.Name)
 	}
+	if len(b.Missing) > 0 {
+		m.leave(b.Name, errIncomplete(b))
+	}
 	return b, nil
+}
+
+func errIncomplete(b branch.Branch) error {
+	return fmt.Errorf("safekeepers %v were away when it was made, and get its WAL when they are back", b.Missing)
 }
 
 // free finds the entry of a name that no branch has. What is left of one that
@@ -180,7 +187,7 @@ func taken(err error, name string) error {
 // childOf describes a branch of parent at an LSN.
 func (m *branches) childOf(parent branch.Branch, name string, at core.LSN) (b branch.Branch, err error) {
 	b = parent
-	b.Name, b.Parent, b.Ancestor = name, parent.Name, parent.Timeline
+	b.Name, b.Parent, b.Ancestor, b.Missing = name, parent.Name, parent.Timeline, nil
 	b.Start, b.Created = startAt(parent, at), time.Now().UTC()
 	if b.Timeline, err = core.NewTimelineID(m.cluster.Env.Entropy()); err != nil {
 		return b, err
@@ -190,31 +197,21 @@ func (m *branches) childOf(parent branch.Branch, name string, at core.LSN) (b br
 }
 
 // build makes the parts of a branch, all at once: nobody looks at any of them
-// before the registry has the branch.
-func (m *branches) build(ctx context.Context, b, parent branch.Branch) error {
-	return cluster.AtOnce(
-		func() error { return m.attach(ctx, b) },
-		func() error { return m.cluster.CreateWAL(ctx, b, nil) },
+// before the registry has the branch. Safekeepers that are missing do not hold
+// it up.
+func (m *branches) build(ctx context.Context, b, parent branch.Branch) (missing []core.NodeID, err error) {
+	ctx, cancel := context.WithTimeout(ctx, buildPatience)
+	defer cancel()
+	err = cluster.AtOnce(
+		func() error { return m.cluster.Make(ctx, b) },
+		func() (err error) { missing, err = m.cluster.CreateWAL(ctx, b, nil); return err },
 		func() error { return m.copySettings(ctx, parent, b) },
 	)
+	return missing, err
 }
 
-// A pageserver that died is there again within seconds, with the branch's
-// parent attached a moment later: that long a new branch waits for it.
-const (
-	attachPatience = 20 * time.Second
-	attachPause    = 100 * time.Millisecond
-)
-
-// attach makes the pageserver serve a new branch.
-func (m *branches) attach(ctx context.Context, b branch.Branch) error {
-	for end := time.Now().Add(attachPatience); ; time.Sleep(attachPause) {
-		err := m.cluster.Attach(ctx, b)
-		if err == nil || !cluster.Restarting(err) || time.Now().After(end) || ctx.Err() != nil {
-			return err
-		}
-	}
-}
+// buildPatience bounds how long a branch waits for nodes that are away.
+const buildPatience = time.Minute
 
 // copySettings gives a branch the settings files that its parent has now.
 func (m *branches) copySettings(ctx context.Context, from, to branch.Branch) error {
@@ -337,9 +334,9 @@ func (m *branches) childless(ctx context.Context, b branch.Branch) error {
 	return nil
 }
 
-// leave notes what sweep is to take away.
+// leave notes what sweep is to do.
 func (m *branches) leave(name string, why error) {
-	m.log.Warn("something is left of a branch; it goes later", "branch", name, "reason", why)
+	m.log.Warn("something is left to do for a branch", "branch", name, "reason", why)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.left[name] = why
@@ -349,7 +346,8 @@ func (m *branches) leave(name string, why error) {
 const sweepEvery = 5 * time.Second
 
 // sweep takes away, until ctx ends, what is left of branches that were not
-// made to the end or not removed: by an earlier run at first, then by this one.
+// made to the end or not removed, and completes those that safekeepers miss:
+// by an earlier run at first, then by this one.
 func (m *branches) sweep(ctx context.Context) {
 	for found := false; ; {
 		if !found {
@@ -373,37 +371,40 @@ func (m *branches) noteUnfinished(ctx context.Context) error {
 		return err
 	}
 	for _, n := range all {
-		if n.State == branch.Creating || n.State == branch.Deleting {
+		switch {
+		case n.State == branch.Creating || n.State == branch.Deleting:
 			m.leave(n.Name, fmt.Errorf("an earlier run ended while it was %s", n.State))
+		case n.State == branch.Live && len(n.Missing) > 0:
+			m.leave(n.Name, errIncomplete(n.Branch))
 		}
 	}
 	return nil
 }
 
-// remains are the names of which something is left.
+// remains are the names for which something is left to do.
 func (m *branches) remains() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Sorted(maps.Keys(m.left))
 }
 
-// notes tell what is left of branches, and why it still is.
+// notes tell what is left to do for branches, and why it still is.
 func (m *branches) notes() (all []string) {
 	for _, name := range m.remains() {
 		m.mu.Lock()
 		why := m.left[name]
 		m.mu.Unlock()
-		all = append(all, fmt.Sprintf("branch %s is not wholly deleted yet: %v", name, why))
+		all = append(all, fmt.Sprintf("branch %s: %v", name, why))
 	}
 	return all
 }
 
-// sweepOne takes away what is left of one branch. Whoever is at that name
+// sweepOne does what is left to do for one branch. Whoever is at that name
 // meanwhile does it himself.
 func (m *branches) sweepOne(ctx context.Context, name string) {
 	bounded, cancel := context.WithTimeout(ctx, erasePatience)
 	defer cancel()
-	err := m.eraseNamed(bounded, name)
+	err := m.finish(bounded, name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -412,6 +413,30 @@ func (m *branches) sweepOne(ctx context.Context, name string) {
 	case ctx.Err() == nil && !errors.Is(err, errBusy):
 		m.left[name] = err
 	}
+}
+
+// finish completes a branch that safekeepers miss, and takes away what there
+// is of any other that is not whole.
+func (m *branches) finish(ctx context.Context, name string) error {
+	entry, err := branch.Find(ctx, m.cluster.Env, name)
+	if err != nil || entry.State != branch.Live || len(entry.Missing) == 0 {
+		if err == nil {
+			err = m.eraseNamed(ctx, name)
+		}
+		return err
+	}
+	release, err := m.tryHold(name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := m.cluster.CompleteWAL(ctx, entry.Branch); err != nil {
+		return err
+	}
+	whole := entry.Branch
+	whole.Missing = nil
+	_, err = entry.Set(ctx, m.cluster.Env, whole)
+	return err
 }
 
 // eraseNamed takes away what there is of a branch that is half made or half

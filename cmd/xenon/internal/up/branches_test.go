@@ -130,7 +130,10 @@ func (n *nodes) serve(i int, w http.ResponseWriter, r *http.Request) {
 		answer, status = n.answer(i, r, body)
 		return nil
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, errKilled):
+		answer, status = map[string]string{"msg": err.Error()}, http.StatusInternalServerError
+	case err != nil: // as of a node that is starting
 		answer, status = map[string]string{"msg": err.Error()}, http.StatusServiceUnavailable
 	}
 	w.Header().Set("Connection", "close")
@@ -428,6 +431,43 @@ func TestNodeAway(t *testing.T) {
 	}
 	if _, err := m.create(t.Context(), request); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNodeAwayMeanwhile makes a branch while a safekeeper is away, which gets
+// its part once it is back.
+func TestNodeAwayMeanwhile(t *testing.T) {
+	n := newNodes(t)
+	m := n.branches(t)
+	n.found(t)
+	n.away[1] = true
+	b, err := m.create(t.Context(), request)
+	if err != nil || !slices.Equal(b.Missing, []core.NodeID{2}) || n.has[1][b.Timeline.String()] {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	if nested, err := m.create(t.Context(), ctl.BranchRequest{Name: "nested", From: "dev"}); err != nil || len(nested.Missing) != 1 {
+		t.Errorf("nested: %+v, %v", nested, err)
+	}
+	if notes := m.notes(); len(notes) != 2 || !strings.Contains(notes[0], "safekeepers [2] were away") {
+		t.Errorf("notes %q", notes)
+	}
+	n.away[1] = false
+	later := n.branches(t) // of the next run
+	if err := later.noteUnfinished(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range later.remains() {
+		later.sweepOne(t.Context(), name)
+	}
+	entry, err := branch.Find(t.Context(), n.cluster.Env, "dev")
+	if err != nil || len(entry.Missing) > 0 || entry.State != branch.Live || !n.has[1][b.Timeline.String()] || len(later.notes()) > 0 {
+		t.Errorf("%+v, %v, notes %q", entry, err, later.notes())
+	}
+	n.away[0], n.away[1] = true, true
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := m.create(ctx, ctl.BranchRequest{Name: "x", From: "main"}); err == nil || !strings.Contains(err.Error(), "safekeeper 1") {
+		t.Errorf("without a majority: %v", err)
 	}
 }
 

@@ -140,7 +140,12 @@ func (in *installation) importDir(ctx context.Context, dir, name string, foreign
 		return nil, fmt.Errorf("import %s: %w", dir, err)
 	}
 	b.SystemID, b.SegmentSize, b.Start = made.Index.SystemID, made.Index.SegmentSize, made.Index.LSN
-	if err := in.cluster().CreateWAL(ctx, b, made.WAL); err != nil {
+	missing, err := in.cluster().CreateWAL(ctx, b, made.WAL)
+	if err == nil && len(missing) > 0 {
+		// The WAL that it begins with is here only now.
+		err = fmt.Errorf("import %s: it needs all safekeepers, and %v do not answer", dir, missing)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := in.cluster().Attach(ctx, b); err != nil {
