@@ -138,9 +138,13 @@ func (t *Timeline) stored() (list []manifestLayer) {
 // adopt takes over what the index says of layers; ok is false if it has one
 // that the manifest has not: another pageserver went on from there.
 func (m *manifest) adopt(stored []manifestLayer) (ok bool) {
+	places := make(map[string]int, len(m.Layers))
+	for i, l := range m.Layers {
+		places[l.Name] = i
+	}
 	for _, s := range stored {
-		i := slices.IndexFunc(m.Layers, func(l manifestLayer) bool { return l.Name == s.Name })
-		if i < 0 || m.Layers[i].Size != s.Size {
+		i, ok := places[s.Name]
+		if !ok || m.Layers[i].Size != s.Size {
 			return false
 		}
 		m.Layers[i].LayerEntry = s.LayerEntry
