@@ -51,6 +51,8 @@ type Options struct {
 	Port   int
 	// Log takes what the server prints.
 	Log *os.File
+	// Override says how to start a server that a setting keeps from starting.
+	Override string
 }
 
 // A Host starts servers, one at a time.
@@ -157,6 +159,7 @@ type Server struct {
 	dir    string
 	mounts []*fusemount.Mount
 	proc   *warden.Server
+	logged int64 // length of the log before it started
 	exit   *xsync.Watch[*compute.Exit]
 }
 
@@ -175,6 +178,7 @@ func (s *Server) start(ctx context.Context, l compute.Launch) error {
 		return err
 	}
 	var err error
+	s.logged = end(s.host.opts.Log)
 	s.proc, err = warden.Start(s.host.opts.Exe, s.spec(l, data, wal), s.host.opts.Log)
 	return err
 }
@@ -224,7 +228,7 @@ func (s *Server) follow() {
 func (s *Server) AwaitReady(ctx context.Context) error {
 	for {
 		if e := s.exit.Get(); e != nil {
-			return errors.New(e.Reason)
+			return s.failure(e.Reason)
 		}
 		err := s.ask(ctx)
 		if err == nil {

@@ -141,6 +141,7 @@ func (c Compute) open(ctx context.Context, e *realio.Env) (*Node, *os.File, erro
 		ID: MountID(c.RunDir), Dir: c.RunDir, Exe: exe,
 		Postgres: postgres, Env: pgdist.Environ(user), UID: user.UID, GID: user.GID, Switch: user.Switch,
 		Listen: c.Listen, Port: c.Port, Log: log,
+		Override: "start with xenon up -c NAME=VALUE, which wins over it, and then ALTER SYSTEM RESET NAME",
 	})
 	if err != nil {
 		log.Close()
