@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"xenon/core"
@@ -215,16 +217,39 @@ func Entries(ctx context.Context, e env.Env) ([]Entry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list branches: %w", err)
 		}
-		for _, p := range page.Prefixes {
-			n, err := Find(ctx, e, strings.TrimSuffix(strings.TrimPrefix(p, prefix), "/"))
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, n)
+		found, err := findAll(ctx, e, page.Prefixes)
+		if err != nil {
+			return nil, err
 		}
+		all = append(all, found...)
 		if page.Next == "" {
 			return all, nil
 		}
 		o.Token = page.Next
 	}
+}
+
+// findLanes is how many names are looked up at once: each is a request to the
+// object store, which may be far away.
+const findLanes = 16
+
+// findAll finds the entries of the names below prefixes, in their order.
+func findAll(ctx context.Context, e env.Env, prefixes []string) ([]Entry, error) {
+	found, errs := make([]Entry, len(prefixes)), make([]error, len(prefixes))
+	var next atomic.Int64
+	var lanes sync.WaitGroup
+	for range min(findLanes, len(prefixes)) {
+		lanes.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(prefixes)); i = next.Add(1) - 1 {
+				found[i], errs[i] = Find(ctx, e, strings.TrimSuffix(strings.TrimPrefix(prefixes[i], prefix), "/"))
+			}
+		})
+	}
+	lanes.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }

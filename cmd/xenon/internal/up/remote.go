@@ -15,6 +15,7 @@ import (
 	"xenon/cmd/xenon/internal/home"
 	"xenon/cmd/xenon/internal/remote"
 	"xenon/core/env"
+	"xenon/realio"
 )
 
 // storePatience is how long a start waits for an object store that does not
@@ -106,7 +107,8 @@ func (p place) save(h *home.Home) error {
 // An objects is the object store of an installation that runs.
 type objects struct {
 	remote.Store
-	place place
+	place   place
+	process *realio.Env // what asks the store
 
 	mu    sync.Mutex
 	known []branch.Branch // when the store answered last

@@ -21,6 +21,8 @@ import (
 	"xenon/cmd/xenon/internal/preflight"
 	"xenon/cmd/xenon/internal/remote"
 	"xenon/cmd/xenon/internal/role"
+	"xenon/core/env"
+	"xenon/core/objstore"
 	"xenon/realio"
 	"xenon/realio/host"
 )
@@ -56,7 +58,7 @@ type installation struct {
 	runDir string
 	pass   string // the file with the password
 	objs   objects
-	env    *realio.Env // of the control plane
+	env    env.Env // of the control plane; its store is patient
 	spawn  *spawner
 	ctx    context.Context // ends the roles, after the endpoints
 
@@ -194,7 +196,8 @@ func (in *installation) prepare() (err error) {
 	if err := in.objs.place.claim(context.Background(), in.home, in.objs.Store); err != nil {
 		return err
 	}
-	in.env = realio.New(realio.Options{Root: in.home.Dir, Objects: in.objs.Store, Log: in.opts.Log, Loopback: &in.loopback})
+	in.objs.process = realio.New(realio.Options{Root: in.home.Dir, Objects: in.objs.Store, Log: in.opts.Log, Loopback: &in.loopback})
+	in.env = objstore.Over(in.objs.process, objstore.New(in.objs.process, in.objs.Store, objstore.Options{}))
 	return nil
 }
 
@@ -235,8 +238,8 @@ func (in *installation) close() {
 		}
 		os.Remove(in.runDir)
 	}
-	if in.env != nil {
-		in.env.Close()
+	if in.objs.process != nil {
+		in.objs.process.Close()
 	}
 	if in.objs.Store != nil {
 		in.objs.Close()
