@@ -117,6 +117,11 @@ const (
 	OriginLost        // E07: a restart takes all blocks for zeroes before their first version
 	RestartEarlier    // E08: a restart resumes a layer before the last
 
+	// what a pageserver tells, and takes in
+	RemoteTellsDisk // T01: remote_consistent_lsn is told to be what the disk holds
+	IngestSkips     // T02: some records are left out
+	UploadGivesUp   // T03: an uploader that failed once uploads nothing more
+
 	// branches
 	BranchAdoptsNow  // B01: a branch begins with its ancestor's state of now
 	BranchReadsNow   // B02: a branch reads its ancestor's pages as of now
@@ -236,6 +241,7 @@ var names = map[Point]string{
 	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07",
 	LayerNotSynced: "E01", ManifestNotSynced: "E02", FlushDropsLast: "E03", ImageOfNeighbour: "E04", ImageTooEarly: "E05",
 	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08",
+	RemoteTellsDisk: "T01", IngestSkips: "T02", UploadGivesUp: "T03",
 	BranchAdoptsNow: "B01", BranchReadsNow: "B02", BranchOwnsPast: "B03", BranchChildFirst: "B04", BranchOrphans: "B05", BranchTooEarly: "B06",
 	ShowUncommitted:       "S01",
 	RegisterUnconditional: "G01",

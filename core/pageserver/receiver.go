@@ -265,6 +265,9 @@ func (r *receiver) ingest(ctx context.Context, m wire.XLogData) error {
 		if !ok {
 			break
 		}
+		if faults.On && rec.End%(64*8) == 0 && faults.Hit(faults.IngestSkips) {
+			continue
+		}
 		if err := r.t.Ingest(rec); err != nil {
 			return err
 		}
@@ -278,6 +281,9 @@ func (r *receiver) feedback(c *wire.Client) error {
 	f := consensus.PageserverFeedback{
 		LastReceived: r.t.LastRecord().LSN, DiskConsistent: r.t.DiskConsistent().LSN, RemoteConsistent: r.remote(),
 		ReplyTime: r.e.Clock().Now().Sub(postgresEpoch).Microseconds(),
+	}
+	if faults.On && faults.Hit(faults.RemoteTellsDisk) {
+		f.RemoteConsistent = f.DiskConsistent
 	}
 	r.e.Trace().Note("pageserver.remote", r.t.id.Timeline.Tag(), uint64(f.RemoteConsistent), 0, 0)
 	c.CopyData(wire.AppendFeedbackMessage(nil, &f), nil)
