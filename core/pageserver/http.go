@@ -118,6 +118,9 @@ func (n *node) postTimeline(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		a, err = n.attachSoon(ctx, id, req.Safekeepers)
 	}
+	if err == nil || statusOf(err) >= http.StatusInternalServerError && xsync.Cause(r.Context()) == nil {
+		n.troubled(timelineDir(id), err)
+	}
 	switch {
 	case errors.Is(err, env.ErrNotFound):
 		http1.WriteError(w, http.StatusNotFound, fmt.Errorf("%w: import it first", err))
