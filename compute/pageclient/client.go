@@ -15,6 +15,7 @@
 package pageclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -204,17 +205,21 @@ func backoff(try int) time.Duration { return min(backoffMin<<min(try, 10), backo
 
 // get asks over HTTP until there is an answer. What the pageserver refuses for
 // good is an error. Whenever the reason why there is no answer yet changes, it
-// is logged, and told unless tell is nil.
+// is logged, and told unless tell is nil; the error of an ended ctx has it too.
 func get(ctx context.Context, e env.Env, addr, path string, tell func(why error)) ([]byte, error) {
 	told := ""
+	var last error // the answer of an attempt that was not cut short
 	for try := 1; ; try++ {
 		b, err := http1.Do(ctx, e, addr, "GET", path, "", nil)
 		if err == nil {
 			return b, nil
 		}
 		var status *http1.StatusError
-		if errors.As(err, &status) && status.Status < 500 || xsync.Cause(ctx) != nil {
+		if errors.As(err, &status) && status.Status < 500 {
 			return nil, err
+		}
+		if cause := xsync.Cause(ctx); cause != nil {
+			return nil, fmt.Errorf("%w: %w", cause, cmp.Or(last, err))
 		}
 		if why := err.Error(); why != told {
 			told = why
@@ -223,8 +228,9 @@ func get(ctx context.Context, e env.Env, addr, path string, tell func(why error)
 				tell(err)
 			}
 		}
+		last = err
 		if err := e.Clock().Sleep(ctx, backoff(try)); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", err, last)
 		}
 	}
 }

@@ -40,7 +40,10 @@ func (c exportCommand) Run(g *Globals) error {
 		return err
 	}
 	var x ctl.Export
-	if err := ctl.Call(context.Background(), dir, "POST", "/export", map[string]any{"branch": name, "at": at}, &x); err != nil {
+	err = g.patiently(func() error {
+		return ctl.Call(context.Background(), dir, "POST", "/export", map[string]any{"branch": name, "at": at}, &x)
+	})
+	if err != nil {
 		return err
 	}
 	o := export.Options{

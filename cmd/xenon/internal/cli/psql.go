@@ -62,7 +62,10 @@ func (c psqlCommand) Run(g *Globals) error {
 // useEndpoint is the endpoint that serves a branch; it is started if none is.
 func useEndpoint(g *Globals, dir, branch string) (ctl.Endpoint, error) {
 	var used ctl.EndpointUse
-	if err := ctl.Call(context.Background(), dir, "POST", "/endpoint/use", map[string]string{"branch": branch}, &used); err != nil {
+	err := g.patiently(func() error {
+		return ctl.Call(context.Background(), dir, "POST", "/endpoint/use", map[string]string{"branch": branch}, &used)
+	})
+	if err != nil {
 		return ctl.Endpoint{}, err
 	}
 	if used.Started {
