@@ -50,10 +50,11 @@ func statusText(s ctl.Status) string {
 			fmt.Fprintf(w, "%d\t%s\t%d\t%.8s…\t%d\t%s\t%s\t%s\n", k.ID, k.Listen, k.PID, t.Timeline, t.Term, t.FlushLSN, t.CommitLSN, bytesText(t.WALBytes))
 		}
 	}
-	fmt.Fprintln(w, "\nPAGESERVER\tLISTEN\tPID\tTIMELINE\tHAS\tON DISK\tIN OBJECTS")
+	fmt.Fprintln(w, "\nPAGESERVER\tLISTEN\tPID\tTIMELINE\tHAS\tON DISK\tIN OBJECTS\tLAYERS")
 	for _, p := range s.Pageservers {
 		for _, t := range p.Timelines {
-			fmt.Fprintf(w, "%d\t%s\t%d\t%.8s…\t%s\t%s\t%s\n", p.ID, p.Listen, p.PID, t.Timeline, t.LastRecordLSN, t.DiskConsistentLSN, t.RemoteConsistentLSN)
+			fmt.Fprintf(w, "%d\t%s\t%d\t%.8s…\t%s\t%s\t%s\t%d, %s\n", p.ID, p.Listen, p.PID, t.Timeline,
+				t.LastRecordLSN, t.DiskConsistentLSN, t.RemoteConsistentLSN, t.Layers, bytesText(uint64(max(0, t.LayerBytes))))
 		}
 	}
 	w.Flush()

@@ -93,5 +93,11 @@ type PageserverTL struct {
 	// RemoteConsistentLSN what outlives its disk.
 	DiskConsistentLSN   core.LSN `json:"disk_consistent_lsn"`
 	RemoteConsistentLSN core.LSN `json:"remote_consistent_lsn"`
-	Waits               []string `json:"waits,omitempty"` // what waits, and why
+	// Generation is the number of this pageserver's ownership at the object
+	// store, 0 if it has none yet.
+	Generation  core.Generation `json:"generation"`
+	Layers      int             `json:"layers"`          // above what the timeline began with
+	LayerBytes  int64           `json:"layer_bytes"`     // of them
+	MemoryBytes int64           `json:"memory_bytes"`    // that are in no layer yet
+	Waits       []string        `json:"waits,omitempty"` // what waits, and why
 }

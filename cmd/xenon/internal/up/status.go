@@ -128,7 +128,7 @@ func (in *installation) askPageserver(ctx context.Context, p *ctl.Pageserver, al
 			t.State = fmt.Sprintf("behind the commit LSN; the last stream of WAL ended with: %s", got.Receiver.Error)
 		}
 		t.LastRecordLSN, t.DiskConsistentLSN, t.RemoteConsistentLSN = got.LastRecord, got.DiskConsistent, got.RemoteConsistent
-		t.Waits = got.Waits
+		t.Generation, t.Layers, t.LayerBytes, t.MemoryBytes, t.Waits = got.Generation, got.Layers, got.LayerBytes, got.MemoryBytes, got.Waits
 		p.Timelines = append(p.Timelines, t)
 	}
 }
