@@ -97,10 +97,10 @@ func (a *ancestor) pages(ctx context.Context, keys []core.Key, done func(int, []
 		r.plan(t.state.find(first), first, blk, lsn)
 	}
 	t.mu.Unlock()
-	pages, errs := make([]redo.Page, len(keys)), make([]error, len(keys))
-	r.run(ctx, pages, errs)
+	r.pages, r.errs = sized(r.pages, len(keys)), sized(r.errs, len(keys))
+	r.run(ctx, r.pages, r.errs)
 	for i := range keys {
-		done(i, pages[i][:], errs[i])
+		done(i, r.pages[i][:], r.errs[i])
 	}
 }
 

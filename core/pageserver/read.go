@@ -64,6 +64,10 @@ type reading struct {
 
 	counting bool // records are counted: a page that was kept is no image
 
+	// pages and errs are where a branch has its ancestor make pages.
+	pages []redo.Page
+	errs  []error
+
 	applier redo.Applier
 	rec     wal.Record
 }
