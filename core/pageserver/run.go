@@ -137,6 +137,7 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 		return port.Serve(ctx, e, l, port.Handlers{PG: n.servePG, HTTP: n.handler()})
 	})
 	n.group.Go("pageserver-attach", n.attachAll)
+	n.group.Go("pageserver-evict", n.evicts)
 	err = n.group.Wait()
 	for _, a := range n.list() {
 		n.detach(a)

@@ -21,6 +21,8 @@ import (
 const (
 	// Downloads bounds how many layers a process downloads at once.
 	Downloads = 4
+	// MinFree is how many bytes of the disk downloads leave free.
+	MinFree = 256 << 20
 	// PartSuffix is what a file's name ends in while it is being downloaded.
 	PartSuffix = ".part"
 )
@@ -213,6 +215,9 @@ func (f *Fetcher) download(ctx context.Context, l LayerEntry, to string) error {
 		return err
 	}
 	defer f.slots.Release(1)
+	if free, err := f.e.FS().Free(); err == nil && free < MinFree+uint64(l.Size) {
+		return fmt.Errorf("layer %s is read from the object store: %w: %d bytes are free, %d are to stay so", objectName(f.id, l), env.ErrNoSpace, free, MinFree)
+	}
 	fsys, tmp := f.e.FS(), to+PartSuffix
 	err := retry(ctx, f.e.Clock(), func() error {
 		err := f.copy(ctx, l, tmp)
