@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"xenon/cmd/xenon/internal/ctl"
+	"xenon/realio/host"
 )
 
 // TestBranches makes branches of branches, at several moments, runs all of
@@ -238,6 +239,18 @@ func TestWrongBranches(t *testing.T) {
 	if s := in.status(); len(s.Branches) != 2 || len(s.Notes) > 0 {
 		t.Errorf("after all that: %+v", s)
 	}
+	port, err := host.FreePort("127.0.0.1", 57000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.must("endpoint", "start", "dev", "--name", "alpha", "--port", fmt.Sprint(port))
+	if list := in.must("endpoint", "list"); !strings.Contains(list, fmt.Sprintf("alpha\tdev\tready\tpostgres://postgres@127.0.0.1:%d/postgres", port)) {
+		t.Errorf("endpoint list: %s", list)
+	}
+	if got := in.psql("dev", "SHOW port"); got != fmt.Sprint(port) {
+		t.Errorf("psql went to port %s, want %d", got, port)
+	}
+	in.must("endpoint", "stop", "alpha")
 	in.psql("dev", "SELECT n FROM t")
 }
 

@@ -18,6 +18,12 @@ func TestExitStatus(t *testing.T) {
 		{"--help", 0, "version", ""},
 		{"no-such-command", 2, "", "xenon:"},
 		{"version --no-such-flag", 2, "", "no-such-flag"},
+		{"branch create x --at -5m --dir /nonexistent", 1, "", "no xenon runs in /nonexistent"},
+		{"branch create x --at -5 --dir /nonexistent", 2, "", "-1h30m"},
+		{"branch create x --at --json", 2, "", "--at"},
+		{"branch create ../x --dir /nonexistent", 2, "", "how about x?"},
+		{"psql main@-30s -c true --dir /nonexistent", 1, "", "no xenon runs in /nonexistent"},
+		{"psql main@5 --dir /nonexistent", 2, "", "no moment"},
 	}
 	for _, test := range tests {
 		t.Run(test.args, func(t *testing.T) {
