@@ -21,9 +21,11 @@ type FlushPolicy struct {
 const (
 	checkpointDistance = 256 << 20
 	checkpointTimeout  = 10 * time.Minute
-	// idleAfter is how long no WAL may come before what there is is flushed: a
-	// restart then has nothing to ingest again.
+	// idleAfter is how long no WAL may come before what there is is flushed, if
+	// that is worth a layer: this part of the distance or more. A restart then
+	// has nothing to ingest again.
 	idleAfter = time.Minute
+	idlePart  = 256
 	// flushRetryMin and flushRetryMax bound the pause after a flush that failed.
 	flushRetryMin = 100 * time.Millisecond
 	flushRetryMax = 10 * time.Second
@@ -159,7 +161,8 @@ func (t *Timeline) due(ctx context.Context) error {
 		poked, left := t.poked, t.policy.Timeout-now.Sub(t.since)
 		t.poked = false
 		t.status.Unlock()
-		if !empty && (poked || left <= 0 || at == last) {
+		idle := at == last && t.walSinceFreeze() >= t.policy.Distance/idlePart
+		if !empty && (poked || left <= 0 || idle) {
 			return nil
 		}
 		wait, cancel := ctx, context.CancelFunc(func() {})
