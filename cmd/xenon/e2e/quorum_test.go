@@ -125,6 +125,11 @@ func (q quorum) waits(t *testing.T) {
 		ended <- err
 	}()
 	eventually(t, "the INSERT to wait for the quorum", func() bool {
+		select {
+		case err := <-ended:
+			t.Fatalf("the INSERT ended without a quorum: %v", err)
+		default:
+		}
 		return query(t, s, "SELECT wait_event FROM pg_stat_activity WHERE pid = "+pid) == "WALSync"
 	})
 	torment(t, s, pid)

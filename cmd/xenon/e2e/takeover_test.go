@@ -176,15 +176,29 @@ func (in *installation) oneHistory() {
 		return true
 	})
 	b := s.Branches[0]
-	first := readWAL(t, in.walDir(s.Safekeepers[0], b), b.StartLSN, b.CommitLSN)
+	var dirs []string
+	for _, k := range s.Safekeepers {
+		dirs = append(dirs, in.walDir(k, b))
+	}
+	for _, i := range differing(t, dirs, b.StartLSN, b.CommitLSN) {
+		t.Errorf("safekeeper %d has other WAL than safekeeper %d between %s and %s", s.Safekeepers[i].ID, s.Safekeepers[0].ID, b.StartLSN, b.CommitLSN)
+	}
+}
+
+// differing is which of the directories have other WAL than the first between
+// two LSNs.
+func differing(t *testing.T, dirs []string, from, to core.LSN) (which []int) {
+	t.Helper()
+	first := readWAL(t, dirs[0], from, to)
 	if len(first) == 0 {
 		t.Fatal("no WAL to compare")
 	}
-	for _, k := range s.Safekeepers[1:] {
-		if !bytes.Equal(first, readWAL(t, in.walDir(k, b), b.StartLSN, b.CommitLSN)) {
-			t.Errorf("safekeeper %d has other WAL than safekeeper %d between %s and %s", k.ID, s.Safekeepers[0].ID, b.StartLSN, b.CommitLSN)
+	for i := 1; i < len(dirs); i++ {
+		if !bytes.Equal(first, readWAL(t, dirs[i], from, to)) {
+			which = append(which, i)
 		}
 	}
+	return which
 }
 
 // walDir is where a safekeeper keeps the segments of a branch.
