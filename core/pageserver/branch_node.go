@@ -187,7 +187,11 @@ func (n *node) deleteTimeline(ctx context.Context, id core.TTID) error {
 // destroy detaches a timeline and deletes its objects. If that fails it is
 // attached again, so that it is not lost sight of.
 func (n *node) destroy(ctx context.Context, id core.TTID, x *Index) error {
-	a := n.get(id)
+	a, err := n.condemn(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer n.spare(id)
 	if a == nil {
 		n.takeMade(id)
 		return remote.Destroy(ctx, n.e, id, n.who())
@@ -202,13 +206,49 @@ func (n *node) destroy(ctx context.Context, id core.TTID, x *Index) error {
 	if err != nil {
 		return err
 	}
+	if err := n.attaching.LockCtx(ctx); err != nil {
+		return err
+	}
+	if n.get(id) != a {
+		n.attaching.Unlock()
+		return fmt.Errorf("timeline %s was just opened anew: %w", id, env.ErrUnavailable)
+	}
 	n.detach(a)
+	n.attaching.Unlock()
 	if err = destroy(ctx, n.e, owner); err != nil && !owner.Index().Deleted {
 		n.giveBack(owner)
+		n.spare(id)
 		_, again := n.attach(ctx, id, a.receiver.list())
 		return errors.Join(err, again)
 	}
 	return err
+}
+
+// condemn keeps a timeline from being attached until spare, and returns it if
+// it is.
+func (n *node) condemn(ctx context.Context, id core.TTID) (*attached, error) {
+	n.mu.Lock()
+	n.condemned[id] = true
+	n.mu.Unlock()
+	// Whoever is opening it right now ends before.
+	if err := n.attaching.LockCtx(ctx); err != nil {
+		n.spare(id)
+		return nil, err
+	}
+	defer n.attaching.Unlock()
+	return n.get(id), nil
+}
+
+func (n *node) spare(id core.TTID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.condemned, id)
+}
+
+func (n *node) isCondemned(id core.TTID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.condemned[id]
 }
 
 // detach ends the tasks of a timeline and serves it no more.
@@ -282,7 +322,7 @@ func (n *node) removeDir(dir string) error {
 	if err == nil {
 		err = disk.Remove(dir)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // else somebody else removes it as well
 		return fmt.Errorf("remove %s: %w", dir, err)
 	}
 	return disk.SyncDir(path.Dir(dir))

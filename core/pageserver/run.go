@@ -95,6 +95,7 @@ type node struct {
 	mu        sync.Mutex // leaf: guards what follows
 	timelines map[core.TTID]*attached
 	made      map[core.TTID]*remote.Owner // of branches to be attached
+	condemned map[core.TTID]bool          // that are being deleted
 	troubles  map[string]string           // why timelines are not attached yet, by directory
 }
 
@@ -126,7 +127,7 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 	// budget of repetitions.
 	store := objstore.New(e, e.Objects(), objstore.Options{})
 	e = objstore.Over(e, store)
-	n := &node{e: e, store: store, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}, troubles: map[string]string{}}
+	n := &node{e: e, store: store, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}, condemned: map[core.TTID]bool{}, troubles: map[string]string{}}
 	n.memory = NewMemory(e, cfg.MemoryBytes)
 	n.memory.relieve = n.relieve
 	n.downloads = xsync.NewSem(e, remote.Downloads)
@@ -215,6 +216,9 @@ func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (
 // open opens a timeline and its ancestors and follows their WAL. The lock on
 // attaching is held.
 func (n *node) open(ctx context.Context, id core.TTID, safekeepers []string) (*attached, error) {
+	if n.isCondemned(id) {
+		return nil, fmt.Errorf("timeline %s is being deleted: %w", id, env.ErrUnavailable)
+	}
 	dir := timelineDir(id)
 	if err := mkdirs(n.e.FS(), dir); err != nil {
 		return nil, err
