@@ -70,9 +70,11 @@ func ParseURL(text string) (c Config, err error) {
 		return c, fmt.Errorf("%s: %w", text, err)
 	}
 	switch {
-	case u.Scheme == "file" && u.Host == "" && len(u.Path) > 1 && u.RawQuery == "":
+	case u.User != nil || u.Fragment != "":
+		return c, fmt.Errorf("%s: want no @ and no #; credentials come from the environment or ~/.aws", u.Redacted())
+	case u.Scheme == "file" && u.Host == "" && filepath.Clean(u.Path) != "/" && strings.HasPrefix(u.Path, "/") && u.RawQuery == "":
 		return Config{LocalPath: filepath.Clean(u.Path)}, nil
-	case u.Scheme != "s3" || u.Host == "":
+	case u.Scheme != "s3" || u.Host == "" || u.Port() != "":
 		return c, fmt.Errorf("%s: want file:///path or s3://bucket/prefix", text)
 	}
 	c = Config{BucketName: u.Host, PrefixInBucket: strings.Trim(u.Path, "/")}
@@ -94,18 +96,21 @@ func ParseURL(text string) (c Config, err error) {
 // String is the Config as a URL.
 func (c Config) String() string {
 	if c.BucketName == "" {
-		return "file://" + c.LocalPath
+		return (&url.URL{Scheme: "file", Path: c.LocalPath}).String()
 	}
 	u := url.URL{Scheme: "s3", Host: c.BucketName, Path: c.PrefixInBucket}
 	var query []string
 	for _, q := range []struct{ key, value string }{{"endpoint", c.Endpoint}, {"region", c.BucketRegion}} {
 		if q.value != "" {
-			query = append(query, q.key+"="+q.value)
+			query = append(query, q.key+"="+inQuery.Replace(url.QueryEscape(q.value)))
 		}
 	}
 	u.RawQuery = strings.Join(query, "&")
 	return u.String()
 }
+
+// inQuery keeps URLs readable where a query allows it.
+var inQuery = strings.NewReplacer("%3A", ":", "%2F", "/")
 
 // Same tells whether both name one place.
 func (c Config) Same(o Config) bool {

@@ -94,8 +94,14 @@ func readMark(ctx context.Context, s env.ObjectStore) (m mark, err error) {
 	if err != nil {
 		return m, err
 	}
+	return parseMark(b)
+}
+
+// parseMark reads a mark, of newer formats too: they say which they are where
+// this one does.
+func parseMark(b []byte) (m mark, err error) {
 	if err := json.Unmarshal(b, &m); err != nil || m.ID == "" {
-		return m, fmt.Errorf("object %s is no mark of an installation: %w", markKey, env.ErrCorrupt)
+		return mark{}, fmt.Errorf("object %s is no mark of an installation: %w", markKey, env.ErrCorrupt)
 	}
 	return m, nil
 }

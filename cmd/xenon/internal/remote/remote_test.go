@@ -39,6 +39,8 @@ func TestParseURL(t *testing.T) {
 		{url: "s3://bucket/p?endpiont=x", err: "endpiont"},
 		{url: "s3://bucket/p?region=a&region=b", err: "region"},
 		{url: "s3://buck et", err: "buck et"},
+		{url: "s3://key:secret@bucket/p", err: "credentials"},
+		{url: "s3://bucket:9000/p", err: "s3://bucket/prefix"},
 	} {
 		got, err := remote.ParseURL(tt.url)
 		if tt.err != "" {
