@@ -200,11 +200,7 @@ func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (
 	a := n.get(id)
 	if a == nil {
 		var err error
-		a, err = n.open(ctx, id, safekeepers)
-		if err == nil || xsync.Cause(ctx) == nil && !errors.Is(err, env.ErrNotFound) {
-			n.troubled(timelineDir(id), err)
-		}
-		if err != nil {
+		if a, err = n.open(ctx, id, safekeepers); err != nil {
 			return nil, err
 		}
 	} else {

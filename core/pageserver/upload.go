@@ -123,7 +123,11 @@ func (l localLayers) Uploaded(ctx context.Context, layers []remote.LayerEntry, x
 func (n *node) uploads(ctx context.Context, a *attached, owner *remote.Owner) error {
 	if owner == nil {
 		var err error
-		if owner, err = n.takesOver(ctx, a); err != nil {
+		owner, err = n.takesOver(ctx, a)
+		if errors.Is(err, remote.ErrDeleted) {
+			n.e.Go("reopen", func(context.Context) { n.reopen(n.group.Context(), a, nil) })
+		}
+		if err != nil {
 			return err
 		}
 		if !a.t.fits(owner.Index()) {
@@ -187,7 +191,7 @@ func (t *Timeline) fits(x *Index) bool {
 }
 
 // reopen opens a timeline anew, which owner owns now, and all that branch off
-// it.
+// it. One that is found to be deleted, and has no owner, goes by that.
 func (n *node) reopen(ctx context.Context, a *attached, owner *remote.Owner) {
 	if n.attaching.LockCtx(ctx) != nil {
 		return
@@ -198,9 +202,7 @@ func (n *node) reopen(ctx context.Context, a *attached, owner *remote.Owner) {
 		}
 	}
 	n.detach(a)
-	n.mu.Lock()
-	n.made[a.t.id] = owner
-	n.mu.Unlock()
+	n.giveBack(owner)
 	n.attaching.Unlock()
 	n.attachAll(ctx)
 }

@@ -413,3 +413,35 @@ func TestIndexDamaged(t *testing.T) {
 	p.reaches(s.last())
 	p.checkAll(s)
 }
+
+// TestDeletedElsewhere: a timeline that was deleted while a pageserver could not
+// know is served from its disk until it learns, and then is gone there too.
+func TestDeletedElsewhere(t *testing.T) {
+	w := newWorld(t)
+	s := longScript(t, w, 50)
+	k, dir, store := newKeeper(t, s, s.last()), t.TempDir(), &tap{ObjectStore: w.store}
+	one := runOver(t, dir, store)
+	one.attach(k)
+	one.reaches(s.last())
+	one.mustCheckpoint(true)
+	one.stop()
+	other := w.run(t, t.TempDir())
+	other.attach(k)
+	if err := other.remove(testTimeline); err != nil {
+		t.Fatal(err)
+	}
+	store.away.Store(true)
+	one = runOver(t, dir, store)
+	one.attached()
+	one.reaches(s.last())
+	store.away.Store(false)
+	one.eventually("it is gone", func() error {
+		if err := one.call("GET", routeOf(testTimeline), nil, nil); statusOf(err) != 404 {
+			return fmt.Errorf("%w", err)
+		}
+		return nil
+	})
+	if _, err := os.Stat(filepath.Join(dir, layer.TimelinePrefix(testTimeline, core.Unsharded))); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its directory: %v", err)
+	}
+}

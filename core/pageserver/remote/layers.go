@@ -41,7 +41,7 @@ func (o *Owner) Upload(ctx context.Context, x layer.Extent, body env.Body) (Laye
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.uploaded[key] = true
+	o.uploaded[l] = true
 	return l, nil
 }
 
@@ -58,9 +58,10 @@ func (o *Owner) uploadLater(l LayerEntry, body *summed) (LayerEntry, error) {
 		return l, err
 	}
 	o.e.Go("late upload", func(ctx context.Context) { o.e.Objects().Put(ctx, key, env.Bytes(b), env.PutOpts{}) })
+	l.CRC = crc32.Checksum(b, castagnoli)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.uploaded[key], l.CRC = true, crc32.Checksum(b, castagnoli)
+	o.uploaded[l] = true
 	return l, nil
 }
 

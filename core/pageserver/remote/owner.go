@@ -39,13 +39,13 @@ type Owner struct {
 	change xsync.Mutex    // held while the index is being written; guards state
 	state  register.State // of index, as far as known
 
-	mu       sync.Mutex      // leaf: guards what follows
-	base     *Index          // what the first Change begins with
-	stored   *Index          // certainly stored, never changed; nil before the first
-	sure     *Index          // stored before a look that found no newer generation
-	newer    core.Generation // that superseded this one, 0 if none is known
-	next     uint64          // number of the next upload
-	uploaded map[string]bool // objects that may enter the index
+	mu       sync.Mutex          // leaf: guards what follows
+	base     *Index              // what the first Change begins with
+	stored   *Index              // certainly stored, never changed; nil before the first
+	sure     *Index              // stored before a look that found no newer generation
+	newer    core.Generation     // that superseded this one, 0 if none is known
+	next     uint64              // number of the next upload
+	uploaded map[LayerEntry]bool // stored, and in no index yet
 }
 
 // Acquire takes a timeline over: it mints a generation, loads the newest index
@@ -100,7 +100,7 @@ func mint(ctx context.Context, e env.Env, id core.TTID, who string) (*Owner, err
 	if err != nil {
 		return nil, err
 	}
-	o := &Owner{e: e, id: id, gen: gen, uploaded: map[string]bool{}}
+	o := &Owner{e: e, id: id, gen: gen, uploaded: map[LayerEntry]bool{}}
 	o.index = register.NewSized(e, indexName(id, gen), MaxIndex)
 	o.change.Init(e)
 	return o, nil
@@ -290,7 +290,12 @@ func (o *Owner) adopt(s register.State) error {
 func (o *Owner) keep(x *Index) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.stored = x
+	o.stored, o.base = x, nil
+	if len(o.uploaded) > 0 {
+		for _, l := range x.Layers {
+			delete(o.uploaded, l)
+		}
+	}
 }
 
 // draft is the index as f changes it.
@@ -326,7 +331,7 @@ func (o *Owner) check(from, to *Index) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, l := range to.Layers {
-		core.Must(known[l] || o.uploaded[objectName(o.id, l)], "layer %s enters the index of timeline %s before it is uploaded", l.Name, o.id)
+		core.Must(known[l] || o.uploaded[l], "layer %s enters the index of timeline %s before it is uploaded", l.Name, o.id)
 	}
 }
 
