@@ -276,8 +276,15 @@ func (a *attached) within(ctx context.Context) (_ context.Context, stop func()) 
 }
 
 // forgetChild takes a child out of the index of its ancestor, as which x names
-// it, or any timeline that names it; named tells whether there was one.
+// it, or any timeline that names it; named tells whether there was one. An
+// ancestor that this pageserver never served forgets it when it is deleted.
 func (n *node) forgetChild(ctx context.Context, id core.TTID, x *Index) (named bool, err error) {
+	if x != nil && x.Ancestor != nil {
+		parent := core.TTID{Tenant: id.Tenant, Timeline: x.Ancestor.Timeline}
+		if n.get(parent) == nil && n.comes(parent.Tenant.String(), parent.Timeline.String()) {
+			return false, fmt.Errorf("timeline %s is deleted; its ancestor %s, which still names it, is not attached yet: %w", id, parent.Timeline, env.ErrUnavailable)
+		}
+	}
 	for _, a := range n.list() {
 		if a.t.id.Tenant != id.Tenant || x != nil && (x.Ancestor == nil || x.Ancestor.Timeline != a.t.id.Timeline) {
 			continue

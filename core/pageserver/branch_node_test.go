@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -237,5 +238,46 @@ func TestBranchWaitsForParent(t *testing.T) {
 	info, err := p.timeline(child)
 	if err != nil || info.LastRecord != s.last() || info.PrevRecord != p.info().PrevRecord {
 		t.Errorf("the child stands at %s after %s (%v), its parent's last record begins at %s", info.LastRecord, info.PrevRecord, err, p.info().PrevRecord)
+	}
+}
+
+// TestDeleteWhileAttaching deletes a branch while its pageserver, just started
+// again, attaches what it had: nothing of it is left or comes back.
+func TestDeleteWhileAttaching(t *testing.T) {
+	w := newWorld(t)
+	s := longScript(t, w, 30)
+	dir := t.TempDir()
+	k := newKeeper(t, s, s.last())
+	p := w.run(t, dir)
+	p.attach(k)
+	p.reaches(s.last())
+	for n := range 6 {
+		child := timelineID(byte(0xC0 + n))
+		if err := p.branch(testTimeline, child, s.lsns[20], k.addr); err != nil {
+			t.Fatal(err)
+		}
+		p.stop()
+		p = w.run(t, dir)
+		p.eventually("its deletion", func() error {
+			err := p.remove(child)
+			if statusOf(err) == 503 {
+				return err // asked too early, and to be asked again
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			return nil
+		})
+		p.reaches(s.last())
+		if _, err := p.timeline(child); statusOf(err) != 404 {
+			t.Errorf("round %d: after its deletion: %v", n, err)
+		}
+		left, err := filepath.Glob(filepath.Join(dir, "tenants", "*", "timelines", child.Timeline.String()))
+		if err != nil || len(left) > 0 {
+			t.Errorf("round %d: left behind: %v, %v", n, left, err)
+		}
+		if info := p.info(); len(info.Children) > 0 {
+			t.Errorf("round %d: the parent has %v", n, info.Children)
+		}
 	}
 }
