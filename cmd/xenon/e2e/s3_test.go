@@ -179,7 +179,7 @@ func TestBadStore(t *testing.T) {
 	proxy.Spoil(50)
 	in := install(t, append(bucket(proxy.URL, "one"), "--processes")...)
 	in.pgbenchInit(1)
-	outage := time.Duration(sized(6, 60)) * time.Second
+	outage := time.Duration(sized(8, 60)) * time.Second
 	b := in.pgbench(2, outage+time.Duration(sized(8, 30))*time.Second)
 	flush := func() {
 		t.Helper()
@@ -205,11 +205,14 @@ func TestBadStore(t *testing.T) {
 		now, _ := in.mainOn()
 		return now.LastRecordLSN > before.LastRecordLSN
 	})
+	// For the rest of the time connections are taken, and nothing comes back.
+	server.Freeze()
+	proxy.Down(false)
 	time.Sleep(outage - time.Since(down))
 	if during, _ := in.mainOn(); during.RemoteConsistentLSN > before.RemoteConsistentLSN || during.LastRecordLSN <= before.LastRecordLSN {
 		t.Errorf("in the outage the pageserver went from %+v to %+v", before, during)
 	}
-	proxy.Down(false)
+	server.Thaw()
 
 	b.check()
 	in.checkSums()
