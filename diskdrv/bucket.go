@@ -123,7 +123,8 @@ func (b *Bucket) Struck() int {
 }
 
 // Watch has f told of every request that takes effect, with the bytes of a Put
-// or Get. f must not call the bucket.
+// or Get, and of each that never arrives: its Kind is lost. f must not call the
+// bucket.
 func (b *Bucket) Watch(f func(o ObjectOp, data []byte)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

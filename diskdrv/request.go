@@ -169,6 +169,9 @@ func (r *request) effect(luck fortune) error {
 	case luck.refused != nil:
 		return luck.refused
 	case luck.never:
+		if b.watch != nil {
+			b.watch(ObjectOp{Owner: r.client.owner, Kind: "lost", Key: r.key, Unheard: true}, nil)
+		}
 		return nil
 	}
 	b.unheard = luck.lost

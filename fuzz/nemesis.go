@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"time"
 
 	"xenon/core/env"
@@ -19,6 +20,7 @@ type nemesis struct {
 	dials  int  // connections asked for so far
 	quiet  bool // the time of faults is over
 	tended int
+	spoils []*diskdrv.BucketFaults // of the object store, those that are not over
 	j      *judge
 }
 
@@ -344,9 +346,22 @@ func (n *nemesis) objects(s Step) func() bool {
 		f.LostRequest, f.LostResponse, f.Late, f.Twice = 100, 150, 100, 100
 		f.Timeout, f.MaxLate = 200*time.Millisecond, 3*time.Second
 	}
-	n.c.bucket.SetFaults(f)
-	n.after(s.For+time.Second, func() { n.c.bucket.SetFaults(diskdrv.BucketFaults{Latency: quickBucket}) })
+	n.spoils = append(n.spoils, &f)
+	n.spoil()
+	n.after(s.For+time.Second, func() {
+		n.spoils = slices.DeleteFunc(n.spoils, func(x *diskdrv.BucketFaults) bool { return x == &f })
+		n.spoil()
+	})
 	return effect
+}
+
+// spoil makes the object store as bad as the last fault of it that is not over.
+func (n *nemesis) spoil() {
+	f := diskdrv.BucketFaults{Latency: quickBucket}
+	if k := len(n.spoils); k > 0 {
+		f = *n.spoils[k-1]
+	}
+	n.c.bucket.SetFaults(f)
 }
 
 // wipe takes everything from the pageserver's disk, and has somebody tell it
@@ -432,7 +447,8 @@ func (n *nemesis) heal() {
 	n.w.HealAll()
 	n.w.SetLinks(netsim.DefaultLink)
 	n.c.bucket.SetOutage(false)
-	n.c.bucket.SetFaults(diskdrv.BucketFaults{Latency: quickBucket})
+	n.spoils = nil
+	n.spoil()
 	for _, x := range n.c.nodes() {
 		x.Resume()
 		x.Slow(0)

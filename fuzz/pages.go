@@ -2,7 +2,6 @@ package fuzz
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -164,10 +163,15 @@ func ask(c *wire.Client, q wire.PageRequest) (wire.PageReply, error) {
 	}
 	r, err := wire.DecodePageReply(body)
 	if err == nil && r.Request.Kind == wire.PageError {
-		err = errors.New(r.Message)
+		err = &refusal{r.Message}
 	}
 	return r, err
 }
+
+// A refusal is an answer of a pageserver that is an error.
+type refusal struct{ text string }
+
+func (e *refusal) Error() string { return e.text }
 
 func (q *questioner) page(rel core.Rel, blk uint32, lsn core.LSN) error {
 	reply, err := ask(q.c, wire.PageRequest{Kind: wire.PageGet, LSN: lsn, NotModifiedSince: lsn, Rel: rel, Block: blk})

@@ -39,12 +39,12 @@ type Counts struct {
 	Branches     int // created
 	Dropped      int // deleted
 	Restores     int // timelines opened from the store alone, with layers of their own
-	Generations  int // owners that came after another
+	Generations  int // take-overs by another pageserver
 	Flushes      int // of a timeline to a pageserver's disk
 	Uploads      int // of layers
 	Downloads    int // reads of layers
 	Deletions    int // of layers
-	IndexUnknown int // indices written whose writer got no answer
+	IndexUnknown int // writes of an index whose writer got no answer
 }
 
 // A Result is what came of a run.

@@ -74,6 +74,9 @@ func (h *shelf) passed(g core.Generation, who string) bool {
 
 // did is told of every request that took effect.
 func (s *store) did(o diskdrv.ObjectOp, data []byte) {
+	if o.Unheard && strings.Contains(o.Key, "/index-") && (o.Kind == "put" || o.Kind == "lost") {
+		s.j.counts.IndexUnknown++
+	}
 	if o.Err != nil || o.Kind != "put" && o.Kind != "delete" {
 		if o.Kind == "get" && o.Err == nil && strings.Contains(o.Key, "/layers/") {
 			s.j.counts.Downloads++
@@ -125,8 +128,9 @@ func (s *store) minted(h *shelf, g core.Generation, o diskdrv.ObjectOp) {
 	if o.Before != "" {
 		return // executed twice
 	}
+	before := h.minted[h.newest]
 	h.minted[g] = o.Owner
-	if g > h.newest && len(h.indices) > 0 {
+	if g > h.newest && len(h.indices) > 0 && before != o.Owner && before != "admin" {
 		s.j.counts.Generations++
 	}
 	h.newest = max(h.newest, g)
@@ -150,17 +154,18 @@ func (s *store) indexed(h *shelf, id core.TimelineID, g core.Generation, o diskd
 		s.j.violated(IndexSound, "%s writes %w", o.Owner, err)
 		return
 	}
-	if o.Unheard {
-		s.j.counts.IndexUnknown++
-	}
 	if who := h.minted[g]; who != o.Owner || x.Generation != g {
 		s.j.violated(Fenced, "%s writes %s of generation %d, which %s minted", o.Owner, o.Key, x.Generation, who)
 	}
 	if old := h.indices[g]; old == nil {
 		s.born(h, id, x, o)
 	}
-	s.complete(x, o)
-	s.covers(h, id, x, o)
+	// One of a generation that has been passed may come late, and name what its
+	// successor took for left over: nobody reads it any more.
+	if g >= h.current {
+		s.complete(x, o)
+		s.covers(h, id, x, o)
+	}
 	h.indices[g] = x
 	s.hold(h, g, x)
 }

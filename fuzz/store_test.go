@@ -130,6 +130,13 @@ func TestStoreIsJudged(t *testing.T) {
 		}, IndexSound},
 		{"an index of another's generation", func(l *ledger) { l.mint("ps2", ttid, 2); l.index("ps1", of(x, 2)) }, Fenced},
 		{"an old owner's own index", func(l *ledger) { l.mint("ps2", ttid, 2); l.index("ps2", of(x, 2)); l.index("ps1", x) }, ""},
+		{"an index of before that comes late", func(l *ledger) {
+			e := l.put("ps1", x, old, "abc", "")
+			l.mint("ps2", ttid, 2)
+			l.index("ps2", of(x, 2))
+			l.remove("ps2", x, e)
+			l.index("ps1", with(x, e))
+		}, ""},
 		{"a layer deleted that the index names", func(l *ledger) {
 			e := l.put("ps1", x, old, "abc", "")
 			l.index("ps1", with(x, e))

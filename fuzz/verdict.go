@@ -171,12 +171,29 @@ func (r *run) caughtUp(ctx context.Context, e env.Env, l *line, moments ...core.
 			return err
 		}
 	}
+	for {
+		err := r.compare(ctx, e, addr, l, append(moments, l.ghost.end()))
+		var no *refusal
+		if errors.As(err, &no) {
+			err = &Violation{PageReplay, fmt.Errorf("%s refuses a page of %s that there is: %w", addr, l.name, err)}
+		}
+		if err == nil || errors.As(err, new(*Violation)) {
+			return err
+		}
+		if err := e.Clock().Sleep(ctx, poll); err != nil { // it was started anew
+			return err
+		}
+	}
+}
+
+// compare compares a timeline as of some moments.
+func (r *run) compare(ctx context.Context, e env.Env, addr string, l *line, moments []core.LSN) error {
 	q, err := connect(ctx, e, addr, l)
 	if err != nil {
 		return err
 	}
 	defer q.c.Close()
-	for _, lsn := range append(moments, l.ghost.end()) {
+	for _, lsn := range moments {
 		if err := q.all(lsn); err != nil {
 			return err
 		}
