@@ -64,8 +64,12 @@ func TestExport(t *testing.T) {
 	}
 	p.stop()
 
+	in.must("branch", "create", "there", "--at", lsn)
+	in.must("endpoint", "start", "there")
+	if got := in.dump(in.urlOf("there")); got != want {
+		t.Errorf("the dump of a branch there differs: %s", difference(got, want))
+	}
 	in.must("import", again, "again")
-	in.must("endpoint", "stop", "main")
 	in.must("endpoint", "start", "again")
 	if got := in.dump(in.urlOf("again")); got != want {
 		t.Errorf("the dump of the import of the exported directory differs: %s", difference(got, want))

@@ -200,7 +200,6 @@ func TestImportDump(t *testing.T) {
 	want := in.dump(p.url())
 	p.stop()
 	in.must("import", c.Dir, "shop")
-	in.must("endpoint", "stop", "main")
 	in.must("endpoint", "start", "shop")
 	e := in.endpoint("shop")
 	if got := in.dump(fmt.Sprintf("postgres:///postgres?host=%s&port=%d&user=postgres", e.SocketDir, e.Port)); got != want {
