@@ -78,11 +78,15 @@ func (c Claim) Check(ctx context.Context, e env.Env, branch string) error {
 	return nil
 }
 
-func decodeClaim(branch string, s register.State) (c Claim, err error) {
+func decodeClaim(branch string, s register.State) (Claim, error) {
 	if s.Version() == 0 {
-		return c, nil
+		return Claim{}, nil
 	}
-	if err := json.Unmarshal(s.Payload, &c); err != nil {
+	return parseClaim(branch, s.Payload)
+}
+
+func parseClaim(branch string, b []byte) (c Claim, err error) {
+	if err := json.Unmarshal(b, &c); err != nil {
 		return c, fmt.Errorf("register of the endpoint on %s: %w: %w", branch, env.ErrCorrupt, err)
 	}
 	return c, nil

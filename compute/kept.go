@@ -39,11 +39,14 @@ func (k kept) encode() []byte {
 	return append(append(b, 1), k.content...)
 }
 
-func decodeKept(s register.State) (k kept, err error) {
-	b := s.Payload
+func decodeKept(s register.State) (kept, error) {
 	if s.Version() == 0 {
-		return k, nil
+		return kept{}, nil
 	}
+	return parseKept(s.Payload)
+}
+
+func parseKept(b []byte) (k kept, err error) {
 	if len(b) < keptHeader || b[8] > 1 || b[8] == 0 && len(b) > keptHeader {
 		return k, fmt.Errorf("%d bytes are no kept file: %w", len(b), env.ErrCorrupt)
 	}

@@ -3,6 +3,7 @@ package register
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"xenon/core/env"
@@ -73,6 +74,18 @@ func FuzzDecode(f *testing.F) {
 		}
 		if again := c.encode(); !bytes.Equal(again, b) {
 			t.Fatalf("%x decodes to %+v, which encodes to %x", b, c, again)
+		}
+	})
+}
+
+// FuzzGeneration: the name of a generation is the number that names it.
+func FuzzGeneration(f *testing.F) {
+	f.Add("0000002a")
+	f.Add("2a")
+	f.Add("+000002a")
+	f.Fuzz(func(t *testing.T, s string) {
+		if g, ok := parseGeneration(s); ok && GenerationKey("", g) != "gen/"+strings.ToLower(s) {
+			t.Fatalf("%q is generation %d", s, g)
 		}
 	})
 }
