@@ -58,6 +58,7 @@ type TimelineInfo struct {
 	Resumed     core.LSN       `json:"resumed_lsn"`
 	Ingested    uint64         `json:"ingested_records"`
 	Waits       []string       `json:"waits,omitempty"` // what waits, and why
+	Waiting     int            `json:"waiting_readers"` // for WAL that has not come
 	Receiver    ReceiverStatus `json:"walreceiver_status"`
 	Safekeepers []string       `json:"safekeepers"`
 	// Ancestor is what the timeline branches off, nil if nothing, Children are
@@ -276,6 +277,7 @@ func (n *node) info(a *attached) TimelineInfo {
 	}
 	info.Layers, info.LayerBytes = t.LayerCount()
 	info.Resumed, info.Ingested = t.Resumed()
+	info.Waiting = int(t.waiting.Load())
 	info.Waits = append(t.Waits(), n.storeWaits(a)...)
 	p := a.up.Progress()
 	info.Generation, info.RemoteConsistent, info.Superseded = p.Generation, p.Stored, p.Superseded

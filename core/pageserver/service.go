@@ -47,7 +47,9 @@ func (n *node) query(ctx context.Context, c net.Conn, s *wire.Session, sql strin
 			return wire.Errorf(wire.CodeConnection, "%v", err)
 		}
 		defer a.users.Leave()
-		// The stream ends with the timeline, too.
+		// The stream ends with the timeline, too, whatever it waits for.
+		ctx, stop := a.within(ctx)
+		defer stop()
 		defer wire.CloseOn(a.tasks.Context(), c)()
 		return n.servePages(ctx, s, a.t)
 	case "set":

@@ -445,3 +445,45 @@ func TestDeletedElsewhere(t *testing.T) {
 		t.Errorf("its directory: %v", err)
 	}
 }
+
+// TestDeleteUnderWait: a timeline is deleted although somebody waits for WAL of
+// it that never comes.
+func TestDeleteUnderWait(t *testing.T) {
+	w := newWorld(t)
+	s := longScript(t, w, 50)
+	half := s.lsns[25]
+	p := w.run(t, t.TempDir())
+	p.attach(newKeeper(t, s, half))
+	p.reaches(half)
+	c := p.dial()
+	q := pageRequest(s.last())
+	c.CopyData(q.Append(nil), nil)
+	if err := c.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	p.eventually("the request waits", func() error {
+		if n := p.info().Waiting; n != 1 {
+			return fmt.Errorf("%d readers wait", n)
+		}
+		return nil
+	})
+	boot := make(chan error, 1)
+	go func() {
+		boot <- p.call("GET", fmt.Sprintf("%s/boot?lsn=%s", routeOf(testTimeline), s.last()), nil, nil)
+	}()
+	p.eventually("both wait", func() error {
+		if n := p.info().Waiting; n != 2 {
+			return fmt.Errorf("%d readers wait", n)
+		}
+		return nil
+	})
+	if err := p.remove(testTimeline); err != nil {
+		t.Error(err)
+	}
+	if err := <-boot; err == nil {
+		t.Error("a boot set of a deleted timeline")
+	}
+	if _, err := c.ReadCopy(); err == nil {
+		t.Error("a page of a deleted timeline")
+	}
+}
