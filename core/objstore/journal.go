@@ -65,7 +65,14 @@ func (w Wait) String() string {
 	if strings.HasPrefix(err, w.Kind.String()+` "`) {
 		_, err, _ = strings.Cut(err, `": `)
 	}
-	return fmt.Sprintf("%s %s, for %v, after %d attempts: %s", w.Kind, w.Key, w.For.Round(time.Second/10), w.Attempts, err)
+	return fmt.Sprintf("%s %s, for %v, after %s: %s", w.Kind, w.Key, w.For.Round(time.Second/10), attempts(w.Attempts), err)
+}
+
+func attempts(n int) string {
+	if n == 1 {
+		return "1 attempt"
+	}
+	return fmt.Sprintf("%d attempts", n)
 }
 
 // A journal knows what is under way and counts what was.
@@ -90,7 +97,7 @@ func (u *underway) last(cause error) error {
 	if u.err == nil {
 		return cause
 	}
-	return fmt.Errorf("%w (after %d attempts, last: %w)", cause, u.attempts, u.err)
+	return fmt.Errorf("%w (after %s, last: %w)", cause, attempts(u.attempts), u.err)
 }
 
 func (j *journal) init(e env.Env) { j.clock = e.Clock() }
