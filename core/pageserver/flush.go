@@ -180,7 +180,7 @@ type pageOut struct {
 	image  *redo.Page // to be stored in place of the last version; nil if none
 	recent int        // versions since the last that needs no older one
 	whole  bool       // there is such a one in this layer
-	unsure bool       // older layers could not be read: recent may be too low
+	unsure bool       // older layers were not looked at: recent may be too low
 }
 
 // writeBatch is how many pages are looked at together.
