@@ -10,6 +10,7 @@ import (
 	"xenon/core/env"
 	"xenon/core/faults"
 	"xenon/core/pageserver/remote"
+	"xenon/core/xsync"
 )
 
 // Making and deleting branches. The parent's index names the child before the
@@ -58,15 +59,24 @@ func (q *branchRequest) make(ctx context.Context, e env.Env) (*remote.Owner, err
 		return nil, err
 	}
 	if faults.On && faults.Hit(faults.BranchChildFirst) {
-		if _, err := q.create(ctx, e, &x); err != nil {
-			return nil, err
+		o, err := q.claim(ctx, e, &x)
+		if err == nil {
+			err = o.Change(ctx, nil)
 		}
-		return nil, q.announce(ctx, at)
+		return nil, errors.Join(err, q.announce(ctx, at))
 	}
-	if err := q.announce(ctx, at); err != nil {
+	// A generation of the child is nothing that anybody finds before its index
+	// is there, so that it may come beside its name in the parent's.
+	g := xsync.NewGroup(ctx, e)
+	g.Go("announce a branch", func(ctx context.Context) error { return q.announce(ctx, at) })
+	o, err := q.claim(ctx, e, &x)
+	if err = errors.Join(g.Wait(), err); err == nil {
+		err = o.Change(ctx, nil)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("branch %s at %s: %w", q.child, at, err)
 	}
-	return q.create(ctx, e, &x)
+	return o, nil
 }
 
 // index is what the object store is to say of the branch.
@@ -115,15 +125,10 @@ func (q *branchRequest) announce(ctx context.Context, at core.LSN) error {
 	})
 }
 
-func (q *branchRequest) create(ctx context.Context, e env.Env, x *Index) (*remote.Owner, error) {
-	o, err := remote.Create(ctx, e, *x, q.who)
-	if err == nil {
-		err = o.Change(ctx, nil)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("branch at %s: %w", x.LSN, err)
-	}
-	return o, nil
+// claim makes this pageserver the owner of the branch, of which nothing is
+// stored yet but that.
+func (q *branchRequest) claim(ctx context.Context, e env.Env, x *Index) (*remote.Owner, error) {
+	return remote.Create(ctx, e, *x, q.who)
 }
 
 // forget takes children out of a parent's index that have their tombstone, or
