@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"testing"
 	"time"
@@ -308,6 +309,20 @@ func changedWhileRead(t *testing.T) (verdict error) {
 		return r.Close()
 	})
 	return verdict
+}
+
+// TestKeys: a key that some store refuses is refused over every store.
+func TestKeys(t *testing.T) {
+	play(t, 1, diskdrv.BucketFaults{}, func(ctx context.Context, e env.Env, s *scene) error {
+		store := objstore.New(e, e.Objects(), objstore.Options{})
+		for _, key := range []string{"", "a//b", "/a", "a b", "a/../b", "a\xff", strings.Repeat("k", env.MaxKey+1)} {
+			if _, err := store.Put(ctx, key, env.Bytes(nil), env.PutOpts{}); !errors.Is(err, fs.ErrInvalid) {
+				return fmt.Errorf("put of %q: %w", key, err)
+			}
+		}
+		_, err := store.Put(ctx, "A-z_0.!*'()/"+strings.Repeat("k", env.MaxKey-12), env.Bytes(nil), env.PutOpts{})
+		return err
+	})
 }
 
 // TestEnds: whoever gives up learns why, and what the store said last.

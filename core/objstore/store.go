@@ -80,6 +80,10 @@ func New(e env.Env, under env.ObjectStore, o Options) *Store {
 // Put stores an object. Without a condition it is sent until it is stored, so
 // key must be a name that is never used again; with one it is sent once.
 func (s *Store) Put(ctx context.Context, key string, body env.Body, o env.PutOpts) (meta env.ObjectMeta, err error) {
+	// What one store takes another may not; this one stands over them all.
+	if err := env.CheckKey(key); err != nil {
+		return env.ObjectMeta{}, fmt.Errorf("put: %w", err)
+	}
 	size := body.Size()
 	c := call{kind: Put, key: key, timeout: s.opts.Timeout + time.Duration(size/slowest)*time.Second}
 	c.once = o != env.PutOpts{}
