@@ -54,6 +54,7 @@ func (n *Node) create(c creation) error {
 	if err := t.load(false); err != nil {
 		return fmt.Errorf("create timeline %s: %w", c.id, err)
 	}
+	t.segs.blank = true
 	n.e.Log().Info("timeline created", "timeline", c.id.String(), "start", c.start.String())
 	return nil
 }

@@ -43,6 +43,9 @@ type segments struct {
 	// bare is where the WAL begins of a timeline that has none yet: there and
 	// beyond, its first segment may be no more than allocated. 0 otherwise.
 	bare core.LSN
+	// blank tells that nobody has written to that segment since it was made
+	// here: there is nothing to wipe.
+	blank bool
 	// filled is up to where cur has real zeroes or WAL: all of it, but in a
 	// first segment that was bare, which is filled as it is written.
 	filled uint32
@@ -177,7 +180,7 @@ func (s *segments) open(seg uint64) error {
 	if s.bare != 0 && s.bare.Segment(s.size) == seg {
 		s.filled = s.bare.SegmentOffset(s.size)
 	}
-	s.cur, s.curSeg, s.dirty, s.bare = f, seg, false, 0
+	s.cur, s.curSeg, s.dirty, s.bare, s.blank = f, seg, false, 0, false
 	return nil
 }
 
@@ -319,6 +322,9 @@ func (s *segments) close() error {
 // truncate drops all WAL from lsn on, durably: later segments are removed, the
 // rest of lsn's segment becomes zeroes.
 func (s *segments) truncate(lsn core.LSN) error {
+	if s.blank && lsn == s.bare {
+		return nil // as every first election asks for
+	}
 	if err := s.close(); err != nil {
 		return err
 	}

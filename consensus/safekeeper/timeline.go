@@ -127,7 +127,7 @@ func (t *Timeline) load(afterFailure bool) (err error) {
 		return err
 	}
 	t.acc, t.ahead, t.saved = acc, 0, control.Commit
-	t.segs.bare = 0
+	t.segs.bare, t.segs.blank = 0, false
 	if tail.End == control.LocalStart && tail.End.SegmentOffset(t.segs.size) > 0 {
 		t.segs.bare = tail.End
 	}
