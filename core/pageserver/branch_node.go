@@ -87,10 +87,13 @@ func (n *node) takeMade(id core.TTID) *remote.Owner {
 // giveBack keeps the owner of a timeline that could not be opened, for the next
 // attempt.
 func (n *node) giveBack(o *remote.Owner) {
-	if o != nil {
-		n.mu.Lock()
+	if o == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.timelines[o.ID()] == nil {
 		n.made[o.ID()] = o
-		n.mu.Unlock()
 	}
 }
 

@@ -97,6 +97,7 @@ type node struct {
 	made      map[core.TTID]*remote.Owner // of branches to be attached
 	condemned map[core.TTID]bool          // that are being deleted
 	troubles  map[string]string           // why timelines are not attached yet, by directory
+	early     map[core.TTID]error         // why acquireEarly could not
 }
 
 // attached is a timeline that is served.
@@ -127,7 +128,8 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 	// budget of repetitions.
 	store := objstore.New(e, e.Objects(), objstore.Options{})
 	e = objstore.Over(e, store)
-	n := &node{e: e, store: store, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}, condemned: map[core.TTID]bool{}, troubles: map[string]string{}}
+	n := &node{e: e, store: store, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}, condemned: map[core.TTID]bool{}, troubles: map[string]string{},
+		early: map[core.TTID]error{}}
 	n.memory = NewMemory(e, cfg.MemoryBytes)
 	n.memory.relieve = n.relieve
 	n.downloads = xsync.NewSem(e, remote.Downloads)
@@ -259,6 +261,7 @@ func (n *node) serve(t *Timeline, fetcher *remote.Fetcher, owner *remote.Owner, 
 	a.receiver.remote = a.up.RemoteConsistent
 	n.mu.Lock()
 	n.timelines[t.id] = a
+	delete(n.made, t.id) // who was acquired meanwhile is superseded
 	n.mu.Unlock()
 	a.tasks.Go("flush", ended(t.flushes))
 	a.tasks.Go("receiver", ended(a.receiver.run))
@@ -365,6 +368,7 @@ const attachPatience = time.Minute
 // attachAll attaches what was attached before. A timeline that cannot be is
 // tried again: the object store may be away for a while.
 func (n *node) attachAll(ctx context.Context) error {
+	n.acquireEarly(ctx, n.remembered())
 	for pause := retryMin; ; pause = min(2*pause, retryMax) {
 		left := 0
 		for _, dir := range n.remembered() {
@@ -414,10 +418,18 @@ func (n *node) remembered() []string {
 	return dirs
 }
 
-func (n *node) reattach(ctx context.Context, dir string) error {
+// timelineAt is the timeline whose directory is dir.
+func timelineAt(dir string) (id core.TTID, err error) {
 	parts := strings.Split(dir, "/")
-	tenantHex, _, _ := strings.Cut(parts[1], "-")
-	tenant, err := core.ParseTenantID(tenantHex)
+	tenant, _, _ := strings.Cut(parts[1], "-")
+	var err2 error
+	id.Tenant, err = core.ParseTenantID(tenant)
+	id.Timeline, err2 = core.ParseTimelineID(parts[3])
+	return id, errors.Join(err, err2)
+}
+
+func (n *node) reattach(ctx context.Context, dir string) error {
+	id, err := timelineAt(dir)
 	if err != nil {
 		return err
 	}
@@ -430,8 +442,7 @@ func (n *node) reattach(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	id := core.TTID{Tenant: tenant, Timeline: req.Timeline}
-	if _, err := n.lookup(id.Tenant.String(), id.Timeline.String()); err == nil {
+	if n.get(id) != nil {
 		return nil // attached meanwhile, with safekeepers of today
 	}
 	step, cancel := xsync.WithTimeout(ctx, n.e, attachPatience)

@@ -76,7 +76,14 @@ func (n *node) indexOf(ctx context.Context, id core.TTID) (x *Index, owner *remo
 		return owner.Index(), owner, nil
 	}
 	kept, patience := n.keptIndex(id), takeOverStep
+	n.mu.Lock()
+	tried := n.early[id]
+	delete(n.early, id)
+	n.mu.Unlock()
 	if kept != nil {
+		if tried != nil {
+			return kept, nil, tried
+		}
 		patience = takeOver
 	}
 	step, cancel := xsync.WithTimeout(ctx, n.e, patience)
@@ -89,6 +96,39 @@ func (n *node) indexOf(ctx context.Context, id core.TTID) (x *Index, owner *remo
 		return nil, nil, err
 	}
 	return kept, nil, err
+}
+
+// earlyMost is how many timelines are taken over at once.
+const earlyMost = 16
+
+// acquireEarly takes over, side by side, the timelines that are about to be
+// attached one after the other: each takes a few answers of the object store,
+// or a while if none come.
+func (n *node) acquireEarly(ctx context.Context, dirs []string) {
+	g, slots := xsync.NewGroup(ctx, n.e), xsync.NewSem(n.e, earlyMost)
+	for _, dir := range dirs {
+		id, err := timelineAt(dir)
+		if err != nil || n.keptIndex(id) == nil {
+			continue
+		}
+		g.Go("acquire", func(ctx context.Context) error {
+			if err := slots.Acquire(ctx, 1); err != nil {
+				return err
+			}
+			defer slots.Release(1)
+			step, cancel := xsync.WithTimeout(ctx, n.e, takeOver)
+			defer cancel()
+			owner, err := remote.Acquire(step, n.e, id, n.who())
+			n.giveBack(owner)
+			if err != nil && !errors.Is(err, remote.ErrDeleted) && !errors.Is(err, env.ErrNotFound) {
+				n.mu.Lock()
+				n.early[id] = err
+				n.mu.Unlock()
+			}
+			return xsync.Cause(ctx)
+		})
+	}
+	g.Wait()
 }
 
 // localLayers is a timeline as its uploader sees it.
