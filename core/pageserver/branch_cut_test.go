@@ -105,6 +105,8 @@ func cutBranches(t *testing.T) error {
 			}
 		} else if gone := c.p.remove(child); gone != nil && statusOf(gone) != 404 {
 			return fmt.Errorf("deleted after %d writes and %v: %w", n, err, gone)
+		} else if again := c.p.branch(testTimeline, child, c.at, c.k.addr); gone == nil && statusOf(again) != 410 {
+			return fmt.Errorf("deleted after %d writes and %v, it is made again: %v", n, err, again)
 		}
 		if err == nil {
 			break

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"time"
 
 	"xenon/core"
@@ -48,6 +49,8 @@ func (n *node) branch(ctx context.Context, tenant core.TenantID, req *AttachRequ
 		return fmt.Errorf("branch off %s: %w", parent, err)
 	}
 	q := branchRequest{child: req.Timeline, lsn: req.AncestorStart, who: n.who(), wait: branchWait, parent: a.t, owner: owner}
+	givenUp := n.begins(core.TTID{Tenant: tenant, Timeline: req.Timeline})
+	defer givenUp()
 	if _, err := q.point(ctx); err != nil { // without the lock: it may take a while
 		return err
 	}
@@ -58,11 +61,42 @@ func (n *node) branch(ctx context.Context, tenant core.TenantID, req *AttachRequ
 	if n.get(parent) != a {
 		return fmt.Errorf("branch off %s: %w to pageserver %d any more", parent, errNotAttached, n.cfg.ID)
 	}
+	if givenUp() {
+		return fmt.Errorf("branch %s: %w while it was to be made", req.Timeline, remote.ErrDeleted)
+	}
 	made, err := q.make(ctx, n.e)
 	if err == nil {
 		n.giveBack(made)
 	}
 	return err
+}
+
+// begins notes that a branch is being made. The function that it returns tells
+// whether the branch was deleted since, of which nothing was there to delete,
+// and ends the note.
+func (n *node) begins(id core.TTID) (givenUp func() bool) {
+	deleted := new(bool)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.begun[id] = append(n.begun[id], deleted)
+	return func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.begun[id] = slices.DeleteFunc(n.begun[id], func(d *bool) bool { return d == deleted })
+		if len(n.begun[id]) == 0 {
+			delete(n.begun, id)
+		}
+		return *deleted
+	}
+}
+
+// giveUp ends the making of a branch of which nothing is there yet.
+func (n *node) giveUp(id core.TTID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, deleted := range n.begun[id] {
+		*deleted = true
+	}
 }
 
 // sameBranch refuses a branch that is there already and is another.
@@ -172,10 +206,13 @@ func (n *node) deleteTimeline(ctx context.Context, id core.TTID) error {
 	if err != nil && !missing {
 		return err
 	}
-	if !missing {
-		if err := n.destroy(ctx, id, x); err != nil {
-			return err
-		}
+	if missing {
+		err = n.entomb(ctx, id)
+	} else {
+		err = n.destroy(ctx, id, x)
+	}
+	if err != nil {
+		return err
 	}
 	if err := n.removeDir(timelineDir(id)); err != nil {
 		return err
@@ -185,6 +222,31 @@ func (n *node) deleteTimeline(ctx context.Context, id core.TTID) error {
 		err = fmt.Errorf("timeline %s: %w", id, env.ErrNotFound)
 	}
 	return err
+}
+
+// entomb gives a branch its tombstone of which no more is there than its name
+// in its parent's index: whoever still wants to make it is to be refused.
+func (n *node) entomb(ctx context.Context, id core.TTID) error {
+	n.giveUp(id)
+	for _, a := range n.list() {
+		owner, err := a.owns()
+		if a.t.id.Tenant != id.Tenant || err != nil {
+			continue
+		}
+		for _, c := range owner.Index().Children {
+			if c.Timeline != id.Timeline {
+				continue
+			}
+			q := branchRequest{child: id.Timeline, who: n.who(), parent: a.t, owner: owner}
+			x := q.index(c.LSN)
+			o, err := q.claim(ctx, n.e, &x)
+			if err == nil {
+				err = o.Destroy(ctx)
+			}
+			return err
+		}
+	}
+	return nil
 }
 
 // destroy detaches a timeline and deletes its objects. If that fails it is

@@ -96,6 +96,7 @@ type node struct {
 	timelines map[core.TTID]*attached
 	made      map[core.TTID]*remote.Owner // of branches to be attached
 	condemned map[core.TTID]bool          // that are being deleted
+	begun     map[core.TTID][]*bool       // branches being made, and whether they were deleted meanwhile
 	troubles  map[string]string           // why timelines are not attached yet, by directory
 	early     map[core.TTID]error         // why acquireEarly could not
 }
@@ -128,7 +129,7 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 	// budget of repetitions.
 	store := objstore.New(e, e.Objects(), objstore.Options{})
 	e = objstore.Over(e, store)
-	n := &node{e: e, store: store, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}, condemned: map[core.TTID]bool{}, troubles: map[string]string{},
+	n := &node{e: e, store: store, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}, condemned: map[core.TTID]bool{}, begun: map[core.TTID][]*bool{}, troubles: map[string]string{},
 		early: map[core.TTID]error{}}
 	n.memory = NewMemory(e, cfg.MemoryBytes)
 	n.memory.relieve = n.relieve
