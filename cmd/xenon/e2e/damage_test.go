@@ -171,6 +171,16 @@ func TestDamagedLayer(t *testing.T) {
 	}
 	in.halt()
 	damaged := in.spoilLargestObject()
+	// The pageserver has copies on its disk, from which it would answer.
+	copies, err := filepath.Glob(filepath.Join(in.dir, "pageserver-1", "tenants", "*", "timelines", "*", "base-*"))
+	if err != nil || len(copies) == 0 {
+		t.Fatalf("no copies of base layers: %v", err)
+	}
+	for _, c := range copies {
+		if err := os.Remove(c); err != nil {
+			t.Fatal(err)
+		}
+	}
 	pageserver := exec.Command(bin(t), "run", "pageserver", "--config", filepath.Join(in.dir, "conf", "pageserver-1.toml"))
 	if err := pageserver.Start(); err != nil {
 		t.Fatal(err)
