@@ -182,7 +182,8 @@ func (j *judge) branch(parent *line, at core.LSN) *line {
 // lost when it is asked for half of it.
 func (c *cluster) createBranch(ctx context.Context, e env.Env, b *brancher, l *line) error {
 	req := c.attachRequest(l)
-	err := b.insist(ctx, e, func(error) bool { return b.r.j.store.tombstone(l.parent) || b.r.j.store.tombstone(l) }, func() error {
+	moot := func(error) bool { return b.r.j.store.tombstone(l.parent) || b.r.j.store.tombstone(l) }
+	err := b.insist(ctx, e, moot, func() error {
 		return http1.Call(ctx, e, addrOf(c.ps().Name()), "POST", timelinesPath(l.id), req, nil)
 	})
 	if err != nil {
@@ -190,7 +191,7 @@ func (c *cluster) createBranch(ctx context.Context, e env.Env, b *brancher, l *l
 	}
 	for _, m := range c.conf.Members {
 		body := safekeeper.NewCreation(l.id, c.conf, server, l.at, nil)
-		if err := b.insist(ctx, e, never, func() error { return http1.Call(ctx, e, m.Addr(), "POST", "/v1/tenant/timeline", body, nil) }); err != nil {
+		if err := b.insist(ctx, e, moot, func() error { return http1.Call(ctx, e, m.Addr(), "POST", "/v1/tenant/timeline", body, nil) }); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,7 @@ type reel struct {
 	// disk is what it last said outlives its memory; 0 for a disk that was
 	// wiped since.
 	disk core.LSN
-	// owned is the newest generation there was when it last opened it.
+	// owned is the newest generation of its own when it last opened it.
 	owned core.Generation
 }
 
@@ -60,7 +60,7 @@ func (l *line) opened(who string, r *reel, at core.LSN) {
 		// and the WAL behind theirs is still held.
 		r.disk = min(r.disk, at)
 	}
-	r.owned = h.newest
+	r.owned = h.newestOf(who)
 	switch {
 	case l.ghost.ends[l.ghost.index(at)] != at || at > l.ghost.end():
 		l.j.violated(IngestBound, "%s opens %s at %s, where no committed record ends", who, l.name, at)

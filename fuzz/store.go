@@ -62,6 +62,16 @@ func (s *store) shelf(id core.TimelineID) *shelf {
 // index is the one that whoever comes next builds on, nil if there is none.
 func (h *shelf) index() *remote.Index { return h.indices[h.current] }
 
+// newestOf is the newest generation that somebody minted, 0 if none.
+func (h *shelf) newestOf(who string) core.Generation {
+	for g := h.newest; g > 0; g-- {
+		if h.minted[g] == who {
+			return g
+		}
+	}
+	return 0
+}
+
 // passed tells whether somebody else minted a generation above g.
 func (h *shelf) passed(g core.Generation, who string) bool {
 	for n := g + 1; n <= h.newest; n++ {
