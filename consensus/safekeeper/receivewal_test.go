@@ -2,13 +2,13 @@ package safekeeper_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,50 +19,20 @@ import (
 	"xenon/core"
 	"xenon/core/wal"
 	"xenon/core/wire/http1"
+	"xenon/internal/pgtest"
 	"xenon/realio"
 )
 
-// A pgBin runs PostgreSQL's programs, as the user postgres if we are root.
+// A pgBin runs PostgreSQL's programs.
 type pgBin struct {
-	t   *testing.T
-	dir string
-	uid *syscall.Credential
-}
-
-func findPG(t *testing.T) pgBin {
-	dir := os.Getenv("XENON_PG_BIN")
-	if dir == "" {
-		dir = "/usr/lib/postgresql/15/bin"
-	}
-	if _, err := os.Stat(filepath.Join(dir, "pg_receivewal")); err != nil {
-		skip(t, "needs PostgreSQL 15 in "+dir+" (XENON_PG_BIN names another place)")
-	}
-	p := pgBin{t: t, dir: dir}
-	if os.Getuid() == 0 {
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			skip(t, "needs the OS user postgres, because we are root")
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		p.uid = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	}
-	return p
-}
-
-func skip(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("XENON_NO_SKIP") != "" {
-		t.Fatal("may not be skipped: " + why)
-	}
-	t.Skip("skipped: " + why)
+	pgtest.Postgres
+	t *testing.T
 }
 
 func (p pgBin) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(p.dir, name), args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.uid, Pdeathsig: syscall.SIGKILL}
-	cmd.Dir = "/"
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "PGCONNECT_TIMEOUT=60")
+	cmd := p.Command(context.Background(), name, args...)
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	cmd.Env = append(cmd.Env, "PGCONNECT_TIMEOUT=60")
 	return cmd
 }
 
@@ -75,24 +45,9 @@ func (p pgBin) run(name string, args ...string) string {
 	return string(out)
 }
 
-// tempDir is one that the user postgres can reach.
-func (p pgBin) tempDir() string {
-	dir, err := os.MkdirTemp("/var/tmp", "safekeeper-test-")
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.t.Cleanup(func() { os.RemoveAll(dir) })
-	if p.uid != nil {
-		if err := os.Chown(dir, int(p.uid.Uid), int(p.uid.Gid)); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-	return dir
-}
-
 // cluster makes WAL with a real server and returns its data directory.
 func (p pgBin) cluster() string {
-	data := filepath.Join(p.tempDir(), "data")
+	data := filepath.Join(p.Dir(), "data")
 	p.run("initdb", "-D", data, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 	sock := filepath.Dir(data)
 	opts := fmt.Sprintf("-c listen_addresses='' -k %s -c fsync=off -c wal_keep_size=1GB", sock)
@@ -100,7 +55,7 @@ func (p pgBin) cluster() string {
 	stop := func() { p.command("pg_ctl", "-D", data, "-w", "-m", "fast", "stop").Run() }
 	p.t.Cleanup(stop)
 	u := "postgres"
-	if p.uid == nil {
+	if os.Geteuid() != 0 {
 		me, _ := user.Current()
 		u = me.Username
 	}
@@ -150,7 +105,7 @@ func readPGWAL(t *testing.T, data string) (first core.LSN, b []byte, ctl *wal.Co
 // Stock pg_receivewal, started while the timeline is in its first segment,
 // gets the very bytes that a real server wrote.
 func TestPGReceiveWAL(t *testing.T) {
-	p := findPG(t)
+	p := pgBin{pgtest.Need(t), t}
 	first, log, ctl := readPGWAL(t, p.cluster())
 	f := ctl.Format()
 	read := func(b []byte, at core.LSN) (int, error) { return copy(b, log[at-first:]), nil }
@@ -179,7 +134,7 @@ func TestPGReceiveWAL(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	out := p.tempDir()
+	out := p.Dir()
 	host, port, _ := net.SplitHostPort(r.addr)
 	cmd := p.command("pg_receivewal", "-h", host, "-p", port, "-U", "xenon", "-D", out, "--no-loop", "-E", (end - 8).String(), "-v", "-S", "s", "--synchronous")
 	cmd.Env = append(cmd.Env, fmt.Sprintf("PGOPTIONS=-c tenant_id=%s -c timeline_id=%s", ttid.Tenant, ttid.Timeline))

@@ -8,13 +8,9 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,15 +19,15 @@ import (
 	"xenon/core/pageserver/bootset"
 	"xenon/core/redo"
 	"xenon/core/wal"
+	"xenon/internal/pgtest"
 	"xenon/realio"
 )
 
 // A server is a throwaway PostgreSQL.
 type server struct {
-	t    *testing.T
-	bin  string
-	dir  string // holds data directories, WAL and the socket
-	cred *syscall.Credential
+	pgtest.Postgres
+	t   *testing.T
+	dir string // holds data directories, WAL and the socket
 
 	readies int // lines in the log that tell the end of a start
 }
@@ -39,35 +35,8 @@ type server struct {
 // needPostgres skips the test where there is no PostgreSQL 15, or fails it if
 // nothing may be skipped.
 func needPostgres(t *testing.T) *server {
-	bin := os.Getenv("XENON_PG_BIN")
-	if bin == "" {
-		bin = "/usr/lib/postgresql/15/bin"
-	}
-	if _, err := os.Stat(filepath.Join(bin, "initdb")); err != nil {
-		if os.Getenv("XENON_NO_SKIP") == "1" {
-			t.Fatalf("needs PostgreSQL 15: %v", err)
-		}
-		t.Skipf("skipped: needs PostgreSQL 15 (install postgresql-15 or set XENON_PG_BIN): %v", err)
-	}
-	// Not below t.TempDir, which the server's user could not enter.
-	dir, err := os.MkdirTemp("/var/tmp", "xenon-ps-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &server{t: t, bin: bin, dir: dir}
-	if os.Getuid() == 0 {
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			t.Fatal(err)
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		s.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		if err := os.Chown(dir, uid, gid); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s := &server{t: t, Postgres: pgtest.Need(t)}
+	s.dir = s.Dir()
 	return s
 }
 
@@ -76,15 +45,8 @@ func (s *server) path(name string) string { return filepath.Join(s.dir, name) }
 // run runs a program of PostgreSQL, or of the system, as the server's user.
 func (s *server) run(name string, args ...string) string {
 	s.t.Helper()
-	if _, err := os.Stat(filepath.Join(s.bin, name)); err == nil {
-		name = filepath.Join(s.bin, name)
-	}
-	cmd := exec.Command(name, args...)
+	cmd := s.Command(context.Background(), name, args...)
 	cmd.Dir = s.dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
-	if s.cred != nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred}
-	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		log, _ := os.ReadFile(s.path("log"))

@@ -2,62 +2,26 @@ package wal_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
+	"xenon/internal/pgtest"
 )
 
 // A cluster is a throwaway PostgreSQL of 1 MiB segments that keeps all its WAL.
 type cluster struct {
-	t    *testing.T
-	bin  string
-	dir  string // holds data/ and the socket
-	cred *syscall.Credential
-}
-
-// needPostgres skips the test where there is no PostgreSQL 15, or fails it if
-// nothing may be skipped.
-func needPostgres(t *testing.T) string {
-	bin := os.Getenv("XENON_PG_BIN")
-	if bin == "" {
-		bin = "/usr/lib/postgresql/15/bin"
-	}
-	if _, err := os.Stat(filepath.Join(bin, "initdb")); err != nil {
-		if os.Getenv("XENON_NO_SKIP") == "1" {
-			t.Fatalf("needs PostgreSQL 15: %v", err)
-		}
-		t.Skipf("skipped: needs PostgreSQL 15 (install postgresql-15 or set XENON_PG_BIN): %v", err)
-	}
-	return bin
+	pgtest.Postgres
+	t   *testing.T
+	dir string // holds data/ and the socket
 }
 
 // newCluster makes a cluster and starts it.
 func newCluster(t *testing.T) *cluster {
-	c := &cluster{t: t, bin: needPostgres(t)}
-	// Not below t.TempDir, which the server's user could not enter.
-	dir, err := os.MkdirTemp("/var/tmp", "xenon-wal-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	c.dir = dir
-	if os.Getuid() == 0 {
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			t.Fatal(err)
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		c.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		if err := os.Chown(dir, uid, gid); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c := &cluster{t: t, Postgres: pgtest.Need(t)}
+	c.dir = c.Dir()
 	c.run("initdb", "-D", c.data(), "-U", "postgres", "-N", "-E", "UTF8", "--locale=C", "-A", "trust", "--wal-segsize=1")
 	c.start()
 	t.Cleanup(c.stop)
@@ -103,10 +67,8 @@ func (c *cluster) run(name string, args ...string) string {
 }
 
 func (c *cluster) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(c.bin, name), args...)
+	cmd := c.Command(context.Background(), name, args...)
 	cmd.Dir = c.dir
-	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=/usr/bin:/bin"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.cred}
 	return cmd
 }
 
@@ -150,9 +112,5 @@ func (c *cluster) write(name string, b []byte) {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		c.t.Fatal(err)
 	}
-	if c.cred != nil {
-		if err := os.Chown(path, int(c.cred.Uid), int(c.cred.Gid)); err != nil {
-			c.t.Fatal(err)
-		}
-	}
+	c.Own(path)
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -23,67 +22,35 @@ import (
 	"xenon/core"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/wal"
+	"xenon/internal/pgtest"
 )
-
-// skip skips a test for want of something, or fails it if nothing may be
-// skipped.
-func skip(t *testing.T, what string, err error) {
-	t.Helper()
-	if os.Getenv("XENON_NO_SKIP") != "" {
-		t.Fatalf("needs %s: %v", what, err)
-	}
-	t.Skipf("skipped: needs %s: %v", what, err)
-}
 
 func needFUSE(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat("/dev/fuse"); err != nil {
-		skip(t, "/dev/fuse (in a container: --device /dev/fuse --cap-add SYS_ADMIN)", err)
+		pgtest.Skip(t, "/dev/fuse (in a container: --device /dev/fuse --cap-add SYS_ADMIN)", err)
 	}
 	if os.Geteuid() != 0 {
 		_, err := exec.LookPath("fusermount3")
 		if err := errors.Join(err, unix.Access("/dev/fuse", unix.R_OK|unix.W_OK)); err != nil {
-			skip(t, "root, or fusermount3 and a /dev/fuse that all may open", err)
+			pgtest.Skip(t, "root, or fusermount3 and a /dev/fuse that all may open", err)
 		}
 	}
 }
 
-// A postgres is the installed PostgreSQL and the user it runs as.
-type postgres struct {
-	bin      string
-	uid, gid uint32
-}
+// A postgres is the installed PostgreSQL.
+type postgres struct{ pgtest.Postgres }
 
 func needPostgres(t *testing.T) postgres {
 	t.Helper()
-	p := postgres{bin: os.Getenv("XENON_PG_BIN"), uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}
-	if p.bin == "" {
-		p.bin = "/usr/lib/postgresql/15/bin"
-	}
-	if _, err := os.Stat(filepath.Join(p.bin, "initdb")); err != nil {
-		skip(t, "PostgreSQL 15 (install postgresql-15 or set XENON_PG_BIN)", err)
-	}
-	if p.uid == 0 {
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			skip(t, "a user postgres", err)
-		}
-		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
-		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
-		p.uid, p.gid = uint32(uid), uint32(gid)
-	}
-	return p
+	return postgres{pgtest.Need(t)}
 }
 
-// command runs a program of PostgreSQL as its user.
+// command runs a program of PostgreSQL as its user, as long as this process
+// lives.
 func (p postgres) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	c := exec.CommandContext(ctx, filepath.Join(p.bin, name), args...)
-	c.Dir = "/"
-	c.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8"}
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if os.Geteuid() == 0 {
-		c.SysProcAttr.Credential = &syscall.Credential{Uid: p.uid, Gid: p.gid}
-	}
+	c := p.Command(ctx, name, args...)
+	c.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	return c
 }
 
@@ -94,20 +61,6 @@ func (p postgres) run(t *testing.T, name string, args ...string) string {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
 	return string(out)
-}
-
-// dir makes a short directory that the server's user owns.
-func (p postgres) dir(t *testing.T) string {
-	t.Helper()
-	d, err := os.MkdirTemp("/var/tmp", "xenon-fm-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(d) })
-	if err := errors.Join(os.Chmod(d, 0o755), os.Chown(d, int(p.uid), int(p.gid))); err != nil {
-		t.Fatal(err)
-	}
-	return d
 }
 
 // A stopped is a data directory that a server was cleanly stopped on; it
@@ -125,7 +78,7 @@ type stopped struct {
 // initdb makes a cluster, runs a script on it, and stops it.
 func (p postgres) initdb(t *testing.T, script string) *stopped {
 	t.Helper()
-	dir := p.dir(t)
+	dir := p.Dir()
 	data := filepath.Join(dir, "data")
 	p.run(t, "initdb", "-D", data, "-E", "UTF8", "--locale=C.UTF-8", "-A", "trust", "-U", "postgres", "--no-sync", "--wal-segsize=1")
 	p.run(t, "pg_ctl", "-D", data, "-w", "-l", filepath.Join(dir, "log"), "-o", "-c listen_addresses= -c fsync=off -k "+dir, "start")

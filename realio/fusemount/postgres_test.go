@@ -49,10 +49,10 @@ type server struct {
 // start boots a server on src.
 func start(t *testing.T, pg postgres, src *stopped, conf ...bootset.File) *server {
 	t.Helper()
-	s := &server{t: t, pg: pg, dir: pg.dir(t), log: &bytes.Buffer{}, done: make(chan struct{}), kept: map[string]string{}}
+	s := &server{t: t, pg: pg, dir: pg.Dir(), log: &bytes.Buffer{}, done: make(chan struct{}), kept: map[string]string{}}
 	for _, d := range []string{"data", "wal", "sock"} {
 		path := filepath.Join(s.dir, d)
-		if err := errors.Join(os.Mkdir(path, 0o700), os.Chown(path, int(pg.uid), int(pg.gid))); err != nil {
+		if err := errors.Join(os.Mkdir(path, 0o700), os.Chown(path, int(pg.UID), int(pg.GID))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -86,7 +86,7 @@ func (s *server) mount(src *stopped) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt := fusemount.Options{Path: filepath.Join(s.dir, "data"), ID: fmt.Sprintf("test%d/data", os.Getpid()), UID: s.pg.uid, GID: s.pg.gid}
+	opt := fusemount.Options{Path: filepath.Join(s.dir, "data"), ID: fmt.Sprintf("test%d/data", os.Getpid()), UID: s.pg.UID, GID: s.pg.GID}
 	if s.data, err = fusemount.New(ctx, data, opt); err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,7 @@ func (s *server) checkDescriptors() {
 // checkTablespaceRefused checks that nothing of it is in the WAL either.
 func (s *server) checkTablespaceRefused() {
 	loc := filepath.Join(s.dir, "sock", "spc")
-	if err := errors.Join(os.Mkdir(loc, 0o700), os.Chown(loc, int(s.pg.uid), int(s.pg.gid))); err != nil {
+	if err := errors.Join(os.Mkdir(loc, 0o700), os.Chown(loc, int(s.pg.UID), int(s.pg.GID))); err != nil {
 		s.t.Fatal(err)
 	}
 	out, err := s.try("postgres", "CREATE TABLESPACE spc LOCATION '"+loc+"'")
