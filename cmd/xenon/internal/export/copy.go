@@ -44,7 +44,10 @@ func copyAll(ctx context.Context, e env.Env, d *directory, all *contents, src fi
 	for range workers {
 		g.Go("copy", c.work)
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return xsync.Cause(ctx)
 }
 
 // work copies until nothing is left.
@@ -52,15 +55,12 @@ func (c *copying) work(ctx context.Context) error {
 	buf := make([]byte, chunk*core.PageSize)
 	for {
 		j, ok := c.take()
-		if !ok {
+		if !ok || xsync.Cause(ctx) != nil {
 			return nil
 		}
 		b, err := j.read(ctx, c.src, buf)
 		if err == nil {
 			err = c.dir.write(j.path, b, j.at)
-		}
-		if err == nil {
-			err = xsync.Cause(ctx)
 		}
 		if err != nil {
 			return err
