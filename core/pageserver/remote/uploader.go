@@ -115,7 +115,7 @@ func (u *Uploader) Await(ctx context.Context, lsn core.LSN) error {
 	case err != nil:
 		return fmt.Errorf("upload of timeline %s up to %s: %w", u.id, lsn, err)
 	case p.Stored < lsn:
-		return u.Owner().Superseded()
+		return fmt.Errorf("upload of timeline %s up to %s: %w: %s", u.id, lsn, ErrSuperseded, p.Wait)
 	}
 	return nil
 }
@@ -156,7 +156,10 @@ func (u *Uploader) Run(ctx context.Context, o *Owner) error {
 
 // Waits notes why there is no owner yet.
 func (u *Uploader) Waits(err error) {
-	u.progress.Update(func(p Progress) Progress { p.Wait = err.Error(); return p })
+	u.progress.Update(func(p Progress) Progress {
+		p.Wait, p.Superseded = err.Error(), errors.Is(err, ErrSuperseded)
+		return p
+	})
 }
 
 // note publishes what a round came to.
