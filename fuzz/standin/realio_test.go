@@ -33,9 +33,10 @@ var (
 	quiet  = slog.New(slog.NewTextHandler(io.Discard, nil))
 )
 
-// A proc is a process of the production world: goroutines, loopback TCP, a
+// A proc is a process of the production world: goroutines, connections, a
 // directory. It can be killed and started again.
 type proc struct {
+	in   *installation
 	dir  string
 	main func(ctx context.Context, e env.Env) error
 	objs env.ObjectStore
@@ -44,7 +45,7 @@ type proc struct {
 }
 
 func (p *proc) start() {
-	p.env = realio.New(realio.Options{Root: p.dir, Objects: p.objs, Log: quiet, Grace: time.Millisecond})
+	p.env = realio.New(realio.Options{Root: p.dir, Objects: p.objs, Log: quiet, Grace: time.Millisecond, Loopback: p.in.loopback})
 	p.done = make(chan struct{})
 	e, done := p.env, p.done
 	go func() {
@@ -68,6 +69,8 @@ type installation struct {
 	members consensus.Configuration
 	psAddr  string
 	ready   chan *standin.Server
+
+	loopback *realio.Loopback // nil: they talk over sockets
 }
 
 func freeAddr(t *testing.T) (string, uint16) {
@@ -81,25 +84,25 @@ func freeAddr(t *testing.T) (string, uint16) {
 	return l.Addr().String(), uint16(n)
 }
 
-func newInstallation(t *testing.T) *installation {
+func newInstallation(t *testing.T, lo *realio.Loopback) *installation {
 	store, err := realio.DirStore(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := &installation{members: consensus.Configuration{Generation: 1}, ready: make(chan *standin.Server, 100)}
+	in := &installation{members: consensus.Configuration{Generation: 1}, ready: make(chan *standin.Server, 100), loopback: lo}
 	for i := range 3 {
 		addr, port := freeAddr(t)
 		id := core.NodeID(i + 1)
 		in.members.Members = append(in.members.Members, consensus.Member{ID: id, Host: "127.0.0.1", Port: port})
-		in.sks = append(in.sks, &proc{dir: t.TempDir(), main: func(ctx context.Context, e env.Env) error {
+		in.sks = append(in.sks, &proc{in: in, dir: t.TempDir(), main: func(ctx context.Context, e env.Env) error {
 			return safekeeper.Run(ctx, e, safekeeper.Config{NodeID: id, Listen: addr, Limits: safekeeper.Limits{LowWaterBytes: -1}})
 		}})
 	}
 	in.psAddr, _ = freeAddr(t)
-	in.ps = &proc{dir: t.TempDir(), objs: store, main: func(ctx context.Context, e env.Env) error {
+	in.ps = &proc{in: in, dir: t.TempDir(), objs: store, main: func(ctx context.Context, e env.Env) error {
 		return pageserver.Run(ctx, e, pageserver.Config{ID: 1, Listen: in.psAddr, WaitLSNSeconds: 60})
 	}}
-	in.compute = &proc{dir: t.TempDir(), objs: store, main: in.endpoint}
+	in.compute = &proc{in: in, dir: t.TempDir(), objs: store, main: in.endpoint}
 	return in
 }
 
@@ -198,11 +201,16 @@ func clients(h *history, s *standin.Server, round, calls int) {
 	wg.Wait()
 }
 
-// TestOnRealDisks runs an installation on goroutines, loopback TCP and files:
-// what the simulator runs, where the race detector can see it. Nodes are
-// killed and started again, and what clients saw is linearizable.
+// TestOnRealDisks runs an installation on goroutines, files, and connections of
+// both kinds: what the simulator runs, where the race detector can see it.
+// Nodes are killed and started again, and what clients saw is linearizable.
 func TestOnRealDisks(t *testing.T) {
-	in := newInstallation(t)
+	for name, lo := range map[string]*realio.Loopback{"sockets": nil, "memory": new(realio.Loopback)} {
+		t.Run(name, func(t *testing.T) { newInstallation(t, lo).survives(t) })
+	}
+}
+
+func (in *installation) survives(t *testing.T) {
 	in.begin(t)
 	h := &history{began: time.Now()}
 	nodes := append(append([]*proc{}, in.sks...), in.ps)
