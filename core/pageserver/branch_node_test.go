@@ -281,3 +281,37 @@ func TestDeleteWhileAttaching(t *testing.T) {
 		}
 	}
 }
+
+// TestDeleteBeforeBranch: a branch that is deleted while its making waits for
+// the parent is not made.
+func TestDeleteBeforeBranch(t *testing.T) {
+	w := newWorld(t)
+	s := longScript(t, w, 60)
+	k := newKeeper(t, s, s.lsns[30])
+	p := w.run(t, t.TempDir())
+	p.attach(k)
+	p.reaches(s.lsns[30])
+	child := timelineID(0xC1)
+	done := make(chan error, 1)
+	go func() { done <- p.branch(testTimeline, child, s.last(), k.addr) }()
+	// Some of these deletions come while the request waits.
+	p.eventually("the branch to be given up", func() error {
+		if err := p.remove(child); statusOf(err) != 404 {
+			return fmt.Errorf("a deletion of what is not there says %v", err)
+		}
+		select {
+		case err := <-done:
+			done <- err
+			return nil
+		default:
+		}
+		k.set(func() { k.commit = min(k.commit+64, s.last()) })
+		return errors.New("it is still waiting")
+	})
+	if err := <-done; statusOf(err) != 410 {
+		t.Errorf("a branch that was deleted meanwhile: %v", err)
+	}
+	if info := p.info(); len(info.Children) > 0 {
+		t.Errorf("the parent has %v", info.Children)
+	}
+}
