@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -209,44 +211,43 @@ func pgVersionNum(version string) uint32 {
 	return major*10000 + minor
 }
 
-// attachEvery makes the pageserver serve every branch, as far as it can. Main
-// has to be served; another one that cannot be is tried again beside all else.
-func (in *installation) attachEvery(ctx context.Context) error {
-	failed, err := in.attachAll(ctx)
+// attachMain makes the pageserver serve main, which no installation is without.
+// The others may take a while: a pageserver that lost its directory has to take
+// in what they began from first.
+func (in *installation) attachMain(ctx context.Context) error {
+	main, err := branch.Load(ctx, in.env, branch.Main)
 	if err != nil {
 		return err
 	}
-	for _, b := range failed {
-		if b.Name == branch.Main {
-			return b.why
-		}
-	}
-	if len(failed) > 0 {
-		go in.attachAgain(ctx)
-	}
-	return nil
+	return in.cluster().Attach(ctx, main)
 }
 
-// An unattached branch is one that the pageserver does not serve.
-type unattached struct {
-	branch.Branch
-	why error
-}
+// attachLanes is how many branches are attached at once.
+const attachLanes = 8
 
-// attachAll makes the pageserver serve every branch that it can, and returns
-// the others. The error is that the branches are not known.
-func (in *installation) attachAll(ctx context.Context) (failed []unattached, err error) {
+// attachAll makes the pageserver serve every branch that it can, and tells
+// whether that was all of them.
+func (in *installation) attachAll(ctx context.Context) bool {
 	all, err := in.objs.list(ctx, in.env)
 	if err != nil {
-		return nil, err
+		in.opts.Log.Warn("branches are not served yet", "error", err)
+		return false
 	}
+	lanes := make(chan struct{}, attachLanes)
+	var failed atomic.Bool
+	var attaching sync.WaitGroup
 	for _, b := range ancestorsFirst(all) {
-		if err := in.cluster().Attach(ctx, b); err != nil {
-			in.opts.Log.Warn("a branch is not served yet", "branch", b.Name, "error", err)
-			failed = append(failed, unattached{b, err})
-		}
+		lanes <- struct{}{}
+		attaching.Go(func() {
+			defer func() { <-lanes }()
+			if err := in.cluster().Attach(ctx, b); err != nil && ctx.Err() == nil {
+				in.opts.Log.Warn("a branch is not served yet", "branch", b.Name, "error", err)
+				failed.Store(true)
+			}
+		})
 	}
-	return failed, nil
+	attaching.Wait()
+	return !failed.Load()
 }
 
 // ancestorsFirst sorts branches so that each comes after the one it began
@@ -272,7 +273,7 @@ func ancestorsFirst(all []branch.Branch) []branch.Branch {
 // ctx ends.
 func (in *installation) attachAgain(ctx context.Context) {
 	for failures := 1; ; failures++ {
-		if failed, err := in.attachAll(ctx); err == nil && len(failed) == 0 {
+		if in.attachAll(ctx) || ctx.Err() != nil {
 			return
 		}
 		select {

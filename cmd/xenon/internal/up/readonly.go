@@ -49,6 +49,10 @@ func (in *installation) startReadOnly(ctx context.Context, r ctl.OpenRequest) (*
 	if err != nil {
 		return nil, err
 	}
+	// A pageserver that was just started knows nothing of the branch yet.
+	if err := in.branches.awaitPages(ctx, b, lsn); err != nil {
+		return nil, err
+	}
 	return in.startEndpoint(ctx, startRequest{Branch: b.Name, lookBack: startAt(b, lsn)})
 }
 

@@ -81,9 +81,13 @@ func (in *installation) forget(name string) (was bool) {
 	return was
 }
 
-// resume starts the endpoints that ran when the installation ended, however it
-// ended. It waits for none; status tells of those that cannot start.
+// resume makes the pageserver serve all branches, as far as it can, and starts
+// the endpoints that ran when the installation ended, however it ended. It waits
+// for none; status tells of those that cannot start.
 func (in *installation) resume(ctx context.Context) {
+	if !in.attachAll(ctx) {
+		go in.attachAgain(ctx)
+	}
 	l, err := in.loadResumed()
 	if err != nil {
 		in.opts.Log.Warn("endpoints that ran are not started", "error", err)

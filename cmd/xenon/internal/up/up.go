@@ -255,7 +255,7 @@ func (in *installation) bringUp(ctx context.Context) error {
 	if err := in.ensureMain(ctx); err != nil {
 		return err
 	}
-	if err := in.attachEvery(ctx); err != nil {
+	if err := in.attachMain(ctx); err != nil {
 		return err
 	}
 	// Making main took a while: somebody may have the port by now.
@@ -280,7 +280,7 @@ func (in *installation) bringUp(ctx context.Context) error {
 	}
 	in.opts.Ready(u)
 	go in.branches.sweep(ctx)
-	in.resume(ctx)
+	go in.resume(ctx)
 	return nil
 }
 
