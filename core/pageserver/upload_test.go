@@ -441,9 +441,13 @@ func TestDeletedElsewhere(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := os.Stat(filepath.Join(dir, layer.TimelinePrefix(testTimeline, core.Unsharded))); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("its directory: %v", err)
-	}
+	// The directory goes after the timeline is no longer served.
+	one.eventually("its directory is gone", func() error {
+		if _, err := os.Stat(filepath.Join(dir, layer.TimelinePrefix(testTimeline, core.Unsharded))); !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("its directory: %v", err)
+		}
+		return nil
+	})
 }
 
 // TestDeleteUnderWait: a timeline is deleted although somebody waits for WAL of
