@@ -13,6 +13,7 @@ import (
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/pageserver"
+	"xenon/core/wire/http1/http1test"
 )
 
 // branch makes a branch of another at an LSN, everywhere, and returns it with
@@ -27,12 +28,12 @@ func (l *life) branch(of line, name string, at core.LSN) line {
 		for _, m := range l.conf.Members {
 			req.Safekeepers = append(req.Safekeepers, m.Addr())
 		}
-		if err := insist(ctx, e, psAddr, "/v1/tenant/"+id.Tenant.String()+"/timeline", req); err != nil {
+		if err := http1test.Insist(ctx, e, psAddr, "/v1/tenant/"+id.Tenant.String()+"/timeline", req); err != nil {
 			return err
 		}
 		made := safekeeper.NewCreation(id, l.conf, identity(), start, nil)
 		for _, m := range l.conf.Members {
-			if err := insist(ctx, e, m.Addr(), "/v1/tenant/timeline", made); err != nil {
+			if err := http1test.Insist(ctx, e, m.Addr(), "/v1/tenant/timeline", made); err != nil {
 				return err
 			}
 		}

@@ -18,7 +18,7 @@ import (
 	"xenon/core/pageserver"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/wal"
-	"xenon/core/wire/http1"
+	"xenon/core/wire/http1/http1test"
 	"xenon/diskdrv"
 	"xenon/netsim"
 )
@@ -136,25 +136,12 @@ func (c *cluster) create(ctx context.Context, e env.Env) error {
 	req := pageserver.AttachRequest{Timeline: ttid.Timeline}
 	for _, m := range c.conf.Members {
 		c.made = safekeeper.NewCreation(ttid, c.conf, identity(), im.Index.LSN, im.WAL)
-		if err := insist(ctx, e, m.Addr(), "/v1/tenant/timeline", c.made); err != nil {
+		if err := http1test.Insist(ctx, e, m.Addr(), "/v1/tenant/timeline", c.made); err != nil {
 			return err
 		}
 		req.Safekeepers = append(req.Safekeepers, m.Addr())
 	}
-	return insist(ctx, e, psAddr, "/v1/tenant/"+ttid.Tenant.String()+"/timeline", req)
-}
-
-// insist posts until it is taken: the nodes are only starting.
-func insist(ctx context.Context, e env.Env, addr, path string, body any) (err error) {
-	for range 50 {
-		if err = http1.Call(ctx, e, addr, "POST", path, body, nil); err == nil {
-			return nil
-		}
-		if err := e.Clock().Sleep(ctx, 50*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	return err
+	return http1test.Insist(ctx, e, psAddr, "/v1/tenant/"+ttid.Tenant.String()+"/timeline", req)
 }
 
 // start runs an endpoint on the host.

@@ -12,6 +12,7 @@ import (
 	"xenon/compute"
 	"xenon/compute/vfs"
 	"xenon/core/env"
+	"xenon/core/wire/http1/http1test"
 )
 
 // TestStart: an endpoint takes the register, starts a server at the end of
@@ -386,7 +387,7 @@ func TestSafekeepersLostEverything(t *testing.T) {
 		}
 		l.startSK(i)
 		l.in(func(ctx context.Context, e env.Env) error {
-			return insist(ctx, e, l.conf.Members[i].Addr(), "/v1/tenant/timeline", l.made)
+			return http1test.Insist(ctx, e, l.conf.Members[i].Addr(), "/v1/tenant/timeline", l.made)
 		})
 	}
 	acks := l.ledger.commits

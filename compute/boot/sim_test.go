@@ -22,7 +22,7 @@ import (
 	"xenon/core/env"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/wal"
-	"xenon/core/wire/http1"
+	"xenon/core/wire/http1/http1test"
 	"xenon/diskdrv"
 	"xenon/netsim"
 )
@@ -176,16 +176,8 @@ func (s *sim) startSK(i int) {
 }
 
 func (s *sim) setUp(ctx context.Context, e env.Env) error {
-	for i := range s.sks {
-		body := safekeeper.NewCreation(ttid, s.conf, s.identity(), startAt, nil)
-		var err error
-		for range 50 {
-			if err = http1.Call(ctx, e, s.conf.Members[i].Addr(), "POST", "/v1/tenant/timeline", body, nil); err == nil {
-				break
-			}
-			e.Clock().Sleep(ctx, 50*time.Millisecond)
-		}
-		if err != nil {
+	for _, m := range s.conf.Members {
+		if err := http1test.Insist(ctx, e, m.Addr(), "/v1/tenant/timeline", safekeeper.NewCreation(ttid, s.conf, s.identity(), startAt, nil)); err != nil {
 			return err
 		}
 	}

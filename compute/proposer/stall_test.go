@@ -115,13 +115,19 @@ func linked(t testing.TB) (*cluster, []*link) {
 	return c, links
 }
 
-// A safekeeper that does not read must hold up neither offers nor commits.
-func TestStalledMinority(t *testing.T) {
+// working is a linked cluster with a compute that has committed something.
+func working(t testing.TB) (*cluster, []*link, *compute) {
 	c, links := linked(t)
 	w := c.compute(nil)
 	w.elect(0)
 	w.write(100)
 	w.commit()
+	return c, links, w
+}
+
+// A safekeeper that does not read must hold up neither offers nor commits.
+func TestStalledMinority(t *testing.T) {
+	c, links, w := working(t)
 	links[0].stall(true)
 	for range 100 {
 		w.write(500)
@@ -138,11 +144,7 @@ func TestStalledMinority(t *testing.T) {
 // Without a quorum nothing is committed, no offer waits, and all of it commits
 // once a quorum is back.
 func TestStalledMajority(t *testing.T) {
-	c, links := linked(t)
-	w := c.compute(nil)
-	w.elect(0)
-	w.write(100)
-	w.commit()
+	c, links, w := working(t)
 	links[0].stall(true)
 	links[1].stall(true)
 	before := w.Committed()

@@ -19,7 +19,7 @@ import (
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/pageserver"
-	"xenon/core/wire/http1"
+	"xenon/core/wire/http1/http1test"
 	"xenon/fuzz/standin"
 	"xenon/linearizability"
 	"xenon/realio"
@@ -129,13 +129,9 @@ func (in *installation) begin(t *testing.T) {
 		t.Fatal(err)
 	}
 	call := func(addr, path string, body any) {
-		for range 1000 {
-			if err = http1.Call(ctx, admin, addr, "POST", path, body, nil); err == nil {
-				return
-			}
-			time.Sleep(10 * time.Millisecond)
+		if err := http1test.Insist(ctx, admin, addr, path, body); err != nil {
+			t.Fatal(err)
 		}
-		t.Fatal(err)
 	}
 	req := pageserver.AttachRequest{Timeline: ttid.Timeline}
 	for i, sk := range in.sks {
