@@ -17,7 +17,7 @@ import (
 // than a socket takes by default (net.ipv4.tcp_wmem), so that whoever counts on
 // a small write not blocking may do so here too.
 const (
-	ringMin = 16 << 10
+	ringMin = 4 << 10
 	ringMax = 256 << 10
 )
 
