@@ -112,8 +112,9 @@ type attached struct {
 }
 
 // Run is a pageserver until ctx ends. Its directory is the root of e.FS: it
-// holds which timelines are attached, and scratch; all of it can be made
-// anew. Timelines that were attached before are attached again.
+// holds which timelines are attached, and their layers; all of it can be made
+// anew of the object store and the WAL. Timelines that were attached before are
+// attached again.
 func Run(ctx context.Context, e env.Env, cfg Config) error {
 	cfg.fill()
 	unlock, err := e.FS().Lock(".")
