@@ -370,7 +370,9 @@ const attachPatience = time.Minute
 // attachAll attaches what was attached before. A timeline that cannot be is
 // tried again: the object store may be away for a while.
 func (n *node) attachAll(ctx context.Context) error {
-	n.acquireEarly(ctx, n.remembered())
+	if err := n.acquireEarly(ctx, n.remembered()); err != nil {
+		return err
+	}
 	for pause := retryMin; ; pause = min(2*pause, retryMax) {
 		left := 0
 		for _, dir := range n.remembered() {

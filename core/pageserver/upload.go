@@ -102,13 +102,19 @@ func (n *node) indexOf(ctx context.Context, id core.TTID) (x *Index, owner *remo
 const earlyMost = 16
 
 // acquireEarly takes over, side by side, the timelines that are about to be
-// attached one after the other: each takes a few answers of the object store,
-// or a while if none come.
-func (n *node) acquireEarly(ctx context.Context, dirs []string) {
+// attached one after the other: each takes a few answers of the object store.
+// If it does not answer one, the others are opened without it. Nobody attaches
+// meanwhile: what is attached here has an owner here.
+func (n *node) acquireEarly(ctx context.Context, dirs []string) error {
+	if err := n.attaching.LockCtx(ctx); err != nil {
+		return err
+	}
+	defer n.attaching.Unlock()
 	g, slots := xsync.NewGroup(ctx, n.e), xsync.NewSem(n.e, earlyMost)
+	away := xsync.NewWatch[error](n.e, nil)
 	for _, dir := range dirs {
 		id, err := timelineAt(dir)
-		if err != nil || n.keptIndex(id) == nil {
+		if err != nil || n.has(id) || n.keptIndex(id) == nil {
 			continue
 		}
 		g.Go("acquire", func(ctx context.Context) error {
@@ -116,19 +122,41 @@ func (n *node) acquireEarly(ctx context.Context, dirs []string) {
 				return err
 			}
 			defer slots.Release(1)
-			step, cancel := xsync.WithTimeout(ctx, n.e, takeOver)
-			defer cancel()
-			owner, err := remote.Acquire(step, n.e, id, n.who())
-			n.giveBack(owner)
-			if err != nil && !errors.Is(err, remote.ErrDeleted) && !errors.Is(err, env.ErrNotFound) {
+			err := away.Get()
+			if err == nil {
+				err = n.acquireOne(ctx, id)
+			}
+			if err != nil {
+				away.Set(err)
 				n.mu.Lock()
 				n.early[id] = err
 				n.mu.Unlock()
 			}
-			return xsync.Cause(ctx)
+			return nil
 		})
 	}
-	g.Wait()
+	return g.Wait()
+}
+
+// acquireOne takes over one timeline and keeps its owner for the attach. The
+// error is of a store that does not answer.
+func (n *node) acquireOne(ctx context.Context, id core.TTID) error {
+	step, cancel := xsync.WithTimeout(ctx, n.e, takeOver)
+	defer cancel()
+	owner, err := remote.Acquire(step, n.e, id, n.who())
+	n.giveBack(owner)
+	if xsync.Cause(step) == nil {
+		return nil // what else is wrong shows when it is attached
+	}
+	return err
+}
+
+// has tells whether a timeline is attached, or has an owner here that waits for
+// that.
+func (n *node) has(id core.TTID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.timelines[id] != nil || n.made[id] != nil
 }
 
 // localLayers is a timeline as its uploader sees it.

@@ -491,3 +491,67 @@ func TestDeleteUnderWait(t *testing.T) {
 		t.Error("a page of a deleted timeline")
 	}
 }
+
+// TestReopenLeavesOthers: a timeline that is opened anew takes nothing from
+// those that are well.
+func TestReopenLeavesOthers(t *testing.T) {
+	w := newWorld(t)
+	s := longScript(t, w, 60)
+	k, dir, store := newKeeper(t, s, s.last()), t.TempDir(), &tap{ObjectStore: w.store}
+	one := runOver(t, dir, store)
+	one.attach(k)
+	one.reaches(s.last())
+	child, at := timelineID(0xC1), s.lsns[40]
+	cs := branchScript(t, w, s, at, 60)
+	own := cs.lsns[41:] // of the child
+	ck := newKeeper(t, cs, own[20])
+	if err := one.branch(testTimeline, child, at, ck.addr); err != nil {
+		t.Fatal(err)
+	}
+	checkpoint := func(p *pserver, upload bool) {
+		t.Helper()
+		if err := p.call("PUT", fmt.Sprintf("%s/checkpoint?wait_upload=%t", routeOf(child), upload), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one.timelineReaches(child, own[20])
+	checkpoint(one, true)
+	one.mustCheckpoint(true)
+	store.away.Store(true)
+	ck.set(func() { ck.commit = own[40] })
+	one.timelineReaches(child, own[40])
+	checkpoint(one, false)
+	one.stop()
+
+	other := w.run(t, t.TempDir())
+	other.attach(k)
+	other.reaches(s.last())
+	other.mustCheckpoint(true)
+	req := pageserver.AttachRequest{Timeline: child.Timeline, Safekeepers: []string{newKeeper(t, cs, own[30]).addr}}
+	if err := other.call("POST", "/v1/tenant/"+child.Tenant.String()+"/timeline", req, nil); err != nil {
+		t.Fatal(err)
+	}
+	other.timelineReaches(child, own[30])
+	checkpoint(other, true)
+
+	ck.set(func() { ck.commit = cs.last() })
+	one = runOver(t, dir, store)
+	one.attached()
+	one.timelineReaches(child, cs.last())
+	store.away.Store(false)
+	one.eventually("the child is opened anew, its parent taken over", func() error {
+		info, err := one.timeline(child)
+		if err != nil || info.Resumed != own[30] || info.Generation == 0 || one.info().Generation == 0 {
+			return fmt.Errorf("%+v, %v", info, err)
+		}
+		return nil
+	})
+	one.timelineReaches(child, cs.last())
+	if err := one.branch(testTimeline, timelineID(0xC2), at, ck.addr); err != nil {
+		t.Errorf("a branch of the parent: %v", err)
+	}
+	if one.info().Superseded {
+		t.Error("the parent is superseded by its own pageserver")
+	}
+	checkTwig(t, one, child, cs)
+}
