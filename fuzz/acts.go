@@ -161,7 +161,7 @@ func (b *brancher) fork(ctx context.Context, e env.Env) error {
 	if err != nil {
 		return fmt.Errorf("create %s at %s of %s: %w", l.name, at, parent.name, err)
 	}
-	if b.dice.IntN(4) > 0 {
+	if b.dice.IntN(4) > 0 && !l.going && !l.gone { // else it was deleted meanwhile
 		c.w.After(0, c.seat(l).start)
 	}
 	return nil

@@ -1,7 +1,7 @@
 package fuzz_test
 
 import (
-	"bufio"
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,47 +46,68 @@ func TestSameSeedSameRun(t *testing.T) {
 	}
 }
 
-// TestCorpus runs every command that once failed: a file of testdata/corpus
-// has one in its first line, and says behind it what was wrong.
+// TestCorpus runs every plan that once failed, or that a mutant fails on. A file
+// of testdata/corpus says in its first lines what was wrong.
 func TestCorpus(t *testing.T) {
-	files, err := filepath.Glob("testdata/corpus/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no corpus: %v", err)
-	}
-	for _, name := range files {
-		t.Run(filepath.Base(name), func(t *testing.T) {
-			o := readCommand(t, name)
-			if r := fuzz.Run(o); r.Err != nil {
+	for _, c := range corpus(t) {
+		t.Run(c.name, func(t *testing.T) {
+			if r := fuzz.Run(fuzz.Options{Plan: c.plan}); r.Err != nil {
 				t.Error(r.Err)
 			}
 		})
 	}
 }
 
-// readCommand reads "xenon sim --seed N [--faults LIST]".
-func readCommand(t *testing.T, name string) (o fuzz.Options) {
-	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
+// A kept plan is one of the corpus.
+type kept struct {
+	name   string
+	plan   *fuzz.Plan
+	mutant string // that it fails on: "# mutant M30" in a line of its own; else empty
+}
+
+func corpus(t *testing.T) (list []kept) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/corpus/*.plan")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no corpus: %v", err)
 	}
-	defer f.Close()
-	line := bufio.NewScanner(f)
-	line.Scan()
-	words := strings.Fields(line.Text())
-	for i := 2; i+1 < len(words); i += 2 {
-		switch words[i] {
-		case "--seed":
-			for _, d := range words[i+1] {
-				o.Seed = 10*o.Seed + uint64(d-'0')
-			}
-		case "--faults":
-			if o.Classes, err = fuzz.ParseClasses(words[i+1]); err != nil {
-				t.Fatal(err)
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := kept{name: filepath.Base(name)}
+		if c.plan, err = fuzz.ReadPlan(bytes.NewReader(b)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for line := range strings.Lines(string(b)) {
+			if m, ok := strings.CutPrefix(line, "# mutant "); ok {
+				c.mutant = strings.TrimSpace(m)
 			}
 		}
+		list = append(list, c)
 	}
-	if o.Seed == 0 {
-		t.Fatalf("%s: %q is no command with a seed", name, line.Text())
+	return list
+}
+
+// TestPlanText: a plan that is read is the one that was written, and what is no
+// plan is refused.
+func TestPlanText(t *testing.T) {
+	for _, c := range corpus(t) {
+		var a, b bytes.Buffer
+		c.plan.WriteTo(&a)
+		again, err := fuzz.ReadPlan(&a)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		c.plan.WriteTo(&a)
+		if again.WriteTo(&b); a.Len() == 0 || a.String() != b.String() {
+			t.Errorf("%s: %s, read again %s", c.name, a.String(), b.String())
+		}
 	}
-	return o
+	for _, bad := range []string{"", "{}", `{"seed": 1, "steps": ["1s nothing #1 for 1s"]}`, `{"seed": 1, "acts": ["1s fork"]}`, `{"sed": 1}`} {
+		if _, err := fuzz.ReadPlan(strings.NewReader(bad)); err == nil {
+			t.Errorf("%q is a plan", bad)
+		}
+	}
 }

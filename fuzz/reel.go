@@ -15,8 +15,8 @@ type reel struct {
 	// disk is what it last said outlives its memory; 0 for a disk that was
 	// wiped since.
 	disk core.LSN
-	// owned is the newest generation of its own when it last opened it.
-	owned core.Generation
+	// opened is where it last went on from.
+	opened core.LSN
 }
 
 // reel is what a process said of the timeline.
@@ -54,19 +54,18 @@ func (l *line) paged(p *netsim.Proc, e env.Event) {
 // disk or the object store holds for good, and no earlier than it said.
 func (l *line) opened(who string, r *reel, at core.LSN) {
 	h := l.j.store.shelf(l.id.Timeline)
-	index := h.index()
-	if h.passed(r.owned, who) {
-		// Another one's layers may end elsewhere. Then its disk is of no use,
-		// and the WAL behind theirs is still held.
+	if l.j.store.foreign(h, r.opened, who) {
+		// Another one went on from there, and its layers may end elsewhere. Then
+		// what the disk has is of no use, and the WAL behind theirs is held.
 		r.disk = min(r.disk, at)
 	}
-	r.owned = h.newestOf(who)
+	r.opened = at
 	switch {
 	case l.ghost.ends[l.ghost.index(at)] != at || at > l.ghost.end():
 		l.j.violated(IngestBound, "%s opens %s at %s, where no committed record ends", who, l.name, at)
 	case at < r.disk:
 		l.j.violated(DiskHeld, "%s opens %s at %s, and said that its disk holds it up to %s", who, l.name, at, r.disk)
-	case r.disk == 0 && index != nil && at > l.ghost.begin:
+	case r.disk == 0 && h.index() != nil && at > l.ghost.begin:
 		l.j.counts.Restores++
 	}
 	r.next = at

@@ -62,24 +62,13 @@ func (s *store) shelf(id core.TimelineID) *shelf {
 // index is the one that whoever comes next builds on, nil if there is none.
 func (h *shelf) index() *remote.Index { return h.indices[h.current] }
 
-// newestOf is the newest generation that somebody minted, 0 if none.
-func (h *shelf) newestOf(who string) core.Generation {
-	for g := h.newest; g > 0; g-- {
-		if h.minted[g] == who {
-			return g
-		}
-	}
-	return 0
-}
-
-// passed tells whether somebody else minted a generation above g.
-func (h *shelf) passed(g core.Generation, who string) bool {
-	for n := g + 1; n <= h.newest; n++ {
-		if by := h.minted[n]; by != "" && by != who {
-			return true
-		}
-	}
-	return false
+// foreign tells whether the newest index has a layer with records above lsn that
+// somebody else uploaded.
+func (s *store) foreign(h *shelf, lsn core.LSN, who string) bool {
+	x := h.index()
+	return x != nil && slices.ContainsFunc(x.Layers, func(l remote.LayerEntry) bool {
+		return s.named(x, l).extent.LSNs.End > lsn+1 && h.minted[l.Generation] != who
+	})
 }
 
 // did is told of every request that took effect.
