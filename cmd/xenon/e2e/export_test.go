@@ -14,6 +14,7 @@ import (
 
 	"xenon/cmd/xenon/internal/export"
 	"xenon/cmd/xenon/internal/pgdist"
+	"xenon/core"
 	"xenon/realio/host"
 )
 
@@ -73,6 +74,31 @@ func TestExport(t *testing.T) {
 	in.must("endpoint", "start", "again")
 	if got := in.dump(in.urlOf("again")); got != want {
 		t.Errorf("the dump of the import of the exported directory differs: %s", difference(got, want))
+	}
+}
+
+// TestExportAnywhere exports at LSNs where no record ends, and where a segment
+// does: plain PostgreSQL starts from each, and finds nothing wrong.
+func TestExportAnywhere(t *testing.T) {
+	in := install(t)
+	in.psql("main", "CREATE TABLE t AS SELECT n, md5(n::text) FROM generate_series(1, 20000) n")
+	text := in.psql("main", "SELECT pg_current_wal_flush_lsn()")
+	in.psql("main", "INSERT INTO t SELECT 0, ''", "SELECT pg_switch_wal()", "INSERT INTO t SELECT 0, ''")
+	end, err := core.ParseLSN(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := end &^ (core.WALPageSize - 1)
+	segment := core.SegmentStart(end.Segment(core.DefaultSegmentSize)+1, core.DefaultSegmentSize)
+	for _, at := range []core.LSN{page - 20*core.WALPageSize, page + 5, page - 1000, page - 1, segment, segment + 17} {
+		dir := filepath.Join(workDir(t), "data")
+		in.must("export", "main@"+at.String(), dir)
+		p := startPlain(t, in.dist, dir)
+		in.checkAll(p.port)
+		if rows := in.sqlAt(p.url(), "SELECT count(*) FROM pg_class WHERE relname = 't'"); rows != "0" && rows != "1" || at >= segment && rows != "1" {
+			t.Errorf("as of %s there are %s tables", at, rows)
+		}
+		p.stop()
 	}
 }
 
