@@ -46,6 +46,7 @@ var mutants = []mutant{
 	{faults.ImageTooEarly, 3, []fuzz.Oracle{fuzz.PageReplay, fuzz.Linearizable, fuzz.Liveness}, ""},
 	{faults.LayersPastFloor, 3, []fuzz.Oracle{fuzz.PageReplay}, ""},
 	{faults.RestartEarlier, 2, []fuzz.Oracle{fuzz.DiskHeld, panicked}, "kill-pageserver"},
+	{faults.FlushGivesUp, 5, []fuzz.Oracle{fuzz.Liveness}, "pageserver-full,pageserver-io"},
 	{faults.IngestTwice, 1, []fuzz.Oracle{fuzz.IngestOnce, panicked}, ""},
 	{faults.IngestSkips, 1, []fuzz.Oracle{fuzz.IngestOnce}, ""},
 	{faults.RemoteTellsDisk, 2, []fuzz.Oracle{fuzz.RemoteHeld}, ""},

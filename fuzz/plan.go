@@ -159,7 +159,7 @@ type Plan struct {
 
 // odds are of a hundred runs those that have a class, where that is not few:
 // these make the situations that recovery is about.
-var odds = map[Class]int{CutKeeper: 85, KillServer: 85, Strand: 85, WipePages: 50, ReplacePages: 55, IndexUnknown: 70}
+var odds = map[Class]int{CutKeeper: 85, KillServer: 85, Strand: 100, WipePages: 50, ReplacePages: 55, IndexUnknown: 70}
 
 const usually = 30
 
@@ -182,7 +182,11 @@ func drawPlan(seed uint64, r *rand.Rand, from []Class) *Plan {
 		if r.IntN(100) >= chance {
 			continue
 		}
-		for range logUniform(r, 5) {
+		times := logUniform(r, 5)
+		if c == Strand {
+			times += 2 // mostly there is nobody to strand, or nothing comes of it
+		}
+		for range times {
 			p.Steps = append(p.Steps, Step{
 				At: millis(r, p.Length), Class: c, Which: r.IntN(1 << 16),
 				For: time.Duration(20+logUniform(r, 2000)) * time.Millisecond,

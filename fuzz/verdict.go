@@ -96,7 +96,9 @@ func (r *run) recovered(ctx context.Context, e env.Env) error {
 			return err
 		}
 	}
-	_ = r.stored
+	if err := r.stored(ctx, e); err != nil {
+		return err
+	}
 	return r.again(ctx, e)
 }
 

@@ -120,7 +120,7 @@ const (
 	// what a pageserver tells, and takes in
 	RemoteTellsDisk // T01: remote_consistent_lsn is told to be what the disk holds
 	IngestSkips     // T02: some records are left out
-	UploadGivesUp   // T03: an uploader that failed once uploads nothing more
+	FlushGivesUp    // T03: after a flush that failed nothing more is flushed
 
 	// branches
 	BranchAdoptsNow  // B01: a branch begins with its ancestor's state of now
@@ -241,7 +241,7 @@ var names = map[Point]string{
 	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07",
 	LayerNotSynced: "E01", ManifestNotSynced: "E02", FlushDropsLast: "E03", ImageOfNeighbour: "E04", ImageTooEarly: "E05",
 	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08",
-	RemoteTellsDisk: "T01", IngestSkips: "T02", UploadGivesUp: "T03",
+	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03",
 	BranchAdoptsNow: "B01", BranchReadsNow: "B02", BranchOwnsPast: "B03", BranchChildFirst: "B04", BranchOrphans: "B05", BranchTooEarly: "B06",
 	ShowUncommitted:       "S01",
 	RegisterUnconditional: "G01",

@@ -8,6 +8,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/faults"
 	"xenon/core/xsync"
 )
 
@@ -139,6 +140,9 @@ func (t *Timeline) flushes(ctx context.Context) error {
 			}
 			if err == nil {
 				break
+			}
+			if faults.On && faults.Hit(faults.FlushGivesUp) {
+				return err
 			}
 			t.env.Log().Warn("flush is tried again", slog.String("timeline", t.id.String()), slog.Any("err", err))
 			if err := t.env.Clock().Sleep(ctx, pause); err != nil {

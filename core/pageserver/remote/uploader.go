@@ -12,7 +12,6 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
-	"xenon/core/faults"
 	"xenon/core/layer"
 	"xenon/core/xsync"
 )
@@ -133,9 +132,6 @@ func (u *Uploader) Run(ctx context.Context, o *Owner) error {
 			return xsync.Cause(ctx)
 		}
 		u.note(err)
-		if faults.On && err != nil && faults.Hit(faults.UploadGivesUp) {
-			return err
-		}
 		if errors.Is(err, ErrSuperseded) {
 			u.e.Log().Warn("timeline has a newer owner: nothing more is uploaded", slog.String("timeline", u.id.String()), slog.Any("err", err))
 			return err
