@@ -194,6 +194,10 @@ func (n *node) get(id core.TTID) *attached {
 	return n.timelines[id]
 }
 
+// openPatience bounds the opening of one timeline, which keeps others from being
+// opened: it reads of every layer what that has of directories.
+const openPatience = 10 * time.Minute
+
 // attach serves a timeline and remembers it; one that is served already gets
 // other safekeepers.
 func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (*attached, error) {
@@ -203,8 +207,12 @@ func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (
 	defer n.attaching.Unlock()
 	a := n.get(id)
 	if a == nil {
+		// Who asked may not have the patience that many layers take; when he asks
+		// again, the timeline is there.
+		opening, cancel := xsync.WithTimeout(n.group.Context(), n.e, openPatience)
+		defer cancel()
 		var err error
-		if a, err = n.open(ctx, id, safekeepers); err != nil {
+		if a, err = n.open(opening, id, safekeepers); err != nil {
 			return nil, err
 		}
 	} else {
