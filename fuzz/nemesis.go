@@ -43,7 +43,8 @@ func (n *nemesis) tend() {
 			x.start()
 		}
 	}
-	if n.quiet && n.tended%25 == 0 {
+	// Seldom enough for a pageserver to open all that it has in the meantime.
+	if n.quiet && n.tended%150 == 0 {
 		n.reinstate()
 	}
 	n.tended++
