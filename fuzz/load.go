@@ -38,7 +38,7 @@ func drawLoad(r *rand.Rand) load {
 		Clients: 2 + r.IntN(4), Think: time.Duration(pick(20, 40, 80)) * time.Millisecond,
 		ValueMax: pick(24, 100, 700), BulkMax: pick(500, 9000, 40_000, 200_000), Churn: pick(0, 150, 300),
 		Switches: r.IntN(6) == 0, Evictions: pick(0, 100, 500, 1000),
-		Memory: int64(pick(128<<10, 16<<20)), Distance: int64(pick(1<<10, 8<<10, 64<<10, 1<<20)), Buffer: pick(1, 1<<20), Direct: pick(1<<10, 16<<10),
+		Memory: int64(pick(128<<10, 16<<20)), Distance: int64(pick(4<<10, 16<<10, 64<<10, 1<<20)), Buffer: pick(1, 1<<20), Direct: pick(1<<10, 16<<10),
 	}
 }
 

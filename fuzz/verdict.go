@@ -16,7 +16,7 @@ import (
 // within is how much simulated time a healed cluster gets to come to life, to
 // acknowledge a write and a read of every key, and to be level everywhere. The
 // longest wait in it is that for a connection whose other end vanished.
-const within = 3 * time.Minute
+const within = 5 * time.Minute
 
 // judgement waits until what was healed works, and then looks at everything
 // once more.
