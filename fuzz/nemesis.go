@@ -458,6 +458,12 @@ func (n *nemesis) heal() {
 		x.disk.SetFree(1 << 40)
 		x.start()
 	}
+	for _, sk := range n.c.sks {
+		if sk.failed > 0 { // a timeline may be out of service until it starts anew
+			sk.Kill()
+			sk.start()
+		}
+	}
 	for _, s := range n.c.servers {
 		if s.asks != nil && s.asks != n.c.ps() { // it is told of the new one
 			s.Kill()
