@@ -9,6 +9,7 @@ import (
 	"xenon/consensus"
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/faults"
 	"xenon/core/wal"
 )
 
@@ -39,16 +40,18 @@ func (n *Node) create(c creation) error {
 	if n.roster.deleted(c.id) {
 		return fmt.Errorf("create timeline %s: %w", c.id, errDeleted)
 	}
+	if err := n.settleRoster(); err != nil {
+		return fmt.Errorf("create timeline %s: %w", c.id, err)
+	}
 	if err := n.makeFiles(&c, f); err != nil {
 		return fmt.Errorf("create timeline %s: %w", c.id, err)
 	}
 	next := *n.roster
 	next.Timelines = append([]rosterEntry{}, n.roster.Timelines...)
 	next.add(c.id)
-	if err := next.save(n.e.FS()); err != nil {
+	if err := n.saveRoster(&next); err != nil {
 		return fmt.Errorf("create timeline %s: %w", c.id, err)
 	}
-	n.roster = &next
 	t := newTimeline(n, c.id)
 	n.timelines[c.id] = t
 	if err := t.load(false); err != nil {
@@ -57,6 +60,27 @@ func (n *Node) create(c creation) error {
 	t.segs.blank = true
 	n.e.Log().Info("timeline created", "timeline", c.id.String(), "start", c.start.String())
 	return nil
+}
+
+// saveRoster makes next the roster, durably.
+func (n *Node) saveRoster(next *roster) error {
+	n.unsure = true
+	if err := next.save(n.e.FS()); err != nil {
+		return err
+	}
+	n.roster, n.unsure = next, false
+	return nil
+}
+
+// settleRoster makes sure that the disk has the roster that is in memory. One
+// whose saving failed may be there instead and name a timeline whose files the
+// next creation begins by removing: a crash would then leave a name without
+// them, which is how a lost directory looks.
+func (n *Node) settleRoster() error {
+	if !n.unsure || faults.On && faults.Hit(faults.RosterUnsettled) {
+		return nil
+	}
+	return n.saveRoster(n.roster)
 }
 
 // checkCreation refuses what could never work, before anything is written.

@@ -51,10 +51,9 @@ func (n *Node) entomb(id core.TTID) (*Timeline, error) {
 	} else {
 		next.remove(id)
 	}
-	if err := next.save(n.e.FS()); err != nil {
+	if err := n.saveRoster(&next); err != nil {
 		return nil, err
 	}
-	n.roster = &next
 	t := n.timelines[id]
 	delete(n.timelines, id)
 	return t, nil

@@ -35,6 +35,7 @@ func TestPlantedFaults(t *testing.T) {
 		{"uncommitted WAL served", faults.ServeUncommitted, onlyCommitted},
 		{"recovery of any term", faults.RecoverAnyTerm, recoveryBound},
 		{"tombstone forgotten", faults.TombstoneForgotten, deletedAndKilled},
+		{"roster not settled", faults.RosterUnsettled, createdAgain},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -51,7 +52,7 @@ func TestPlantedFaults(t *testing.T) {
 
 // The checks themselves hold for the code as it is.
 func TestChecksOfPlantedFaults(t *testing.T) {
-	for _, check := range []func(*testing.T) error{tailKept, linkChecked, onlyCommitted, recoveryBound, deletedAndKilled} {
+	for _, check := range []func(*testing.T) error{tailKept, linkChecked, onlyCommitted, recoveryBound, deletedAndKilled, createdAgain} {
 		if err := check(t); err != nil {
 			t.Error(err)
 		}

@@ -43,6 +43,7 @@ type Node struct {
 
 	mu        xsync.Mutex // over creation; guards what follows
 	roster    *roster
+	unsure    bool // whether the disk has roster, or one whose saving failed
 	timelines map[core.TTID]*Timeline
 
 	lowWater int64

@@ -69,6 +69,7 @@ const (
 	RecoverAnyTerm     // M24: recovery is not bound to a term
 	TailNotRewritten   // K02: WAL found at start-up is believed to be durable
 	TombstoneForgotten // K03: a deleted timeline leaves no tombstone
+	RosterUnsettled    // K04: a roster whose saving failed is left as it may be on the disk
 
 	// register
 	RegisterUnconditional // G01: a register is written without its condition
@@ -213,6 +214,7 @@ var names = map[Point]string{
 	RecoverAnyTerm:     "M24",
 	TailNotRewritten:   "K02",
 	TombstoneForgotten: "K03",
+	RosterUnsettled:    "K04",
 
 	FlushBeforeQuorum:   "C01",
 	WALRewriteUnseen:    "C02",
