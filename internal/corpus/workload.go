@@ -159,6 +159,11 @@ rollback;
 delete from locks where a between 25 and 30;                           -- over an undone update
 vacuum (freeze) locks;
 select count(*) from (select * from locks where a < 5 for update) s;   -- all-frozen only
+begin;
+select count(*) from (select * from locks where a = 7 for key share) s;
+savepoint sub;
+update locks set n = n + 1 where a = 7;  -- a lock and an update of two transactions: a multixact
+commit;
 create sequence sq;
 select count(nextval('sq')) from generate_series(1, 100);
 analyze;
