@@ -6,6 +6,7 @@ package up
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -345,14 +346,13 @@ func (in *installation) keepRole(name, kind string, c any, here func(context.Con
 			return in.spawn.child(ctx, t, in.home.Path("log", name+".log"), []string{"run", kind, "--config", file}, nil)
 		}
 	}
-	t := keep(in.ctx, in.opts.Log, name, besideRestarts(f, again))
+	t := keep(in.ctx, in.opts.Log, name, besideRestarts(neverDone(f), again))
 	in.mu.Lock()
 	in.tasks[name] = t
 	in.mu.Unlock()
 	return t, nil
 }
 
-// awaitTasks waits until nothing runs any more.
 // besideRestarts makes again run while f does, except the first time.
 func besideRestarts(f func(context.Context, *task) error, again func(context.Context)) func(context.Context, *task) error {
 	first := true
@@ -367,6 +367,19 @@ func besideRestarts(f func(context.Context, *task) error, again func(context.Con
 	}
 }
 
+// neverDone makes it an error that a role ends which nobody asked to: somebody
+// sent its process a SIGTERM, and it is needed all the same.
+func neverDone(f func(context.Context, *task) error) func(context.Context, *task) error {
+	return func(ctx context.Context, t *task) error {
+		err := f(ctx, t)
+		if err == nil && ctx.Err() == nil {
+			return errors.New("it ended although nobody stopped the installation")
+		}
+		return err
+	}
+}
+
+// awaitTasks waits until nothing runs any more.
 func (in *installation) awaitTasks() {
 	in.mu.Lock()
 	var tasks []*task
