@@ -52,12 +52,12 @@ func (n *nemesis) tend() {
 }
 
 // reinstate has the pageserver that everybody asks take over again what the
-// other one, started anew, has taken from it: as whoever runs an installation
-// does who sees that in its status.
+// other one, started anew, has taken from it, if only by minting a generation:
+// as whoever runs an installation does who sees that in its status.
 func (n *nemesis) reinstate() {
 	for _, l := range n.c.lines() {
 		h := n.j.store.shelf(l.id.Timeline)
-		if who := h.minted[h.current]; !l.gone && h.current > 1 && who != n.c.ps().Name() {
+		if who := h.minted[h.newest]; !l.gone && h.newest > 1 && who != n.c.ps().Name() {
 			n.c.ps().Kill()
 			n.c.ps().start()
 			return
