@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -19,6 +20,8 @@ type Proxy struct {
 
 	next    *httputil.ReverseProxy
 	rate    atomic.Int32 // spoilt requests in a thousand
+	mu      sync.Mutex   // guards lot
+	lot     lottery
 	down    atomic.Bool
 	struck  [misfortunes]atomic.Int64
 	through atomic.Int64
@@ -51,6 +54,28 @@ func NewProxy(t testing.TB, to string) *Proxy {
 	return p
 }
 
+// A lottery draws one request out of each group, so that not many fewer are
+// drawn than there should be, however few there are.
+type lottery struct{ left, drawn int }
+
+func (l *lottery) draws(perMille int) bool {
+	if perMille == 0 {
+		return false
+	}
+	if l.left == 0 {
+		l.left = max(1000/perMille, 1)
+		l.drawn = 1 + rand.IntN(l.left)
+	}
+	l.left--
+	return l.left+1 == l.drawn
+}
+
+func (p *Proxy) spoils() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lot.draws(int(p.rate.Load()))
+}
+
 // Spoil spoils so many requests in a thousand from now on.
 func (p *Proxy) Spoil(perMille int) { p.rate.Store(int32(perMille)) }
 
@@ -70,7 +95,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.down.Load() {
 		panic(http.ErrAbortHandler) // ends the connection
 	}
-	if rand.IntN(1000) >= int(p.rate.Load()) {
+	if !p.spoils() {
 		p.through.Add(1)
 		p.next.ServeHTTP(w, r)
 		return
