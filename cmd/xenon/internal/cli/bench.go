@@ -57,6 +57,22 @@ func (c benchSite) open(g *Globals) (s bench.Site, done func(), err error) {
 	return s, func() { os.RemoveAll(s.Scratch) }, nil
 }
 
+// measure makes a site for f and prints what f came to.
+func measure[R any](c benchSite, g *Globals, f func(context.Context, bench.Site) (R, error), words func(R) string) error {
+	site, done, err := c.open(g)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, stop := untilSignal()
+	defer stop()
+	report, err := f(ctx, site)
+	if err != nil {
+		return err
+	}
+	return g.Result(report, words(report))
+}
+
 func makeReachable(dir, peer string, user pgdist.User) error {
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return err
@@ -130,18 +146,11 @@ type benchGetPage struct {
 }
 
 func (c benchGetPage) Run(g *Globals) error {
-	site, done, err := c.open(g)
-	if err != nil {
-		return err
-	}
-	defer done()
-	ctx, stop := untilSignal()
-	defer stop()
-	report, err := bench.GetPage(ctx, site, bench.GetPageOptions{Chains: c.Chains, Pages: c.Pages, Rounds: c.Rounds, Slice: c.Slice})
-	if err != nil {
-		return err
-	}
-	return g.Result(report, fmt.Sprintf("p50 of a warm page without records %.0f µs\n", report.Value))
+	return measure(c.benchSite, g, func(ctx context.Context, site bench.Site) (bench.GetPageReport, error) {
+		return bench.GetPage(ctx, site, bench.GetPageOptions{Chains: c.Chains, Pages: c.Pages, Rounds: c.Rounds, Slice: c.Slice})
+	}, func(report bench.GetPageReport) string {
+		return fmt.Sprintf("p50 of a warm page without records %.0f µs\n", report.Value)
+	})
 }
 
 type benchIngest struct {
@@ -152,18 +161,11 @@ type benchIngest struct {
 }
 
 func (c benchIngest) Run(g *Globals) error {
-	site, done, err := c.open(g)
-	if err != nil {
-		return err
-	}
-	defer done()
-	ctx, stop := untilSignal()
-	defer stop()
-	report, err := bench.Ingest(ctx, site, bench.IngestOptions{Scale: c.Scale, Transactions: c.Transactions, Rounds: c.Rounds})
-	if err != nil {
-		return err
-	}
-	return g.Result(report, fmt.Sprintf("%.0f MB of WAL per CPU-second, %.2f × the time of pg_receivewal\n", report.Value, report.Ratio))
+	return measure(c.benchSite, g, func(ctx context.Context, site bench.Site) (bench.IngestReport, error) {
+		return bench.Ingest(ctx, site, bench.IngestOptions{Scale: c.Scale, Transactions: c.Transactions, Rounds: c.Rounds})
+	}, func(report bench.IngestReport) string {
+		return fmt.Sprintf("%.0f MB of WAL per CPU-second, %.2f × the time of pg_receivewal\n", report.Value, report.Ratio)
+	})
 }
 
 type benchBranch struct {
@@ -173,18 +175,11 @@ type benchBranch struct {
 }
 
 func (c benchBranch) Run(g *Globals) error {
-	site, done, err := c.open(g)
-	if err != nil {
-		return err
-	}
-	defer done()
-	ctx, stop := untilSignal()
-	defer stop()
-	report, err := bench.Branch(ctx, site, bench.BranchOptions{Scales: c.Scales, Rounds: c.Rounds})
-	if err != nil {
-		return err
-	}
-	return g.Result(report, fmt.Sprintf("%.1f ms a branch\n", report.Value))
+	return measure(c.benchSite, g, func(ctx context.Context, site bench.Site) (bench.BranchReport, error) {
+		return bench.Branch(ctx, site, bench.BranchOptions{Scales: c.Scales, Rounds: c.Rounds})
+	}, func(report bench.BranchReport) string {
+		return fmt.Sprintf("%.1f ms a branch\n", report.Value)
+	})
 }
 
 type benchStart struct {
@@ -194,18 +189,11 @@ type benchStart struct {
 }
 
 func (c benchStart) Run(g *Globals) error {
-	site, done, err := c.open(g)
-	if err != nil {
-		return err
-	}
-	defer done()
-	ctx, stop := untilSignal()
-	defer stop()
-	report, err := bench.Start(ctx, site, bench.StartOptions{Scales: c.Scales, Rounds: c.Rounds})
-	if err != nil {
-		return err
-	}
-	return g.Result(report, fmt.Sprintf("%.0f ms from branch to row, %.2f × a plain start\n", report.Value, report.Ratio))
+	return measure(c.benchSite, g, func(ctx context.Context, site bench.Site) (bench.StartReport, error) {
+		return bench.Start(ctx, site, bench.StartOptions{Scales: c.Scales, Rounds: c.Rounds})
+	}, func(report bench.StartReport) string {
+		return fmt.Sprintf("%.0f ms from branch to row, %.2f × a plain start\n", report.Value, report.Ratio)
+	})
 }
 
 type benchFile struct {
