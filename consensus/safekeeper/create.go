@@ -169,8 +169,8 @@ func (n *Node) makeFiles(c *creation, f wal.Format) error {
 }
 
 // makeFirst makes the segment that start lies in. It is allocated and no more
-// than that: a branch that nobody has written to costs no time, and whoever
-// writes first fills it.
+// than that: a branch that nobody has written to costs no time, and the
+// zeroes go ahead of the WAL that is written to it.
 func (s *segments) makeFirst(f wal.Format, start core.LSN, initial []byte) error {
 	seg := start.Segment(s.size)
 	file, err := s.disk.Open(s.path(segmentTemp), env.Write|env.Create|env.Trunc)
