@@ -50,7 +50,7 @@ func (v *Version) ParseRecord(raw []byte, at core.LSN, r *Record) error {
 		return invalid(BadCRC, at, "record has checksum %08X, its bytes have %08X", want, got)
 	}
 	*r = Record{
-		Start: r.Start, End: r.End, Blocks: r.Blocks[:0],
+		Version: v, Start: r.Start, End: r.End, Blocks: r.Blocks[:0],
 		Len: uint32(len(raw)), XID: le.Uint32(raw[4:]), Prev: core.LSN(le.Uint64(raw[8:])),
 		Info: raw[16], Rmgr: RmgrID(raw[17]), Raw: raw,
 	}

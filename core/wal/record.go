@@ -20,6 +20,10 @@ type RmgrID uint8
 // A Record is one decoded WAL record. Its slices point into the decoder's
 // buffer and are valid until the next record is decoded; Clone keeps one.
 type Record struct {
+	// Version is whose tables took the record apart; a record made by hand may
+	// leave it nil, which stands for [PG15].
+	Version *Version
+
 	Start core.LSN // where its header begins
 	End   core.LSN // where the next record may begin: aligned to 8; a page changed by it gets this LSN
 	Prev  core.LSN // xl_prev
@@ -35,6 +39,14 @@ type Record struct {
 	Blocks []Block // in the order of the record, ascending ID
 	Main   []byte  // main data
 	Raw    []byte  // the whole record, xl_tot_len bytes, page headers taken out
+}
+
+// Major is the major version of PostgreSQL that wrote the record.
+func (r *Record) Major() int {
+	if r.Version == nil {
+		return PG15.Major
+	}
+	return r.Version.Major
 }
 
 // Op is the opcode: the high bits of Info that belong to the manager.
