@@ -26,6 +26,8 @@ type Applier struct {
 	// LogHints tells that the cluster that wrote the WAL had wal_log_hints or
 	// data checksums on: only then does Heap2/VISIBLE move a heap page's LSN.
 	LogHints bool
+	// Managers is the redo of extensions; nil if there are none.
+	Managers *Managers
 
 	scratch Page
 }
@@ -82,6 +84,9 @@ func (a *Applier) redo(page *Page, rec *wal.Record, blk *wal.Block) error {
 	case wal.RmgrSeq:
 		ok = redoSeq(page, rec)
 	default:
+		if rec.Rmgr.Custom() {
+			return a.redoCustom(page, rec, blk)
+		}
 		if IsStored(rec.Rmgr) {
 			return failPage(rec, blk, ErrStored, "")
 		}

@@ -70,6 +70,9 @@ type Effect struct {
 // returns and uses it again, so decoding allocates nothing in the long run;
 // one Effects is for one goroutine. The zero value is ready.
 type Effects struct {
+	// Managers is the redo of extensions; nil if there are none.
+	Managers *Managers
+
 	list  []Effect
 	arena []byte // of patches
 	xact  wal.Xact
@@ -85,7 +88,7 @@ type Effects struct {
 // verifier of pages can count it and go on; ingest must stop.
 func (d *Effects) Decode(rec *wal.Record, c *Counters) ([]Effect, error) {
 	d.list, d.arena = d.list[:0], d.arena[:0]
-	if !wal.KnownOp(rec.Rmgr, rec.Info) {
+	if !rec.Rmgr.Custom() && !wal.KnownOp(rec.Rmgr, rec.Info) {
 		return nil, fail(rec, ErrUnknown, "xl_rmid %d, xl_info %02X", rec.Rmgr, rec.Info)
 	}
 	next := *c
@@ -102,6 +105,9 @@ func (d *Effects) Decode(rec *wal.Record, c *Counters) ([]Effect, error) {
 }
 
 func (d *Effects) decode(rec *wal.Record, c *Counters) error {
+	if rec.Rmgr.Custom() {
+		return d.custom(rec)
+	}
 	switch rec.Rmgr {
 	case wal.RmgrXLOG:
 		return d.xlog(rec, c)
