@@ -90,7 +90,7 @@ func (a *Applier) redo(page *Page, rec *wal.Record, blk *wal.Block) error {
 		if IsStored(rec.Rmgr) {
 			return failPage(rec, blk, ErrStored, "")
 		}
-		if !wal.KnownOp(rec.Rmgr, rec.Info) {
+		if !rec.KnownOp() {
 			return failPage(rec, blk, ErrUnknown, "")
 		}
 	}

@@ -88,7 +88,7 @@ type Effects struct {
 // verifier of pages can count it and go on; ingest must stop.
 func (d *Effects) Decode(rec *wal.Record, c *Counters) ([]Effect, error) {
 	d.list, d.arena = d.list[:0], d.arena[:0]
-	if !rec.Rmgr.Custom() && !wal.KnownOp(rec.Rmgr, rec.Info) {
+	if !rec.Rmgr.Custom() && !rec.KnownOp() {
 		return nil, fail(rec, ErrUnknown, "xl_rmid %d, xl_info %02X", rec.Rmgr, rec.Info)
 	}
 	next := *c

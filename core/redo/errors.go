@@ -33,18 +33,19 @@ var (
 // A RecordError is one of the errors above with the record, and the page if
 // it is about one.
 type RecordError struct {
-	Err    error // one of this package's sentinels
-	Detail string
-	Rmgr   wal.RmgrID
-	Info   uint8
-	LSN    core.LSN // start of the record
-	OnPage bool     // Rel and Block are set
-	Rel    core.Rel
-	Block  uint32
+	Err     error // one of this package's sentinels
+	Detail  string
+	Version *wal.Version // of the record; nil stands for PostgreSQL 15
+	Rmgr    wal.RmgrID
+	Info    uint8
+	LSN     core.LSN // start of the record
+	OnPage  bool     // Rel and Block are set
+	Rel     core.Rel
+	Block   uint32
 }
 
 func (e *RecordError) Error() string {
-	s := fmt.Sprintf("record %s at %s", wal.RecordName(e.Rmgr, e.Info), e.LSN)
+	s := fmt.Sprintf("record %s at %s", e.Version.RecordName(e.Rmgr, e.Info), e.LSN)
 	if e.OnPage {
 		s += fmt.Sprintf(", page %s block %d", e.Rel, e.Block)
 	}
@@ -60,13 +61,13 @@ func (e *RecordError) Unwrap() error { return e.Err }
 
 // fail is an error about a record as a whole.
 func fail(rec *wal.Record, err error, format string, args ...any) error {
-	return &RecordError{Err: err, Detail: fmt.Sprintf(format, args...), Rmgr: rec.Rmgr, Info: rec.Info, LSN: rec.Start}
+	return &RecordError{Err: err, Detail: fmt.Sprintf(format, args...), Version: rec.Version, Rmgr: rec.Rmgr, Info: rec.Info, LSN: rec.Start}
 }
 
 // failPage is an error about a record's change of one page.
 func failPage(rec *wal.Record, blk *wal.Block, err error, detail string) error {
 	return &RecordError{
-		Err: err, Detail: detail, Rmgr: rec.Rmgr, Info: rec.Info, LSN: rec.Start,
+		Err: err, Detail: detail, Version: rec.Version, Rmgr: rec.Rmgr, Info: rec.Info, LSN: rec.Start,
 		OnPage: true, Rel: blk.Rel, Block: blk.Block,
 	}
 }

@@ -53,6 +53,9 @@ func ShutdownCheckpoint(ctl *Control, x, prev core.LSN) (*Boot, error) {
 	}
 	cp := ctl.CheckPoint
 	cp.Redo, cp.OldestActive = f.RecordStart(x), 0
+	if f.Version.checkPointLevel {
+		cp.WALLevel = ctl.WALLevel
+	}
 	if faults.On && faults.Hit(faults.BootRedoAtX) {
 		cp.Redo = x
 	}

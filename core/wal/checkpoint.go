@@ -8,7 +8,8 @@ import (
 	"xenon/core/env"
 )
 
-// CheckPointSize is sizeof(CheckPoint) of PostgreSQL 15.
+// CheckPointSize is sizeof(CheckPoint) in every supported version: what 17
+// added took the place of padding.
 const CheckPointSize = 88
 
 // A CheckPoint is the body of a checkpoint record, and a part of pg_control
@@ -18,7 +19,8 @@ type CheckPoint struct {
 	TimelineID     uint32   // PostgreSQL's
 	PrevTimelineID uint32
 	FullPageWrites bool
-	NextXID        uint64 // with the epoch in the high half
+	WALLevel       WALLevel // since 17; 0 before
+	NextXID        uint64   // with the epoch in the high half
 	NextOID        uint32
 	NextMulti      uint32
 	NextMultiOff   uint32
@@ -36,10 +38,10 @@ type CheckPoint struct {
 // the version's is env.ErrCorrupt.
 func (v *Version) DecodeCheckPoint(b []byte) (CheckPoint, error) {
 	if len(b) != CheckPointSize {
-		return CheckPoint{}, fmt.Errorf("checkpoint of %d bytes, %s writes %d: %w", len(b), v, CheckPointSize, env.ErrCorrupt)
+		return CheckPoint{}, fmt.Errorf("checkpoint of %d bytes, %s writes %d: %w", len(b), v.orDefault(), CheckPointSize, env.ErrCorrupt)
 	}
 	le := binary.LittleEndian
-	return CheckPoint{
+	c := CheckPoint{
 		Redo: core.LSN(le.Uint64(b)), TimelineID: le.Uint32(b[8:]), PrevTimelineID: le.Uint32(b[12:]),
 		FullPageWrites: b[16] != 0, NextXID: le.Uint64(b[24:]), NextOID: le.Uint32(b[32:]),
 		NextMulti: le.Uint32(b[36:]), NextMultiOff: le.Uint32(b[40:]),
@@ -47,7 +49,11 @@ func (v *Version) DecodeCheckPoint(b []byte) (CheckPoint, error) {
 		OldestMulti: le.Uint32(b[52:]), OldestMultiDB: core.OID(le.Uint32(b[56:])),
 		Time: int64(le.Uint64(b[64:])), OldestCommitTs: le.Uint32(b[72:]),
 		NewestCommitTs: le.Uint32(b[76:]), OldestActive: le.Uint32(b[80:]),
-	}, nil
+	}
+	if v.orDefault().checkPointLevel {
+		c.WALLevel = WALLevel(le.Uint32(b[20:]))
+	}
+	return c, nil
 }
 
 // AppendCheckPoint appends the bytes of c; padding is zero.
@@ -57,8 +63,9 @@ func (v *Version) AppendCheckPoint(dst []byte, c CheckPoint) []byte {
 	le.PutUint64(b[0:], uint64(c.Redo))
 	le.PutUint32(b[8:], c.TimelineID)
 	le.PutUint32(b[12:], c.PrevTimelineID)
-	if c.FullPageWrites {
-		b[16] = 1
+	b[16] = bit(c.FullPageWrites)
+	if v.orDefault().checkPointLevel {
+		le.PutUint32(b[20:], uint32(c.WALLevel))
 	}
 	le.PutUint64(b[24:], c.NextXID)
 	for i, f := range [...]uint32{c.NextOID, c.NextMulti, c.NextMultiOff, c.OldestXID,

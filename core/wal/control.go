@@ -34,7 +34,7 @@ func (s ControlState) String() string {
 	return fmt.Sprintf("state %d", uint32(s))
 }
 
-// Offsets in ControlFileData of PostgreSQL 15.
+// Offsets in ControlFileData that no supported version moved.
 const (
 	ctlSystemID       = 0
 	ctlVersion        = 8
@@ -53,8 +53,18 @@ const (
 	ctlWALBlockSize   = 224
 	ctlSegmentSize    = 228
 	ctlChecksums      = 252
-	ctlCRC            = 288
-	ctlSize           = 292
+	ctlCRCMax         = 292 // the largest controlLayout.crc
+)
+
+// A controlLayout is where a version's ControlFileData has what moved.
+type controlLayout struct {
+	crc int // of the checksum, which is the last field
+}
+
+var (
+	control1300 = controlLayout{crc: 288}
+	// 18 put default_char_signedness in front of mock_authentication_nonce.
+	control1800 = controlLayout{crc: 292}
 )
 
 // A WALLevel is wal_level (src/include/access/xlog.h).
@@ -86,7 +96,7 @@ type Control struct {
 	ChecksumVersion uint32 // data checksums; 0: none
 
 	version *Version
-	rest    [ctlCRC]byte
+	rest    [ctlCRCMax]byte
 }
 
 // ControlSettings are the settings that a standby compares with its own.
@@ -106,14 +116,15 @@ func (c *Control) Format() Format {
 // version, block size or byte order is an error that says so.
 func DecodeControl(b []byte) (*Control, error) {
 	le := binary.LittleEndian
-	if len(b) < ctlSize {
+	if len(b) < ctlCRCMax+4 {
 		return nil, fmt.Errorf("pg_control of %d bytes, want %d: %w", len(b), ControlFileSize, env.ErrCorrupt)
 	}
-	v, err := versionByControl(le.Uint32(b[ctlVersion:]))
+	v, err := versionByControl(le.Uint32(b[ctlVersion:]), le.Uint32(b[ctlCatalog:]))
 	if err != nil {
 		return nil, err
 	}
-	if want, got := le.Uint32(b[ctlCRC:]), crcOf(b[:ctlCRC]); want != got {
+	crc := v.control.crc
+	if want, got := le.Uint32(b[crc:]), crcOf(b[:crc]); want != got {
 		return nil, fmt.Errorf("pg_control has checksum %08X, its bytes have %08X: %w", want, got, env.ErrCorrupt)
 	}
 	cp, err := v.DecodeCheckPoint(b[ctlCheckPointCopy:ctlUnloggedLSN])
@@ -127,8 +138,9 @@ func DecodeControl(b []byte) (*Control, error) {
 		UnloggedLSN: core.LSN(le.Uint64(b[ctlUnloggedLSN:])), MinRecovery: core.LSN(le.Uint64(b[ctlMinRecovery:])),
 		WALLevel: WALLevel(le.Uint32(b[ctlWALLevel:])), WALLogHints: b[ctlWALLogHints] != 0,
 		TrackCommitTs: b[ctlTrackCommitTs] != 0, SegmentSize: le.Uint32(b[ctlSegmentSize:]),
-		ChecksumVersion: le.Uint32(b[ctlChecksums:]), version: v, rest: [ctlCRC]byte(b),
+		ChecksumVersion: le.Uint32(b[ctlChecksums:]), version: v,
 	}
+	copy(c.rest[:crc], b)
 	s := &c.Settings
 	for i, f := range s.fields() {
 		*f = int32(le.Uint32(b[ctlSettings+4*i:]))
@@ -151,20 +163,12 @@ func (c *Control) check() error {
 	return c.Format().Check()
 }
 
-func versionByControl(n uint32) (*Version, error) {
-	for _, v := range versions {
-		if v.ControlVersion == n {
-			return v, nil
-		}
-	}
-	return nil, fmt.Errorf("pg_control version %d is not supported: want %d (PostgreSQL 15)", n, PG15.ControlVersion)
-}
-
 // Encode is the whole file, checksum included.
 func (c *Control) Encode() []byte {
 	le := binary.LittleEndian
 	b := make([]byte, ControlFileSize)
 	copy(b, c.rest[:])
+	crc := c.version.control.crc
 	le.PutUint64(b[ctlSystemID:], c.SystemID)
 	le.PutUint32(b[ctlCatalog:], c.CatalogVersion)
 	le.PutUint32(b[ctlState:], uint32(c.State))
@@ -180,7 +184,7 @@ func (c *Control) Encode() []byte {
 	}
 	le.PutUint32(b[ctlSegmentSize:], c.SegmentSize)
 	le.PutUint32(b[ctlChecksums:], c.ChecksumVersion)
-	le.PutUint32(b[ctlCRC:], crcOf(b[:ctlCRC]))
+	le.PutUint32(b[crc:], crcOf(b[:crc]))
 	return b
 }
 

@@ -95,7 +95,7 @@ func (v *Version) appendBlock(dst []byte, b *Block, same bool) ([]byte, error) {
 	}
 	dst = le.AppendUint16(append(dst, b.ID, flags), uint16(len(b.Data)))
 	if b.HasImage {
-		if err := b.checkImage(); err != nil {
+		if err := v.checkImage(b); err != nil {
 			return dst, err
 		}
 		dst = le.AppendUint16(dst, uint16(len(b.Image)))
@@ -115,7 +115,10 @@ func (v *Version) appendBlock(dst []byte, b *Block, same bool) ([]byte, error) {
 	return le.AppendUint32(dst, b.Block), nil
 }
 
-func (b *Block) checkImage() error {
+func (v *Version) checkImage(b *Block) error {
+	if b.Compression != Uncompressed && v.image.encode(b)&v.image.compressed() == 0 {
+		return fmt.Errorf("WAL record: block %d has a %s image, which %s cannot read", b.ID, b.Compression, v)
+	}
 	n, full := len(b.Image), core.PageSize-int(b.HoleLen)
 	if b.Compression == Uncompressed && n != full || b.Compression != Uncompressed && (n == 0 || n >= core.PageSize) {
 		return fmt.Errorf("WAL record: block %d has a %s image of %d bytes and a hole of %d", b.ID, b.Compression, n, b.HoleLen)

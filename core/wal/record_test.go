@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"maps"
 	"strings"
 	"testing"
 
@@ -100,35 +101,89 @@ func TestAppendRecordRefuses(t *testing.T) {
 }
 
 func TestVersions(t *testing.T) {
-	if v, err := wal.VersionByMagic(0xD110); err != nil || v.Major != 15 {
-		t.Errorf("15: %v, %v", v, err)
-	}
-	for magic, want := range map[uint16]string{0xD10D: "PostgreSQL 14", 0xD113: "PostgreSQL 16", 0xD116: "PostgreSQL 17", 0xD118: "PostgreSQL 18", 0xD120: "no known"} {
-		if _, err := wal.VersionByMagic(magic); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%04X: %v", magic, err)
+	for _, tt := range []struct {
+		magic uint16
+		major int
+	}{{0xD10D, 14}, {0xD110, 15}, {0xD113, 16}, {0xD116, 17}, {0xD118, 18}} {
+		v, err := wal.VersionByMagic(tt.magic)
+		if err != nil || v.Major != tt.major {
+			t.Errorf("%04X: %v, %v, want %d", tt.magic, v, err, tt.major)
+		}
+		if byMajor, err := wal.VersionByMajor(tt.major); byMajor != v || err != nil {
+			t.Errorf("%d: %v, %v, want %v", tt.major, byMajor, err, v)
 		}
 	}
-	if _, err := wal.VersionByMajor(16); err == nil {
-		t.Error("16 is not refused")
+	if _, err := wal.VersionByMagic(0xD120); err == nil || !strings.Contains(err.Error(), "14 to 18") {
+		t.Errorf("the magic of a version to come: %v", err)
+	}
+	for _, major := range []int{13, 19} {
+		if _, err := wal.VersionByMajor(major); err == nil || !strings.Contains(err.Error(), "14 to 18") {
+			t.Errorf("%d: %v", major, err)
+		}
 	}
 }
 
 func TestRecordNames(t *testing.T) {
 	for _, tt := range []struct {
+		v     *wal.Version
 		rmgr  wal.RmgrID
 		info  uint8
 		want  string
 		known bool
 	}{
-		{wal.RmgrHeap, 0x82, "Heap/INSERT+INIT", true},
-		{wal.RmgrXact, 0x80, "Transaction/COMMIT", true},
-		{wal.RmgrGeneric, 0x02, "Generic/Generic", true},
-		{wal.RmgrBtree, 0xF0, "Btree/UNKNOWN (f0)", false},
-		{128, 0x10, "custom128/UNKNOWN (10)", false},
-		{50, 0x10, "unknown resource manager 50/UNKNOWN (10)", false},
+		{nil, wal.RmgrHeap, 0x82, "Heap/INSERT+INIT", true},
+		{nil, wal.RmgrXact, 0x80, "Transaction/COMMIT", true},
+		{nil, wal.RmgrGeneric, 0x02, "Generic/Generic", true},
+		{nil, wal.RmgrBtree, 0xF0, "Btree/UNKNOWN (f0)", false},
+		{nil, 128, 0x10, "custom128/UNKNOWN (10)", false},
+		{nil, 50, 0x10, "unknown resource manager 50/UNKNOWN (10)", false},
+		{wal.PG14, wal.RmgrDBase, 0x00, "Database/CREATE", true},
+		{wal.PG14, wal.RmgrDBase, 0x10, "Database/DROP", true},
+		{wal.PG14, wal.RmgrDBase, 0x20, "Database/UNKNOWN (20)", false},
+		{wal.PG16, wal.RmgrDBase, 0x10, "Database/CREATE_WAL_LOG", true},
+		{wal.PG16, wal.RmgrHeap2, 0x30, "Heap2/FREEZE_PAGE", true},
+		{wal.PG16, wal.RmgrXLOG, 0xE0, "XLOG/UNKNOWN (e0)", false},
+		{wal.PG17, wal.RmgrXLOG, 0xE0, "XLOG/CHECKPOINT_REDO", true},
+		{wal.PG17, wal.RmgrHeap2, 0x10, "Heap2/PRUNE_ON_ACCESS", true},
+		{wal.PG18, wal.RmgrHeap2, 0x20, "Heap2/PRUNE_VACUUM_SCAN", true},
+		{wal.PG18, wal.RmgrHeap2, 0x30, "Heap2/PRUNE_VACUUM_CLEANUP", true},
 	} {
-		if got := wal.RecordName(tt.rmgr, tt.info); got != tt.want || wal.KnownOp(tt.rmgr, tt.info) != tt.known {
-			t.Errorf("%d %02x: %s, want %s", tt.rmgr, tt.info, got, tt.want)
+		r := wal.Record{Version: tt.v, Rmgr: tt.rmgr, Info: tt.info}
+		if got := r.Name(); got != tt.want || r.KnownOp() != tt.known {
+			t.Errorf("%v, %d %02x: %s, known %v, want %s", tt.v, tt.rmgr, tt.info, got, r.KnownOp(), tt.want)
+		}
+	}
+}
+
+func TestRecordTypes(t *testing.T) {
+	counts := map[int]int{}
+	for _, v := range wal.Versions {
+		for id, op := range v.RecordTypes() {
+			counts[v.Major]++
+			if r := (wal.Record{Version: v, Rmgr: id, Info: op}); !r.KnownOp() {
+				t.Errorf("%s: %s is listed and not known", v, r.Name())
+			}
+		}
+	}
+	// 15 logs CREATE DATABASE in two ways, 17 the beginning of a checkpoint.
+	if want := map[int]int{14: counts[15] - 1, 15: counts[15], 16: counts[15], 17: counts[15] + 1, 18: counts[15] + 1}; !maps.Equal(counts, want) {
+		t.Errorf("%v record types, want %v", counts, want)
+	}
+}
+
+func TestTwoPhaseName(t *testing.T) {
+	for _, tt := range []struct {
+		v    *wal.Version
+		xid  uint32
+		next uint64
+		want string
+	}{
+		{wal.PG16, 0x2F1, 0x3000002F5, "000002F1"},
+		{wal.PG17, 0x2F1, 0x3000002F5, "00000003000002F1"},
+		{wal.PG18, 0xFFFFFFF0, 0x300000005, "00000002FFFFFFF0"},
+	} {
+		if got := tt.v.TwoPhaseName(tt.xid, tt.next); got != tt.want {
+			t.Errorf("%s, %X below %X: %s, want %s", tt.v, tt.xid, tt.next, got, tt.want)
 		}
 	}
 }

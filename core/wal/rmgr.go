@@ -1,6 +1,9 @@
 package wal
 
-import "fmt"
+import (
+	"fmt"
+	"iter"
+)
 
 // The resource managers (src/include/access/rmgrlist.h).
 const (
@@ -46,6 +49,7 @@ const (
 	XLOGFPIForHint          = 0xA0
 	XLOGFPI                 = 0xB0
 	XLOGOverwriteContrecord = 0xD0
+	XLOGCheckpointRedo      = 0xE0 // since 17: where an online checkpoint begins
 )
 
 // The low bits of Record.Info (src/include/access/xlogrecord.h).
@@ -57,76 +61,116 @@ const (
 // Valid tells whether a resource manager may write records at all.
 func (id RmgrID) Valid() bool { return id <= maxBuiltinRmgr || id >= minCustomRmgr }
 
-// An rmgr is what one resource manager's records are called.
-type rmgr struct {
-	name string
-	// mask takes the opcode out of xl_info; the other high bits are flags.
-	mask uint8
-	ops  map[uint8]string
+// rmgrNames are the names that pg_waldump prints of the built-in managers.
+var rmgrNames = [maxBuiltinRmgr + 1]string{
+	RmgrXLOG: "XLOG", RmgrXact: "Transaction", RmgrSMGR: "Storage", RmgrCLOG: "CLOG",
+	RmgrDBase: "Database", RmgrTblSpc: "Tablespace", RmgrMultiXact: "MultiXact", RmgrRelMap: "RelMap",
+	RmgrStandby: "Standby", RmgrHeap2: "Heap2", RmgrHeap: "Heap", RmgrBtree: "Btree", RmgrHash: "Hash",
+	RmgrGin: "Gin", RmgrGist: "Gist", RmgrSeq: "Sequence", RmgrSPGist: "SPGist", RmgrBrin: "BRIN",
+	RmgrCommitTs: "CommitTs", RmgrReplOrigin: "ReplicationOrigin", RmgrGeneric: "Generic",
+	RmgrLogicalMsg: "LogicalMessage",
 }
 
-// rmgrs has the names that pg_waldump prints (rm_identify of each manager).
-var rmgrs = [maxBuiltinRmgr + 1]rmgr{
-	RmgrXLOG: {"XLOG", 0xF0, map[uint8]string{
-		0x00: "CHECKPOINT_SHUTDOWN", 0x10: "CHECKPOINT_ONLINE", 0x20: "NOOP", 0x30: "NEXTOID",
-		0x40: "SWITCH", 0x50: "BACKUP_END", 0x60: "PARAMETER_CHANGE", 0x70: "RESTORE_POINT",
-		0x80: "FPW_CHANGE", 0x90: "END_OF_RECOVERY", 0xA0: "FPI_FOR_HINT", 0xB0: "FPI",
-		0xD0: "OVERWRITE_CONTRECORD"}},
-	RmgrXact: {"Transaction", 0x70, map[uint8]string{
-		0x00: "COMMIT", 0x10: "PREPARE", 0x20: "ABORT", 0x30: "COMMIT_PREPARED",
-		0x40: "ABORT_PREPARED", 0x50: "ASSIGNMENT", 0x60: "INVALIDATION"}},
-	RmgrSMGR: {"Storage", 0xF0, map[uint8]string{0x10: "CREATE", 0x20: "TRUNCATE"}},
-	RmgrCLOG: {"CLOG", 0xF0, map[uint8]string{0x00: "ZEROPAGE", 0x10: "TRUNCATE"}},
-	RmgrDBase: {"Database", 0xF0, map[uint8]string{
-		0x00: "CREATE_FILE_COPY", 0x10: "CREATE_WAL_LOG", 0x20: "DROP"}},
-	RmgrTblSpc: {"Tablespace", 0xF0, map[uint8]string{0x00: "CREATE", 0x10: "DROP"}},
-	RmgrMultiXact: {"MultiXact", 0xF0, map[uint8]string{
-		0x00: "ZERO_OFF_PAGE", 0x10: "ZERO_MEM_PAGE", 0x20: "CREATE_ID", 0x30: "TRUNCATE_ID"}},
-	RmgrRelMap: {"RelMap", 0xF0, map[uint8]string{0x00: "UPDATE"}},
-	RmgrStandby: {"Standby", 0xF0, map[uint8]string{
-		0x00: "LOCK", 0x10: "RUNNING_XACTS", 0x20: "INVALIDATIONS"}},
-	RmgrHeap2: {"Heap2", 0xF0, map[uint8]string{
-		0x00: "REWRITE", 0x10: "PRUNE", 0x20: "VACUUM", 0x30: "FREEZE_PAGE", 0x40: "VISIBLE",
-		0x50: "MULTI_INSERT", 0xD0: "MULTI_INSERT+INIT", 0x60: "LOCK_UPDATED", 0x70: "NEW_CID"}},
-	RmgrHeap: {"Heap", 0xF0, map[uint8]string{
-		0x00: "INSERT", 0x80: "INSERT+INIT", 0x10: "DELETE", 0x20: "UPDATE", 0xA0: "UPDATE+INIT",
-		0x30: "TRUNCATE", 0x40: "HOT_UPDATE", 0xC0: "HOT_UPDATE+INIT", 0x50: "HEAP_CONFIRM",
-		0x60: "LOCK", 0x70: "INPLACE"}},
-	RmgrBtree: {"Btree", 0xF0, map[uint8]string{
-		0x00: "INSERT_LEAF", 0x10: "INSERT_UPPER", 0x20: "INSERT_META", 0x30: "SPLIT_L",
-		0x40: "SPLIT_R", 0x50: "INSERT_POST", 0x60: "DEDUP", 0x70: "DELETE", 0x80: "UNLINK_PAGE",
-		0x90: "UNLINK_PAGE_META", 0xA0: "NEWROOT", 0xB0: "MARK_PAGE_HALFDEAD", 0xC0: "VACUUM",
-		0xD0: "REUSE_PAGE", 0xE0: "META_CLEANUP"}},
-	RmgrHash: {"Hash", 0xF0, map[uint8]string{
-		0x00: "INIT_META_PAGE", 0x10: "INIT_BITMAP_PAGE", 0x20: "INSERT", 0x30: "ADD_OVFL_PAGE",
-		0x40: "SPLIT_ALLOCATE_PAGE", 0x50: "SPLIT_PAGE", 0x60: "SPLIT_COMPLETE",
-		0x70: "MOVE_PAGE_CONTENTS", 0x80: "SQUEEZE_PAGE", 0x90: "DELETE", 0xA0: "SPLIT_CLEANUP",
-		0xB0: "UPDATE_META_PAGE", 0xC0: "VACUUM_ONE_PAGE"}},
-	RmgrGin: {"Gin", 0xF0, map[uint8]string{
-		0x10: "CREATE_PTREE", 0x20: "INSERT", 0x30: "SPLIT", 0x40: "VACUUM_PAGE",
-		0x50: "DELETE_PAGE", 0x60: "UPDATE_META_PAGE", 0x70: "INSERT_LISTPAGE",
-		0x80: "DELETE_LISTPAGE", 0x90: "VACUUM_DATA_LEAF_PAGE"}},
-	RmgrGist: {"Gist", 0xF0, map[uint8]string{
-		0x00: "PAGE_UPDATE", 0x10: "DELETE", 0x20: "PAGE_REUSE", 0x30: "PAGE_SPLIT",
-		0x60: "PAGE_DELETE", 0x70: "ASSIGN_LSN"}},
-	RmgrSeq: {"Sequence", 0xF0, map[uint8]string{0x00: "LOG"}},
-	RmgrSPGist: {"SPGist", 0xF0, map[uint8]string{
-		0x10: "ADD_LEAF", 0x20: "MOVE_LEAFS", 0x30: "ADD_NODE", 0x40: "SPLIT_TUPLE",
-		0x50: "PICKSPLIT", 0x60: "VACUUM_LEAF", 0x70: "VACUUM_ROOT", 0x80: "VACUUM_REDIRECT"}},
-	RmgrBrin: {"BRIN", 0xF0, map[uint8]string{
-		0x00: "CREATE_INDEX", 0x10: "INSERT", 0x90: "INSERT+INIT", 0x20: "UPDATE",
-		0xA0: "UPDATE+INIT", 0x30: "SAMEPAGE_UPDATE", 0x40: "REVMAP_EXTEND", 0x50: "DESUMMARIZE"}},
-	RmgrCommitTs:   {"CommitTs", 0xF0, map[uint8]string{0x00: "ZEROPAGE", 0x10: "TRUNCATE"}},
-	RmgrReplOrigin: {"ReplicationOrigin", 0xF0, map[uint8]string{0x00: "SET", 0x10: "DROP"}},
-	RmgrGeneric:    {"Generic", 0x00, map[uint8]string{0x00: "Generic"}},
-	RmgrLogicalMsg: {"LogicalMessage", 0xF0, map[uint8]string{0x00: "MESSAGE"}},
+// opOf is where an opTable has a record: the bits of xl_info that are the
+// opcode, without the flags of the manager.
+func opOf(id RmgrID, info uint8) uint8 {
+	switch id {
+	case RmgrXact:
+		info &= XactOpMask
+	case RmgrGeneric:
+		info = 0 // has none
+	}
+	return info >> 4
+}
+
+// An opTable has the names of a version's opcodes, by manager and by the high
+// four bits of xl_info. "" is no record of that version.
+type opTable [maxBuiltinRmgr + 1][16]string
+
+// but is the table with other opcodes for one manager.
+func (t opTable) but(id RmgrID, ops [16]string) *opTable {
+	t[id] = ops
+	return &t
+}
+
+// with is the table with one opcode more.
+func (t opTable) with(id RmgrID, info uint8, name string) *opTable {
+	t[id][opOf(id, info)] = name
+	return &t
+}
+
+// ops14 has the opcodes of 14: every CREATE DATABASE copies files.
+var ops14 = ops15.but(RmgrDBase, [16]string{0x0: "CREATE", 0x1: "DROP"})
+
+// ops17 has those of 17 and 18: an online checkpoint says where it begins, and
+// one record prunes, vacuums and freezes a heap page.
+var ops17 = ops15.with(RmgrXLOG, XLOGCheckpointRedo, "CHECKPOINT_REDO").but(RmgrHeap2, [16]string{
+	0x0: "REWRITE", 0x1: "PRUNE_ON_ACCESS", 0x2: "PRUNE_VACUUM_SCAN", 0x3: "PRUNE_VACUUM_CLEANUP", 0x4: "VISIBLE",
+	0x5: "MULTI_INSERT", 0xD: "MULTI_INSERT+INIT", 0x6: "LOCK_UPDATED", 0x7: "NEW_CID"})
+
+// ops15 has the opcodes of 15 and 16, as pg_waldump prints them (rm_identify of
+// each manager).
+var ops15 = &opTable{
+	RmgrXLOG: {
+		0x0: "CHECKPOINT_SHUTDOWN", 0x1: "CHECKPOINT_ONLINE", 0x2: "NOOP", 0x3: "NEXTOID",
+		0x4: "SWITCH", 0x5: "BACKUP_END", 0x6: "PARAMETER_CHANGE", 0x7: "RESTORE_POINT",
+		0x8: "FPW_CHANGE", 0x9: "END_OF_RECOVERY", 0xA: "FPI_FOR_HINT", 0xB: "FPI",
+		0xD: "OVERWRITE_CONTRECORD"},
+	RmgrXact: {
+		0x0: "COMMIT", 0x1: "PREPARE", 0x2: "ABORT", 0x3: "COMMIT_PREPARED",
+		0x4: "ABORT_PREPARED", 0x5: "ASSIGNMENT", 0x6: "INVALIDATION"},
+	RmgrSMGR: {0x1: "CREATE", 0x2: "TRUNCATE"},
+	RmgrCLOG: {0x0: "ZEROPAGE", 0x1: "TRUNCATE"},
+	RmgrDBase: {
+		0x0: "CREATE_FILE_COPY", 0x1: "CREATE_WAL_LOG", 0x2: "DROP"},
+	RmgrTblSpc: {0x0: "CREATE", 0x1: "DROP"},
+	RmgrMultiXact: {
+		0x0: "ZERO_OFF_PAGE", 0x1: "ZERO_MEM_PAGE", 0x2: "CREATE_ID", 0x3: "TRUNCATE_ID"},
+	RmgrRelMap: {0x0: "UPDATE"},
+	RmgrStandby: {
+		0x0: "LOCK", 0x1: "RUNNING_XACTS", 0x2: "INVALIDATIONS"},
+	RmgrHeap2: {
+		0x0: "REWRITE", 0x1: "PRUNE", 0x2: "VACUUM", 0x3: "FREEZE_PAGE", 0x4: "VISIBLE",
+		0x5: "MULTI_INSERT", 0xD: "MULTI_INSERT+INIT", 0x6: "LOCK_UPDATED", 0x7: "NEW_CID"},
+	RmgrHeap: {
+		0x0: "INSERT", 0x8: "INSERT+INIT", 0x1: "DELETE", 0x2: "UPDATE", 0xA: "UPDATE+INIT",
+		0x3: "TRUNCATE", 0x4: "HOT_UPDATE", 0xC: "HOT_UPDATE+INIT", 0x5: "HEAP_CONFIRM",
+		0x6: "LOCK", 0x7: "INPLACE"},
+	RmgrBtree: {
+		0x0: "INSERT_LEAF", 0x1: "INSERT_UPPER", 0x2: "INSERT_META", 0x3: "SPLIT_L",
+		0x4: "SPLIT_R", 0x5: "INSERT_POST", 0x6: "DEDUP", 0x7: "DELETE", 0x8: "UNLINK_PAGE",
+		0x9: "UNLINK_PAGE_META", 0xA: "NEWROOT", 0xB: "MARK_PAGE_HALFDEAD", 0xC: "VACUUM",
+		0xD: "REUSE_PAGE", 0xE: "META_CLEANUP"},
+	RmgrHash: {
+		0x0: "INIT_META_PAGE", 0x1: "INIT_BITMAP_PAGE", 0x2: "INSERT", 0x3: "ADD_OVFL_PAGE",
+		0x4: "SPLIT_ALLOCATE_PAGE", 0x5: "SPLIT_PAGE", 0x6: "SPLIT_COMPLETE",
+		0x7: "MOVE_PAGE_CONTENTS", 0x8: "SQUEEZE_PAGE", 0x9: "DELETE", 0xA: "SPLIT_CLEANUP",
+		0xB: "UPDATE_META_PAGE", 0xC: "VACUUM_ONE_PAGE"},
+	RmgrGin: {
+		0x1: "CREATE_PTREE", 0x2: "INSERT", 0x3: "SPLIT", 0x4: "VACUUM_PAGE",
+		0x5: "DELETE_PAGE", 0x6: "UPDATE_META_PAGE", 0x7: "INSERT_LISTPAGE",
+		0x8: "DELETE_LISTPAGE", 0x9: "VACUUM_DATA_LEAF_PAGE"},
+	RmgrGist: {
+		0x0: "PAGE_UPDATE", 0x1: "DELETE", 0x2: "PAGE_REUSE", 0x3: "PAGE_SPLIT",
+		0x6: "PAGE_DELETE", 0x7: "ASSIGN_LSN"},
+	RmgrSeq: {0x0: "LOG"},
+	RmgrSPGist: {
+		0x1: "ADD_LEAF", 0x2: "MOVE_LEAFS", 0x3: "ADD_NODE", 0x4: "SPLIT_TUPLE",
+		0x5: "PICKSPLIT", 0x6: "VACUUM_LEAF", 0x7: "VACUUM_ROOT", 0x8: "VACUUM_REDIRECT"},
+	RmgrBrin: {
+		0x0: "CREATE_INDEX", 0x1: "INSERT", 0x9: "INSERT+INIT", 0x2: "UPDATE",
+		0xA: "UPDATE+INIT", 0x3: "SAMEPAGE_UPDATE", 0x4: "REVMAP_EXTEND", 0x5: "DESUMMARIZE"},
+	RmgrCommitTs:   {0x0: "ZEROPAGE", 0x1: "TRUNCATE"},
+	RmgrReplOrigin: {0x0: "SET", 0x1: "DROP"},
+	RmgrGeneric:    {0x0: "Generic"},
+	RmgrLogicalMsg: {0x0: "MESSAGE"},
 }
 
 // String is the name that pg_waldump prints.
 func (id RmgrID) String() string {
 	switch {
 	case id <= maxBuiltinRmgr:
-		return rmgrs[id].name
+		return rmgrNames[id]
 	case id >= minCustomRmgr:
 		return fmt.Sprintf("custom%03d", uint8(id))
 	}
@@ -135,26 +179,36 @@ func (id RmgrID) String() string {
 
 // Name is the manager and opcode of a record as pg_waldump --stats=record
 // prints them, like Heap/INSERT+INIT.
-func (r *Record) Name() string { return RecordName(r.Rmgr, r.Info) }
+func (r *Record) Name() string { return r.Version.RecordName(r.Rmgr, r.Info) }
 
-// RecordName is Name for a manager and an xl_info.
-func RecordName(id RmgrID, info uint8) string {
-	if id <= maxBuiltinRmgr {
-		m := &rmgrs[id]
-		if name, ok := m.ops[info&m.mask]; ok {
-			return m.name + "/" + name
-		}
+// KnownOp tells whether the major that wrote the record has such records.
+func (r *Record) KnownOp() bool { return r.Version.KnownOp(r.Rmgr, r.Info) }
+
+// RecordName is [Record.Name] for a manager and an xl_info. No version stands
+// for [PG15].
+func (v *Version) RecordName(id RmgrID, info uint8) string {
+	if v.KnownOp(id, info) {
+		return rmgrNames[id] + "/" + v.orDefault().ops[id][opOf(id, info)]
 	}
 	return fmt.Sprintf("%s/UNKNOWN (%x)", id, info&0xF0)
 }
 
-// KnownOp tells whether PostgreSQL 15 has the record type. An extension's
-// records never are.
-func KnownOp(id RmgrID, info uint8) bool {
-	if id > maxBuiltinRmgr {
-		return false
+// KnownOp tells whether the version has the record type. An extension's
+// records never are known. No version stands for [PG15].
+func (v *Version) KnownOp(id RmgrID, info uint8) bool {
+	return id <= maxBuiltinRmgr && v.orDefault().ops[id][opOf(id, info)] != ""
+}
+
+// RecordTypes yields every manager and opcode that the version's own managers
+// have, in ascending order; what a flag makes of a record (+INIT) is one of its own.
+func (v *Version) RecordTypes() iter.Seq2[RmgrID, uint8] {
+	return func(yield func(RmgrID, uint8) bool) {
+		for id := range v.ops {
+			for op, name := range v.ops[id] {
+				if name != "" && !yield(RmgrID(id), uint8(op)<<4) {
+					return
+				}
+			}
+		}
 	}
-	m := &rmgrs[id]
-	_, ok := m.ops[info&m.mask]
-	return ok
 }

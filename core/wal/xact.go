@@ -35,9 +35,7 @@ const (
 	xinfoOrigin       = 1 << 5
 	xinfoAELocks      = 1 << 6 // no part of its own
 	xinfoGID          = 1 << 7
-	xinfoDroppedStats = 1 << 8
-
-	xinfoParts = 1<<9 - 1
+	xinfoDroppedStats = 1 << 8 // since 15
 
 	// Completion bits: no parts either. apply feedback, update of the relation
 	// cache file, forced synchronous commit.
@@ -48,10 +46,22 @@ const (
 const TwoPhaseMagic = 0x57F94534
 
 const (
-	twoPhaseHeaderSize = 72 // sizeof(xl_xact_prepare)
-	relFileNodeSize    = 12
-	droppedStatSize    = 12
-	invalMessageSize   = 16 // sizeof(SharedInvalidationMessage)
+	relFileNodeSize  = 12
+	invalMessageSize = 16 // sizeof(SharedInvalidationMessage)
+)
+
+// An xactLayout is what versions do not agree on in the records of this manager.
+type xactLayout struct {
+	parts   uint32 // the bits of xl_xact_xinfo that name parts
+	stat    int    // sizeof(xl_xact_stats_item); 0: there are none
+	prepare int    // sizeof(xl_xact_prepare)
+}
+
+var (
+	xact14 = xactLayout{parts: xinfoDroppedStats - 1, prepare: 64}
+	xact15 = xactLayout{parts: xinfoDroppedStats<<1 - 1, stat: 12, prepare: 72}
+	// 18 made the object id of statistics 64 bits long.
+	xact18 = xactLayout{parts: xinfoDroppedStats<<1 - 1, stat: 16, prepare: 72}
 )
 
 // An Xact is a decoded record of resource manager Transaction. Which fields are
@@ -86,7 +96,7 @@ func ParseXact(r *Record, x *Xact) error {
 		core.Must(false, "record %s is no transaction's", r.Name())
 	}
 	*x = Xact{Op: r.Info & XactOpMask, XID: r.XID, SubXIDs: x.SubXIDs[:0], Rels: x.Rels[:0], AbortRels: x.AbortRels[:0]}
-	p := xactParser{b: r.Main, x: x}
+	p := xactParser{layout: &r.Version.orDefault().xact, b: r.Main, x: x}
 	switch x.Op {
 	case XactCommit, XactCommitPrepared, XactAbort, XactAbortPrepared:
 		p.end(r.Info)
@@ -109,9 +119,10 @@ func ParseXact(r *Record, x *Xact) error {
 // An xactParser reads parts one after the other; once something is wrong, the
 // rest reads as zeroes.
 type xactParser struct {
-	b     []byte
-	x     *Xact
-	wrong string
+	layout *xactLayout
+	b      []byte
+	x      *Xact
+	wrong  string
 }
 
 func (p *xactParser) fail(format string, args ...any) {
@@ -164,7 +175,7 @@ func (p *xactParser) end(info uint8) {
 	if info&xactHasInfo != 0 {
 		parts = p.u32()
 	}
-	if unknown := parts &^ (xinfoParts | xinfoCompletion); unknown != 0 {
+	if unknown := parts &^ (p.layout.parts | xinfoCompletion); unknown != 0 {
 		p.fail("unknown parts %08X", unknown)
 		return
 	}
@@ -179,7 +190,7 @@ func (p *xactParser) end(info uint8) {
 		x.Rels = p.rels(x.Rels, p.u32())
 	}
 	if parts&xinfoDroppedStats != 0 {
-		x.DroppedStats = len(p.list(p.u32(), droppedStatSize)) / droppedStatSize
+		x.DroppedStats = p.stats(p.u32())
 	}
 	if parts&xinfoInvals != 0 && commit {
 		x.Invals = len(p.list(p.u32(), invalMessageSize)) / invalMessageSize
@@ -221,6 +232,15 @@ func (p *xactParser) rels(dst []core.Rel, n uint32) []core.Rel {
 	return dst
 }
 
+// stats takes n dropped statistics.
+func (p *xactParser) stats(n uint32) int {
+	if n > 0 && p.layout.stat == 0 {
+		p.fail("%d dropped statistics in a version without them", n)
+		return 0
+	}
+	return len(p.list(n, p.layout.stat)) / max(p.layout.stat, 1)
+}
+
 func (p *xactParser) invals() {
 	p.x.Invals = len(p.list(p.u32(), invalMessageSize)) / invalMessageSize
 }
@@ -230,7 +250,7 @@ func (p *xactParser) invals() {
 // which is not read.
 func (p *xactParser) prepare() {
 	le, x, whole := binary.LittleEndian, p.x, len(p.b)
-	h := p.take(twoPhaseHeaderSize)
+	h := p.take(p.layout.prepare)
 	if h == nil {
 		return
 	}
@@ -239,12 +259,17 @@ func (p *xactParser) prepare() {
 		return
 	}
 	x.XID, x.DB, x.Time = le.Uint32(h[8:]), core.OID(le.Uint32(h[12:])), int64(le.Uint64(h[16:]))
-	x.RelCacheInitFile = h[52] != 0
-	x.OriginLSN, x.OriginTime = core.LSN(le.Uint64(h[56:])), int64(le.Uint64(h[64:]))
+	var ifCommitted, ifAborted uint32 // statistics dropped
+	rest := h[40:]
+	if p.layout.stat > 0 {
+		ifCommitted, ifAborted, rest = le.Uint32(rest), le.Uint32(rest[4:]), rest[8:]
+	}
+	x.RelCacheInitFile = rest[4] != 0
+	x.OriginLSN, x.OriginTime = core.LSN(le.Uint64(rest[8:])), int64(le.Uint64(rest[16:]))
 	x.HasOrigin = x.OriginLSN != 0
 	align := func() { p.take(-(whole - len(p.b)) & 7) }
 
-	x.GID = string(bytes.TrimRight(p.take(int(le.Uint16(h[54:]))), "\x00"))
+	x.GID = string(bytes.TrimRight(p.take(int(le.Uint16(rest[6:]))), "\x00"))
 	align()
 	p.appendXIDs(le.Uint32(h[28:]))
 	align()
@@ -252,11 +277,25 @@ func (p *xactParser) prepare() {
 	align()
 	x.AbortRels = p.rels(x.AbortRels, le.Uint32(h[36:]))
 	align()
-	x.DroppedStats = len(p.list(le.Uint32(h[40:]), droppedStatSize)) / droppedStatSize
+	x.DroppedStats = p.stats(ifCommitted)
 	align()
-	p.list(le.Uint32(h[44:]), droppedStatSize)
+	p.stats(ifAborted)
 	align()
-	x.Invals = len(p.list(le.Uint32(h[48:]), invalMessageSize)) / invalMessageSize
+	x.Invals = len(p.list(le.Uint32(rest), invalMessageSize)) / invalMessageSize
+}
+
+// TwoPhaseName is the name below pg_twophase of a transaction that was prepared
+// when the next transaction id was at most nextXID (a FullTransactionId: since 17
+// the name has the epoch that it tells; TwoPhaseFilePath in twophase.c).
+func (v *Version) TwoPhaseName(xid uint32, nextXID uint64) string {
+	if !v.orDefault().twoPhaseEpoch {
+		return fmt.Sprintf("%08X", xid)
+	}
+	epoch := uint32(nextXID >> 32)
+	if xid > uint32(nextXID) && epoch > 0 {
+		epoch--
+	}
+	return fmt.Sprintf("%08X%08X", epoch, xid)
 }
 
 // TwoPhaseFile is the file below pg_twophase that a PREPARE record with this

@@ -11,10 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
+
+	"xenon/internal/pgbin"
 )
 
 // Skip skips a test for want of something, or fails it where nothing may be
@@ -31,25 +32,35 @@ func Skip(t testing.TB, want string, err error) {
 	t.Skip("skipped: " + text)
 }
 
-// A Postgres is the installed PostgreSQL and the user it runs as: the caller,
+// A Postgres is an installed PostgreSQL and the user it runs as: the caller,
 // or postgres if that is root, whom it refuses.
 type Postgres struct {
-	t        testing.TB
-	bin      string
+	Install  pgbin.Install
 	UID, GID uint32
+
+	t testing.TB
 }
 
-// Need finds PostgreSQL 15, in XENON_PG_BIN or where Debian has it, or skips
-// the test.
+// Need finds PostgreSQL 15, or skips the test.
 func Need(t testing.TB) Postgres {
 	t.Helper()
-	p := Postgres{t: t, bin: os.Getenv("XENON_PG_BIN"), UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
-	if p.bin == "" {
-		p.bin = "/usr/lib/postgresql/15/bin"
+	return NeedMajor(t, 15)
+}
+
+// NeedMajor finds a major version of PostgreSQL with the programs of a server,
+// as [pgbin.Find] does, or skips the test. Clients may be of another version.
+func NeedMajor(t testing.TB, major int) Postgres {
+	t.Helper()
+	i, err := pgbin.Find(major)
+	for _, name := range []string{"postgres", "initdb", "pg_ctl"} {
+		if err == nil {
+			_, err = i.Path(name)
+		}
 	}
-	if _, err := os.Stat(filepath.Join(p.bin, "initdb")); err != nil {
-		Skip(t, "PostgreSQL 15 (install postgresql-15 or set XENON_PG_BIN)", err)
+	if err != nil {
+		Skip(t, fmt.Sprintf("PostgreSQL %d (scripts/setup.sh check installs it)", major), err)
 	}
+	p := Postgres{Install: i, UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), t: t}
 	if p.UID != 0 {
 		return p
 	}
@@ -95,7 +106,7 @@ func (p Postgres) Own(names ...string) {
 // Command is a program of PostgreSQL, or else of the system, as the server's
 // user, in an environment without surprises. The end of ctx kills it.
 func (p Postgres) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	if path := filepath.Join(p.bin, name); exists(path) {
+	if path, err := p.Install.Path(name); err == nil {
 		name = path
 	}
 	c := exec.CommandContext(ctx, name, args...)
@@ -106,9 +117,4 @@ func (p Postgres) Command(ctx context.Context, name string, args ...string) *exe
 		c.SysProcAttr.Credential = &syscall.Credential{Uid: p.UID, Gid: p.GID}
 	}
 	return c
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
