@@ -1,12 +1,12 @@
 // Package corpus makes recorded clusters out of a throwaway stock PostgreSQL
-// 15: a data directory, the WAL of a workload with an image of every page after
+// of any major: a data directory, the WAL of a workload with an image of every page after
 // every change (wal_consistency_checking), and what PostgreSQL itself replays
 // of the two. Package xenon/core/redo/verify is what reads them.
 //
 // A corpus is a directory:
 //
 //	initial/   data directory before the workload, cleanly shut down
-//	wal/       every WAL segment since initdb
+//	wal/       every WAL segment since initdb, and histories of timelines
 //	final/     data directory after the workload, cleanly shut down, without WAL
 //	replayed/  initial/ brought by PostgreSQL's own recovery to the last record
 //	server.log, replay.log
@@ -27,10 +27,11 @@ import (
 	"xenon/core/wal"
 )
 
-// Options of [Make]; the zero value makes a small corpus.
+// Options of [Make]; the zero value makes a small corpus of PostgreSQL 15.
 type Options struct {
-	Bin  string // directory of PostgreSQL's binaries; default $XENON_PG_BIN, else Debian's
-	User string // OS user of the server when we are root; default postgres
+	Major int    // major version of PostgreSQL; default 15
+	Bin   string // directory of the server's programs; default [Bin] of Major
+	User  string // OS user of the server when we are root; default postgres
 	// Template is a directory that [Init] made; without it Make runs initdb.
 	Template string
 	Rows     int // rows of the tables that a workload fills; default 300
@@ -43,8 +44,11 @@ type Options struct {
 }
 
 func (o *Options) defaults() {
+	if o.Major == 0 {
+		o.Major = 15
+	}
 	if o.Bin == "" {
-		o.Bin = Bin()
+		o.Bin = Bin(o.Major)
 	}
 	if o.User == "" {
 		o.User = "postgres"
@@ -60,24 +64,6 @@ func (o *Options) defaults() {
 	}
 }
 
-// Bin is the directory of PostgreSQL's binaries: $XENON_PG_BIN, else Debian's.
-func Bin() string {
-	if dir := os.Getenv("XENON_PG_BIN"); dir != "" {
-		return dir
-	}
-	return "/usr/lib/postgresql/15/bin"
-}
-
-// Available is nil where a server can be started, else it says what to do.
-func Available() error {
-	for _, name := range []string{"initdb", "postgres", "pg_ctl", "psql", "pgbench"} {
-		if _, err := os.Stat(filepath.Join(Bin(), name)); err != nil {
-			return fmt.Errorf("needs PostgreSQL 15: install postgresql-15 or set XENON_PG_BIN: %w", err)
-		}
-	}
-	return nil
-}
-
 // Init runs initdb into dir, which must not exist, for [Options.Template].
 func Init(ctx context.Context, dir string, o Options) error {
 	o.defaults()
@@ -86,20 +72,25 @@ func Init(ctx context.Context, dir string, o Options) error {
 		return err
 	}
 	args := []string{"-D", dir, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N", "--wal-segsize=4"}
-	if o.Checksums {
+	switch {
+	case o.Checksums:
 		args = append(args, "--data-checksums")
+	case o.Major >= 18: // which has them unless told otherwise
+		args = append(args, "--no-data-checksums")
 	}
 	_, err = s.run(ctx, "initdb", args...)
 	return err
 }
 
-// Make runs the named workload and leaves its corpus in dir, which it makes.
-// If it is root, dir and the directories above must let the server's user in.
-func Make(ctx context.Context, dir, workload string, o Options) error {
+// Make runs workloads one after the other in one server and leaves their
+// corpus in dir, which it makes. Names are joined by a plus: "heap+btree". If
+// it is root, dir and the directories above must let the server's user in.
+func Make(ctx context.Context, dir, names string, o Options) error {
 	o.defaults()
-	steps, ok := workloads[workload]
-	if !ok {
-		return fmt.Errorf("workload %q: want one of %s", workload, strings.Join(Workloads(), ", "))
+	for name := range strings.SplitSeq(names, "+") {
+		if _, ok := workloads[name]; !ok {
+			return fmt.Errorf("workload %q: want some of %s", name, strings.Join(Workloads(), ", "))
+		}
 	}
 	s, err := newServer(dir, o)
 	if err != nil {
@@ -116,14 +107,33 @@ func Make(ctx context.Context, dir, workload string, o Options) error {
 	if err := s.start(ctx, data); err != nil {
 		return err
 	}
-	err = steps(&session{ctx: ctx, s: s, rows: o.Rows, txns: o.Txns})
-	if stop := s.stop(ctx, data); err == nil {
+	err = s.runWorkloads(ctx, data, names)
+	if stop := s.stop(ctx, data, "fast"); err == nil {
 		err = stop
 	}
 	if err != nil {
-		return fmt.Errorf("workload %s: %w", workload, err)
+		return err
 	}
 	return s.collect(ctx, dir, data)
+}
+
+// runWorkloads gives each workload a schema of its own, so that their tables
+// do not meet.
+func (s *server) runWorkloads(ctx context.Context, data, names string) error {
+	for name := range strings.SplitSeq(names, "+") {
+		w := &session{ctx: ctx, s: s, data: data, major: s.opt.Major, rows: s.opt.Rows, txns: s.opt.Txns}
+		s.searchPath = ""
+		w.sql("postgres", "create schema w_"+name)
+		s.searchPath = "w_" + name + ",public"
+		err := w.err
+		if err == nil {
+			err = workloads[name](w)
+		}
+		if err != nil {
+			return fmt.Errorf("workload %s on PostgreSQL %d: %w", name, s.opt.Major, err)
+		}
+	}
+	return nil
 }
 
 // prepare makes the data directory and its copy initial/, which nobody changes.
@@ -147,7 +157,7 @@ func (s *server) prepare(ctx context.Context, data string) error {
 	return s.configure(data)
 }
 
-var segmentName = regexp.MustCompile(`^[0-9A-F]{24}$`)
+var segmentName = regexp.MustCompile(`^([0-9A-F]{24}|[0-9A-F]{8}\.history)$`)
 
 // collect sorts what the server left into the corpus.
 func (s *server) collect(ctx context.Context, dir, data string) error {

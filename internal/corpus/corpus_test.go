@@ -17,7 +17,7 @@ func TestMakeRefusesAnUnknownWorkload(t *testing.T) {
 }
 
 func TestMakeSmoke(t *testing.T) {
-	if err := corpus.Available(); err != nil {
+	if err := corpus.Available(15); err != nil {
 		if os.Getenv("XENON_NO_SKIP") == "1" {
 			t.Fatal(err)
 		}

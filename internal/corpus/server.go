@@ -21,6 +21,8 @@ type server struct {
 	log    string
 	socket string // private directory of its socket: no port is used
 	cred   *syscall.Credential
+	// searchPath is that of the clients, if not empty.
+	searchPath string
 }
 
 func newServer(dir string, o Options) (*server, error) {
@@ -112,6 +114,7 @@ func (s *server) configure(data string) error {
 		"wal_consistency_checking = 'all'", "full_page_writes = " + onOff[s.opt.FullPageWrites],
 		"wal_compression = " + s.opt.Compression, "wal_log_hints = " + onOff[s.opt.HintsLogged],
 		"max_prepared_transactions = 20", "track_commit_timestamp = on", "deadlock_timeout = '20ms'",
+		"allow_in_place_tablespaces = on",
 	}
 	return s.appendFile(filepath.Join(data, "postgresql.conf"), strings.Join(conf, "\n")+"\n")
 }
@@ -121,8 +124,10 @@ func (s *server) start(ctx context.Context, data string) error {
 	return err
 }
 
-func (s *server) stop(ctx context.Context, data string) error {
-	_, err := s.run(context.WithoutCancel(ctx), "pg_ctl", "-D", data, "-s", "-m", "fast", "-w", "-t", "600", "stop")
+// stop ends the server as pg_ctl's mode says: fast, with a checkpoint, or
+// immediate, as a crash does.
+func (s *server) stop(ctx context.Context, data, mode string) error {
+	_, err := s.run(context.WithoutCancel(ctx), "pg_ctl", "-D", data, "-s", "-m", mode, "-w", "-t", "600", "stop")
 	return err
 }
 
@@ -170,10 +175,14 @@ func (s *server) run(ctx context.Context, name string, args ...string) (string, 
 }
 
 func (s *server) runInput(ctx context.Context, input, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.opt.Bin, name), args...)
+	options := "-c client_min_messages=error"
+	if s.searchPath != "" {
+		options += " -c search_path=" + s.searchPath
+	}
+	cmd := exec.CommandContext(ctx, program(s.opt.Bin, name), args...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=/usr/bin:/bin", "PGHOST=" + s.socket, "PGUSER=postgres",
-		"PGDATABASE=postgres", "PGOPTIONS=-c client_min_messages=error"}
+		"PGDATABASE=postgres", "PGOPTIONS=" + options}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred}
 	cmd.Stdin = strings.NewReader(input)
 	// The server inherits standard output of pg_ctl; a pipe would wait for it.

@@ -23,12 +23,45 @@ var workloads = map[string]func(*session) error{
 // Workloads are the names that [Make] takes.
 func Workloads() []string { return slices.Sorted(maps.Keys(workloads)) }
 
-// A session drives one workload. The first error stops it.
+// A session drives one workload, whose tables are in a schema of its own. The
+// first error stops it.
 type session struct {
 	ctx        context.Context
 	s          *server
+	data       string // data directory of the server
+	major      int
 	rows, txns int
 	err        error
+}
+
+// from is text if the server is of that major or a later one.
+func (w *session) from(major int, text string) string {
+	if w.major < major {
+		return ""
+	}
+	return text
+}
+
+// restart stops the server, with a checkpoint or as a crash would, and starts
+// it with more lines in its configuration.
+func (w *session) restart(mode string, settings ...string) {
+	if w.err != nil {
+		return
+	}
+	if w.err = w.s.stop(w.ctx, w.data, mode); w.err != nil {
+		return
+	}
+	w.set(settings...)
+	if w.err == nil {
+		w.err = w.s.start(w.ctx, w.data)
+	}
+}
+
+// set adds lines to the server's configuration, to be read at its next start.
+func (w *session) set(settings ...string) {
+	if w.err == nil {
+		w.err = w.s.appendFile(filepath.Join(w.data, "postgresql.conf"), strings.Join(settings, "\n")+"\n")
+	}
 }
 
 // sql runs statements, each its own transaction unless they say otherwise, in

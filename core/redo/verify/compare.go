@@ -152,6 +152,9 @@ func (v *verifier) compareFork(r core.Rel, other *cluster) error {
 			return err
 		}
 		v.comparePage(r, blk, p, q)
+		if err := v.atLimit(); err != nil {
+			return err
+		}
 		b.pages[blk] = nil // read once, not needed again
 	}
 	return nil

@@ -2,6 +2,9 @@ package verify
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"xenon/core"
 	"xenon/core/redo"
@@ -13,9 +16,9 @@ import (
 type Result struct {
 	Records        int64 `json:"records"`         // decoded, from the redo pointer of initial/ on
 	Redone         int64 `json:"redone"`          // records whose every block was made by redo, and those without blocks
-	Adopted        int64 `json:"adopted"`         // records of stored managers: a page was taken from its image
+	Adopted        int64 `json:"adopted"`         // records that are not understood: a page was taken from its image
 	Unmade         int64 `json:"unmade"`          // of these, pages that had no image either
-	Restored       int64 `json:"restored"`        // pages restored from images, which no oracle checks
+	Restored       int64 `json:"restored"`        // pages restored from images, which only files can check
 	ImagesCompared int64 `json:"images_compared"` // pages compared with an image in their record
 	PagesCompared  int64 `json:"pages_compared"`  // pages of relations and SLRUs compared with replayed/
 	FilesCompared  int64 `json:"files_compared"`  // files of replayed/ whose size and pages were compared
@@ -25,12 +28,61 @@ type Result struct {
 	// PostgreSQL's does: in databases made with STRATEGY wal_log.
 	VMBitsLost int64 `json:"vm_bits_lost"`
 
-	ByRecord      map[string]int64 `json:"by_record"`      // records by manager and opcode
-	AdoptedBy     map[string]int64 `json:"adopted_by"`     // by manager and opcode
+	Ops           map[string]*Op   `json:"ops"`            // by manager and opcode, as in Heap/INSERT+INIT
 	MismatchesBy  map[string]int64 `json:"mismatches_by"`  // by manager and opcode, or by oracle
 	UnsupportedBy map[string]int64 `json:"unsupported_by"` // records at which ingest would stop
+	// AllowedBy counts differences from replayed/ that have a reason, by reason.
+	AllowedBy map[string]int64 `json:"allowed_by"`
 
 	End core.LSN `json:"end"` // of the last record
+}
+
+// An Op counts what became of the records of one manager and opcode. All but
+// Records and Adopted are blocks.
+type Op struct {
+	Records    int64 `json:"records"`
+	Redone     int64 `json:"redone"`    // made by redo
+	Restored   int64 `json:"restored"`  // replaced by the image in the record
+	Untouched  int64 `json:"untouched"` // left alone: named for its lock, or newer
+	Compared   int64 `json:"compared"`  // held to an image
+	Mismatched int64 `json:"mismatched"`
+	Adopted    int64 `json:"adopted"` // records whose page was taken from its image
+}
+
+func (o *Op) add(p *Op) {
+	o.Records += p.Records
+	o.Redone += p.Redone
+	o.Restored += p.Restored
+	o.Untouched += p.Untouched
+	o.Compared += p.Compared
+	o.Mismatched += p.Mismatched
+	o.Adopted += p.Adopted
+}
+
+// Merge adds the counts by manager and opcode of another run.
+func (r *Result) Merge(other *Result) {
+	if r.Ops == nil {
+		r.Ops = map[string]*Op{}
+	}
+	for name, op := range other.Ops {
+		if r.Ops[name] == nil {
+			r.Ops[name] = new(Op)
+		}
+		r.Ops[name].add(op)
+	}
+}
+
+// Table is the counts by manager and opcode as text, one line each.
+func (r *Result) Table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-32s %9s %9s %9s %9s %9s %9s %9s\n", "manager/opcode",
+		"records", "redone", "restored", "untouched", "compared", "mismatch", "adopted")
+	for _, name := range slices.Sorted(maps.Keys(r.Ops)) {
+		o := r.Ops[name]
+		fmt.Fprintf(&b, "%-32s %9d %9d %9d %9d %9d %9d %9d\n", name,
+			o.Records, o.Redone, o.Restored, o.Untouched, o.Compared, o.Mismatched, o.Adopted)
+	}
+	return b.String()
 }
 
 // A Mismatch is one disagreement with an oracle.
@@ -61,6 +113,9 @@ func (v *verifier) mismatch(m Mismatch) {
 		by = m.Oracle
 	}
 	v.res.MismatchesBy[by]++
+	if op := v.res.Ops[m.Record]; op != nil {
+		op.Mismatched++
+	}
 	if v.opt.Report != nil {
 		v.opt.Report(m)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"path"
 
 	"xenon/core"
 	"xenon/core/redo"
@@ -18,6 +17,8 @@ type Options struct {
 	Report func(Mismatch)
 	// Progress is told the count of records now and then.
 	Progress func(records int64, at core.LSN)
+	// Limit ends the run after so many mismatches; 0 is none.
+	Limit int64
 }
 
 // progressEvery is how many records pass between reports of progress.
@@ -31,6 +32,8 @@ type verifier struct {
 	effects  redo.Effects
 	counters redo.Counters
 	res      *Result
+	ops      [256 * 16]*Op // by manager and the high bits of xl_info
+	segments map[uint64]string
 
 	image, got redo.Page // scratch of comparisons
 }
@@ -41,8 +44,7 @@ type verifier struct {
 // in the middle, a record that nobody knows.
 func Corpus(fsys fs.FS, opt Options) (*Result, error) {
 	v := &verifier{opt: opt, fsys: fsys, res: &Result{
-		ByRecord: map[string]int64{}, AdoptedBy: map[string]int64{},
-		MismatchesBy: map[string]int64{}, UnsupportedBy: map[string]int64{},
+		Ops: map[string]*Op{}, MismatchesBy: map[string]int64{}, UnsupportedBy: map[string]int64{}, AllowedBy: map[string]int64{},
 	}}
 	b, err := fs.ReadFile(fsys, "initial/global/pg_control")
 	if err != nil {
@@ -59,56 +61,37 @@ func Corpus(fsys fs.FS, opt Options) (*Result, error) {
 		return nil, err
 	}
 	v.counters = redo.CountersOf(ctl)
-	if err := v.readWAL(ctl.Format(), ctl.CheckPoint.Redo); err != nil {
-		return v.res, err
+	err = v.readWAL(ctl.Format(), ctl.CheckPoint.Redo)
+	if err == nil {
+		err = v.compareReplayed()
 	}
-	return v.res, v.compareReplayed()
+	if errors.Is(err, errLimit) {
+		err = nil
+	}
+	return v.res, err
 }
 
-// readWAL replays all segments from start on. A flaw in the WAL is its end, if
-// no later segment is there.
-func (v *verifier) readWAL(f wal.Format, start core.LSN) error {
-	d := wal.NewDecoder(f, start, 0)
-	for {
-		seg := d.Pos().Segment(f.SegmentSize)
-		b, err := fs.ReadFile(v.fsys, segmentPath(f, seg))
-		if errors.Is(err, fs.ErrNotExist) && v.res.Records > 0 {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read the WAL of the corpus: %w", err)
-		}
-		if len(b) != int(f.SegmentSize) {
-			return fmt.Errorf("%s has %d bytes, want %d", segmentPath(f, seg), len(b), f.SegmentSize)
-		}
-		if err := d.Feed(d.Pos(), b[d.Pos().SegmentOffset(f.SegmentSize):]); err != nil {
-			return err
-		}
-		stop, err := v.replay(d)
-		if err != nil {
-			return err
-		}
-		if stop != nil {
-			if v.goesOn(f, seg+1) {
-				return fmt.Errorf("the WAL ends within the corpus: %w", stop)
-			}
-			return nil
-		}
+// errLimit ends a run that found as many mismatches as it was to.
+var errLimit = errors.New("enough mismatches")
+
+func (v *verifier) atLimit() error {
+	if v.opt.Limit > 0 && v.res.Mismatches >= v.opt.Limit {
+		return errLimit
 	}
+	return nil
 }
 
-// goesOn tells whether a segment holds WAL: a server makes segments ahead.
-func (v *verifier) goesOn(f wal.Format, seg uint64) bool {
-	b, err := fs.ReadFile(v.fsys, segmentPath(f, seg))
-	if err != nil || len(b) < wal.LongHeaderSize {
-		return false
+// op is what counts the records of rec's manager and opcode.
+func (v *verifier) op(rec *wal.Record) *Op {
+	at := &v.ops[int(rec.Rmgr)<<4|int(rec.Info>>4)]
+	if *at == nil {
+		name := rec.Name() // which looks at fewer bits
+		if v.res.Ops[name] == nil {
+			v.res.Ops[name] = new(Op)
+		}
+		*at = v.res.Ops[name]
 	}
-	_, err = f.ParsePageHeader(b[:wal.LongHeaderSize], core.SegmentStart(seg, f.SegmentSize))
-	return err == nil
-}
-
-func segmentPath(f wal.Format, seg uint64) string {
-	return path.Join("wal", core.SegmentName(f.TimelineID, seg, f.SegmentSize))
+	return *at
 }
 
 // replay takes the records there are; stop is what ended the WAL.
@@ -129,8 +112,9 @@ func (v *verifier) replay(d *wal.Decoder) (stop, err error) {
 
 // record replays one record: its blocks, then its effects.
 func (v *verifier) record(rec *wal.Record) error {
+	op := v.op(rec)
+	op.Records++
 	v.res.Records++
-	v.res.ByRecord[rec.Name()]++
 	v.res.End = rec.End
 	if v.opt.Progress != nil && v.res.Records%progressEvery == 0 {
 		v.opt.Progress(v.res.Records, rec.End)
@@ -145,7 +129,7 @@ func (v *verifier) record(rec *wal.Record) error {
 	}
 	adopted := false
 	for i := range rec.Blocks {
-		took, err := v.block(rec, &rec.Blocks[i])
+		took, err := v.block(op, rec, &rec.Blocks[i])
 		if err != nil {
 			return err
 		}
@@ -153,7 +137,7 @@ func (v *verifier) record(rec *wal.Record) error {
 	}
 	if adopted {
 		v.res.Adopted++
-		v.res.AdoptedBy[rec.Name()]++
+		op.Adopted++
 	} else {
 		v.res.Redone++
 	}
@@ -162,11 +146,11 @@ func (v *verifier) record(rec *wal.Record) error {
 			return err
 		}
 	}
-	return nil
+	return v.atLimit()
 }
 
 // block replays one block of a record and compares it with its image.
-func (v *verifier) block(rec *wal.Record, blk *wal.Block) (adopted bool, err error) {
+func (v *verifier) block(op *Op, rec *wal.Record, blk *wal.Block) (adopted bool, err error) {
 	f := v.c.fork(blk.Rel)
 	f.grow(blk.Block + 1)
 	p, err := v.c.page(f, blk.Block)
@@ -181,11 +165,18 @@ func (v *verifier) block(rec *wal.Record, blk *wal.Block) (adopted bool, err err
 		v.blame("redo", rec, blk, err.Error())
 		return true, v.adopt(p, rec, blk)
 	}
-	if outcome == redo.Restored {
+	switch outcome {
+	case redo.Restored:
+		op.Restored++
 		v.res.Restored++
 		p.adopted = false
+	case redo.Redone:
+		op.Redone++
+	default:
+		op.Untouched++
 	}
 	if blk.HasImage && !blk.ApplyImage && redo.PageLSN(&p.Page) <= rec.End {
+		op.Compared++
 		return false, v.compareImage(p, rec, blk)
 	}
 	return false, nil

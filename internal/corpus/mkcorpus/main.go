@@ -18,7 +18,8 @@ import (
 
 func main() {
 	var o corpus.Options
-	workload := flag.String("workload", "smoke", "one of "+strings.Join(corpus.Workloads(), ", "))
+	workload := flag.String("workload", "smoke", "some of "+strings.Join(corpus.Workloads(), ", ")+", joined by +")
+	flag.IntVar(&o.Major, "major", 15, "major version of PostgreSQL")
 	flag.IntVar(&o.Rows, "rows", 20000, "rows of the tables")
 	flag.IntVar(&o.Txns, "txns", 500, "transactions of each client")
 	flag.StringVar(&o.Compression, "compression", "off", "wal_compression")

@@ -40,10 +40,11 @@ func verifyText(r *verify.Result) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "records %d\nredone %d\nadopted %d\nimages_compared %d\npages_compared %d\nmismatches %d\n",
 		r.Records, r.Redone, r.Adopted, r.ImagesCompared, r.PagesCompared, r.Mismatches)
+	b.WriteString(r.Table())
 	for _, of := range []struct {
 		title string
 		by    map[string]int64
-	}{{"adopted", r.AdoptedBy}, {"not supported by ingest", r.UnsupportedBy}, {"mismatches", r.MismatchesBy}} {
+	}{{"not supported by ingest", r.UnsupportedBy}, {"mismatches", r.MismatchesBy}} {
 		for _, name := range slices.Sorted(maps.Keys(of.by)) {
 			fmt.Fprintf(&b, "%s: %s %d\n", of.title, name, of.by[name])
 		}
