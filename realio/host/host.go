@@ -60,6 +60,7 @@ type Host struct {
 	env  env.Env
 	opts Options
 	runs int
+	warm chan *warden.Idle // a warden that comes up, nil if there is none
 }
 
 var _ compute.Host = (*Host)(nil)
@@ -153,6 +154,30 @@ func (h *Host) Start(ctx context.Context, l compute.Launch) (compute.Server, err
 	return s, nil
 }
 
+// Prewarm begins to start the process that the next server runs below, which
+// takes as long as winning an election. It is for the caller of Start, before.
+func (h *Host) Prewarm() {
+	h.warm = make(chan *warden.Idle, 1)
+	go func(warm chan<- *warden.Idle) {
+		w, err := warden.New(h.opts.Exe, h.opts.Log)
+		if err != nil {
+			h.env.Log().Warn("no warden in advance", "error", err)
+		}
+		warm <- w
+	}(h.warm)
+}
+
+// warden is the one that was prewarmed, else a new one.
+func (h *Host) warden() (*warden.Idle, error) {
+	if warm := h.warm; warm != nil {
+		h.warm = nil
+		if w := <-warm; w != nil {
+			return w, nil
+		}
+	}
+	return warden.New(h.opts.Exe, h.opts.Log)
+}
+
 // A Server is one run of PostgreSQL.
 type Server struct {
 	host   *Host
@@ -177,9 +202,12 @@ func (s *Server) start(ctx context.Context, l compute.Launch) error {
 	if err := s.mount(ctx, wal, l.WAL, true); err != nil {
 		return err
 	}
-	var err error
+	w, err := s.host.warden()
+	if err != nil {
+		return err
+	}
 	s.logged = end(s.host.opts.Log)
-	s.proc, err = warden.Start(s.host.opts.Exe, s.spec(l, data, wal), s.host.opts.Log)
+	s.proc, err = w.Start(s.spec(l, data, wal))
 	return err
 }
 

@@ -83,9 +83,26 @@ type Server struct {
 	exit   Exit
 }
 
+// An Idle warden has no server yet. Its process takes a while to come up, so
+// whoever knows that a server will be started has one ready.
+type Idle struct {
+	server *Server
+	events *bufio.Scanner
+}
+
 // Start runs a warden, which is exe with [Arg], and the server below it. What
 // the server prints goes to log.
 func Start(exe string, spec Spec, log *os.File) (*Server, error) {
+	w, err := New(exe, log)
+	if err != nil {
+		return nil, err
+	}
+	return w.Start(spec)
+}
+
+// New runs a warden without a server; it ends with its caller, or by
+// [Idle.Release].
+func New(exe string, log *os.File) (*Idle, error) {
 	cmd := exec.Command(exe, Arg)
 	cmd.Dir = "/"
 	cmd.Env = []string{"GOMAXPROCS=2"}
@@ -104,16 +121,27 @@ func Start(exe string, spec Spec, log *os.File) (*Server, error) {
 		return nil, fmt.Errorf("start the warden: %w", err)
 	}
 	s := &Server{cmd: cmd, orders: orders, exited: make(chan struct{}), ended: make(chan struct{})}
-	lines := bufio.NewScanner(events)
-	first, err := s.begin(spec, lines)
+	return &Idle{server: s, events: bufio.NewScanner(events)}, nil
+}
+
+// Start runs the server. Neither that it worked nor that it failed leaves an
+// idle warden.
+func (w *Idle) Start(spec Spec) (*Server, error) {
+	s := w.server
+	first, err := s.begin(spec, w.events)
 	if err != nil {
-		orders.Close()
-		cmd.Wait()
+		w.Release()
 		return nil, err
 	}
 	s.PID = first.PID
-	go s.follow(lines)
+	go s.follow(w.events)
 	return s, nil
+}
+
+// Release ends a warden that got no server.
+func (w *Idle) Release() {
+	w.server.orders.Close()
+	w.server.cmd.Wait()
 }
 
 // begin hands over the spec and awaits the first event.

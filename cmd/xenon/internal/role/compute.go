@@ -147,6 +147,7 @@ func (c Compute) open(ctx context.Context, e *realio.Env) (*Node, *os.File, erro
 		log.Close()
 		return nil, nil, err
 	}
+	h.Prewarm()
 	n := &Node{cfg: c, branch: b, env: e, host: h}
 	n.endpoint = compute.New(e, h, n.config(members))
 	return n, log, nil
@@ -193,12 +194,19 @@ func (n *Node) config(members consensus.Configuration) compute.Config {
 	}
 }
 
+// sharedBuffers is what initdb chooses. A page that the server does not hold
+// costs a round trip, but a server sets up the headers of all its buffers
+// before it starts, with memory touched for the first time: that of 512 MB took
+// as long as the rest of a start. Whoever has more to keep says so with ALTER
+// SYSTEM, which is kept for the branch.
+const sharedBuffers = "128MB"
+
 // files are the settings files that a branch begins with; what its users
 // change is kept for it.
 func files(b branch.Branch) []bootset.File {
 	conf := "# Written by xenon at every start. Change settings with ALTER SYSTEM:\n# postgresql.auto.conf is kept for the branch.\n" +
 		"password_encryption = 'scram-sha-256'\n" +
-		"shared_buffers = '" + strconv.Itoa(sharedBuffers()) + "MB'\n" +
+		"shared_buffers = '" + sharedBuffers + "'\n" +
 		"timezone = 'UTC'\nlog_timezone = 'UTC'\n"
 	for _, k := range slices.Sorted(maps.Keys(b.Settings)) {
 		conf += fmt.Sprintf("%s = %s\n", k, b.Settings[k])
@@ -212,23 +220,6 @@ func files(b branch.Branch) []bootset.File {
 		{Path: "pg_hba.conf", Content: []byte(hba)},
 		{Path: "postgresql.auto.conf"},
 	}
-}
-
-// sharedBuffers is a quarter of the machine's memory, 512 MB at most, in MB:
-// a page that the server does not hold costs a round trip.
-func sharedBuffers() int {
-	const most, least = 512, 32
-	b, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return least
-	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "MemTotal:" {
-			kb, _ := strconv.Atoi(f[1])
-			return min(most, max(least, kb/1024/4))
-		}
-	}
-	return least
 }
 
 // prepare gives the superuser his password, the first time that a server of
