@@ -85,7 +85,7 @@ func TestOutcomes(t *testing.T) {
 		}
 	})
 	t.Run("restored", func(t *testing.T) {
-		v, err := wal.VersionByMajor(Major)
+		v, err := wal.VersionByMajor(15)
 		if err != nil {
 			t.Fatal(err)
 		}

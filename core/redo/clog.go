@@ -22,7 +22,7 @@ const (
 
 func (d *Effects) clog(rec *wal.Record, c *Counters) error {
 	r := cursor{b: rec.Main}
-	page := r.u32()
+	page := r.slruPage(rec)
 	if rec.Op() == slruZeroPage {
 		d.zeroSLRUPage(core.Clog, page)
 	} else {

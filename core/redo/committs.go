@@ -7,7 +7,7 @@ import (
 
 func (d *Effects) commitTs(rec *wal.Record, c *Counters) error {
 	r := cursor{b: rec.Main}
-	page := r.u32()
+	page := r.slruPage(rec)
 	if rec.Op() == slruZeroPage {
 		d.zeroSLRUPage(core.CommitTs, page)
 	} else {

@@ -5,9 +5,6 @@ import (
 	"xenon/core/wal"
 )
 
-// Major is the major version of PostgreSQL whose records these routines know.
-const Major = 15
-
 // Counters are the cluster-wide counters that a server needs to start: those
 // of a checkpoint, kept up to date by every record, and the settings in
 // pg_control on which redo depends. The value is comparable.

@@ -10,7 +10,16 @@ const (
 	dbCreateFileCopy = 0x00
 	dbCreateWALLog   = 0x10
 	dbDrop           = 0x20
+	dbDrop14         = 0x10 // of 14, where every database is a copy of files
 )
+
+// dbaseOp is the opcode as 15 and later number it.
+func dbaseOp(rec *wal.Record) uint8 {
+	if rec.Major() == 14 && rec.Op() == dbDrop14 {
+		return dbDrop
+	}
+	return rec.Op()
+}
 
 func (d *Effects) dbase(rec *wal.Record) error {
 	r := cursor{b: rec.Main}
@@ -18,7 +27,7 @@ func (d *Effects) dbase(rec *wal.Record) error {
 		db := core.OID(r.u32())
 		return core.Rel{DB: db, Spc: core.OID(r.u32())}
 	}
-	switch rec.Op() {
+	switch dbaseOp(rec) {
 	case dbCreateFileCopy:
 		to := place()
 		d.add(Effect{Kind: DBCopy, Rel: to, From: place()})

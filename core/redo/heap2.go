@@ -1,9 +1,6 @@
 package redo
 
-import (
-	"xenon/core/faults"
-	"xenon/core/wal"
-)
+import "xenon/core/wal"
 
 // Opcodes and flags of Heap2 (src/include/access/heapam_xlog.h).
 const (
@@ -16,12 +13,8 @@ const (
 	heap2LockUpdated = 0x60
 	heap2NewCID      = 0x70
 
-	freezeXvac        = 0x02 // XLH_FREEZE_XVAC
-	invalidXvac       = 0x04 // XLH_INVALID_XVAC
-	freezeSize        = 12   // xl_heap_freeze_tuple with its padding
-	frozenXID         = 2    // FrozenTransactionId
-	multiTupleHeader  = 7    // SizeOfMultiInsertTuple
-	visibleVMBlock    = 0    // block references of VISIBLE
+	multiTupleHeader  = 7 // SizeOfMultiInsertTuple
+	visibleVMBlock    = 0 // block references of VISIBLE
 	visibleHeapBlock  = 1
 	heap2OpMask       = 0x70
 	heap2InitPage     = 0x80
@@ -32,13 +25,9 @@ const (
 // decides for itself whether the page's LSN moves.
 func (a *Applier) redoHeap2(p *Page, rec *wal.Record, blk *wal.Block) bool {
 	c := cursor{b: rec.Main}
-	switch rec.Info & heap2OpMask {
-	case heap2Prune:
-		return a.redoPrune(p, blk, c)
-	case heap2Vacuum:
-		return redoVacuum(p, blk, c)
-	case heap2Freeze:
-		return redoFreeze(p, blk, c)
+	switch op := rec.Info & heap2OpMask; op {
+	case heap2Prune, heap2Vacuum, heap2Freeze:
+		return a.redoClean(p, rec, blk, c)
 	case heap2MultiInsert:
 		return redoMultiInsert(p, rec, blk, c)
 	case heap2LockUpdated:
@@ -53,84 +42,6 @@ func (a *Applier) redoHeap2(p *Page, rec *wal.Record, blk *wal.Block) bool {
 		return true
 	}
 	return false
-}
-
-// redoPrune cuts HOT chains: the block's data lists pairs (from, to) of
-// redirects, then the dead, then the unused line pointers.
-func (a *Applier) redoPrune(p *Page, blk *wal.Block, c cursor) bool {
-	_, redirects, dead := c.u32(), int(c.u16()), int(c.u16())
-	d := cursor{b: blk.Data}
-	for ; redirects > 0 && !d.bad; redirects-- {
-		from, to := int(d.u16()), int(d.u16())
-		if from < 1 || from > maxOffset(p) || to < 1 || to > maxOffset(p) {
-			return false
-		}
-		setRedirect(p, from, to)
-	}
-	for ; dead > 0 && !d.bad; dead-- {
-		n := int(d.u16())
-		if n < 1 || n > maxOffset(p) {
-			return false
-		}
-		setDead(p, n)
-	}
-	if c.bad || d.bad || !setAllUnused(p, d.b) {
-		return false
-	}
-	if faults.On && faults.Hit(faults.RedoNoCompaction) {
-		return true
-	}
-	return a.repairFragmentation(p)
-}
-
-// setAllUnused frees the line pointers that list names.
-func setAllUnused(p *Page, list []byte) bool {
-	for i := 0; i+2 <= len(list); i += 2 {
-		n := int(u16(list, i))
-		if n < 1 || n > maxOffset(p) {
-			return false
-		}
-		setUnused(p, n)
-	}
-	return true
-}
-
-func redoVacuum(p *Page, blk *wal.Block, c cursor) bool {
-	count := int(c.u16())
-	if c.bad || 2*count > len(blk.Data) || !setAllUnused(p, blk.Data[:2*count]) {
-		return false
-	}
-	if faults.On && faults.Hit(faults.RedoKeepLinePointers) {
-		return true
-	}
-	truncateLinePointers(p)
-	return true
-}
-
-func redoFreeze(p *Page, blk *wal.Block, c cursor) bool {
-	_, count := c.u32(), int(c.u16())
-	d := cursor{b: blk.Data}
-	for ; count > 0; count-- {
-		e := cursor{b: d.take(freezeSize)}
-		xmax, n, mask2, mask, flags := e.u32(), e.u16(), e.u16(), e.u16(), e.u8()
-		t, ok := heapTuple(p, int(n))
-		if d.bad || !ok {
-			return false
-		}
-		t.setXmax(xmax)
-		if flags&freezeXvac != 0 {
-			put32(t, tCID, frozenXID)
-		}
-		if flags&invalidXvac != 0 {
-			put32(t, tCID, 0)
-		}
-		t.setMask(mask)
-		t.setMask2(mask2)
-		if faults.On && faults.Hit(faults.RedoFreezeMask) {
-			t.setMask(mask &^ 0x0200)
-		}
-	}
-	return !c.bad
 }
 
 func redoMultiInsert(p *Page, rec *wal.Record, blk *wal.Block, c cursor) bool {

@@ -1,6 +1,9 @@
 package redo
 
-import "xenon/core"
+import (
+	"xenon/core"
+	"xenon/core/faults"
+)
 
 // The routines below put, move and remove the items of a page byte for byte
 // as src/backend/storage/page/bufpage.c does: where an item lies, and what
@@ -82,9 +85,10 @@ func setDead(p *Page, n int)         { setItem(p, n, makeItem(0, lpDead, 0)) }
 func setRedirect(p *Page, n, to int) { setItem(p, n, makeItem(to, lpRedirect, 0)) }
 
 // repairFragmentation packs a heap page's items against the special space in
-// the order of their line pointers, forgets unused line pointers at the end,
-// and sets the hint that there are others (PageRepairFragmentation).
-func (a *Applier) repairFragmentation(p *Page) bool {
+// the order of their line pointers and sets the hint that there are unused
+// ones (PageRepairFragmentation). It forgets those at the end if truncate, as
+// it does since 15.
+func (a *Applier) repairFragmentation(p *Page, truncate bool) bool {
 	lines, lastUsed, unused := maxOffset(p), 0, 0
 	for n := 1; n <= lines; n++ {
 		if itemAt(p, n).flags() == lpUnused {
@@ -97,8 +101,10 @@ func (a *Applier) repairFragmentation(p *Page) bool {
 	if !a.compact(p) {
 		return false
 	}
-	unused -= lines - lastUsed
-	setLower(p, headerSize+lastUsed*itemSize)
+	if truncate {
+		unused -= lines - lastUsed
+		setLower(p, headerSize+lastUsed*itemSize)
+	}
 	setFreeLinesHint(p, unused > 0)
 	return true
 }
@@ -187,6 +193,35 @@ func deleteItem(p *Page, n int) bool {
 	setUpper(p, upper(p)+size)
 	setLower(p, lower(p)-itemSize)
 	shiftItems(p, gone.off(), size)
+	return true
+}
+
+// deleteItemInPlace removes item n of an index page and the gap it leaves
+// between the items; the others keep their offset numbers
+// (PageIndexTupleDeleteNoCompact).
+func deleteItemInPlace(p *Page, n int) bool {
+	if n < 1 || n > maxOffset(p) {
+		return false
+	}
+	gone := itemAt(p, n)
+	size := maxAlign(gone.len())
+	if !inside(p, gone) || gone.off()+size > special(p) || gone.off()%8 != 0 {
+		return false
+	}
+	switch {
+	case faults.On && faults.Hit(faults.RedoBrinShift):
+	case n < maxOffset(p):
+		setUnused(p, n)
+	default:
+		setLower(p, lower(p)-itemSize)
+	}
+	copy(p[upper(p)+size:gone.off()+size], p[upper(p):gone.off()])
+	setUpper(p, upper(p)+size)
+	for i := 1; i <= maxOffset(p); i++ {
+		if it := itemAt(p, i); it.hasStorage() && it.off() <= gone.off() {
+			setItem(p, i, makeItem(it.off()+size, it.flags(), it.len()))
+		}
+	}
 	return true
 }
 

@@ -18,7 +18,7 @@ func (d *Effects) multixact(rec *wal.Record, c *Counters) error {
 	r := cursor{b: rec.Main}
 	switch rec.Op() {
 	case multiZeroOffsets:
-		page := r.u32()
+		page := r.slruPage(rec)
 		// CREATE_ID made this page already if it found it missing; what it has
 		// put there must stay.
 		if c.EarlyOffsetsPage != page || c.EarlyOffsetsPage == 0 {
@@ -26,7 +26,7 @@ func (d *Effects) multixact(rec *wal.Record, c *Counters) error {
 		}
 		c.EarlyOffsetsPage, c.LastOffsetsPage = 0, page
 	case multiZeroMembers:
-		d.zeroSLRUPage(core.MultiXactMembers, r.u32())
+		d.zeroSLRUPage(core.MultiXactMembers, r.slruPage(rec))
 	case multiCreate:
 		return d.createMulti(rec, r, c)
 	case multiTruncate:

@@ -79,13 +79,13 @@ func TestItems(t *testing.T) {
 			setDead(p, 1)
 			setRedirect(p, 2, 3)
 			setUnused(p, 4)
-			return a.repairFragmentation(p)
+			return a.repairFragmentation(p, true)
 		}, []string{"-", "-", "c"}, 8},
 		{"repaired out of order", []string{"a", "b", "c"}, func(p *Page) bool {
 			one, three := itemAt(p, 1), itemAt(p, 3)
 			setItem(p, 1, three)
 			setItem(p, 3, one)
-			return a.repairFragmentation(p)
+			return a.repairFragmentation(p, true)
 		}, []string{"c", "b", "a"}, 24},
 	}
 	for _, test := range tests {
@@ -122,7 +122,7 @@ func TestItemsRefuse(t *testing.T) {
 		{"growing beyond the page", func(p *Page) bool { _, ok := resizeItem(p, 1, 8180); return ok }},
 		{"an item outside the page", func(p *Page) bool {
 			setItem(p, 1, makeItem(8190, lpNormal, 100))
-			return a.repairFragmentation(p)
+			return a.repairFragmentation(p, true)
 		}},
 	}
 	for _, test := range tests {
@@ -180,7 +180,7 @@ func TestItemsKeepTheirBytes(t *testing.T) {
 				}
 				want = append(want[:n-1:n-1], want[n:]...)
 			default:
-				if !a.repairFragmentation(p) {
+				if !a.repairFragmentation(p, true) {
 					t.Fatal("repair refused")
 				}
 			}

@@ -1,6 +1,23 @@
 package redo
 
-import "xenon/core"
+import (
+	"math"
+
+	"xenon/core"
+	"xenon/core/wal"
+)
+
+// slruPage reads the number of an SLRU's page, which 17 made 64 bits wide. The
+// pages kept have numbers of 32 bits all the same: they follow from counters
+// of 32 bits.
+func (c *cursor) slruPage(rec *wal.Record) uint32 {
+	if rec.Major() < 17 {
+		return c.u32()
+	}
+	page := c.u64()
+	c.bad = c.bad || page > math.MaxUint32
+	return uint32(page)
+}
 
 // slruKey is the key of page number page of an SLRU.
 func slruKey(s core.SLRU, page uint32) core.Key {

@@ -13,11 +13,7 @@ func (d *Effects) xlog(rec *wal.Record, c *Counters) error {
 	r := cursor{b: rec.Main}
 	switch rec.Op() {
 	case wal.XLOGCheckpointShutdown, wal.XLOGCheckpointOnline:
-		v, err := wal.VersionByMajor(Major)
-		if err != nil {
-			return fail(rec, ErrUnknown, "%v", err)
-		}
-		ck, err := v.DecodeCheckPoint(rec.Main)
+		ck, err := rec.Version.DecodeCheckPoint(rec.Main)
 		if err != nil {
 			return fail(rec, ErrMalformed, "%v", err)
 		}
