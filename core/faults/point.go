@@ -166,6 +166,43 @@ const (
 
 	// WAL codec
 	RecordCRCUnchecked  // W01: a record's checksum is not compared
+	// what no block announces
+	RedoOriginStays // I01: the progress of replication origins is forgotten
+	SpaceForgotten  // I02: a tablespace is not there when a server starts
+	SealAnyBlock    // I03: a page's checksum is that of block 0
+
+	// redo of hash indexes
+	RedoHashLock   // RH1: a page that is only locked gets the record's LSN
+	RedoHashOrder  // RH2: a tuple goes to the end of its page, not into its place
+	RedoHashCount  // RH3: one tuple too few is taken off the count
+	RedoHashSpares // RH4: a new overflow page is not counted
+	RedoHashLink   // RH5: a page keeps its link to the next when that goes or comes
+	RedoHashBit    // RH6: an overflow page's bit keeps its value
+	RedoHashMasks  // RH7: the mask of buckets stays when their number doubles
+	RedoHashMoved  // RH8: tuples moved between pages go to the end
+
+	// redo of SP-GiST
+	RedoSpgCounters  // RS1: redirects and placeholders are not counted
+	RedoSpgXID       // RS2: a redirect is of no transaction
+	RedoSpgLink      // RS3: a parent keeps the link to where a tuple was
+	RedoSpgChain     // RS4: a chain does not get its new tuple
+	RedoSpgAllSource // RS5: no leaf tuple of a split goes to the other page
+	RedoSpgMove      // RS6: the tuple at the head of a chain is not replaced
+
+	// redo of BRIN
+	RedoBrinKeepOld  // RB1: a tuple that went to another page stays
+	RedoBrinSlot     // RB2: the next range's slot is written
+	RedoBrinSamepage // RB3: a tuple's place changes, not its content
+	RedoBrinLast     // RB4: the meta page does not hear of a new revmap page
+	RedoBrinShift    // RB5: a tuple that goes keeps its line pointer
+
+	// redo of generic records
+	RedoGenericHole  // RG1: the hole is not zeroed
+	RedoGenericLast  // RG2: the last piece of a page is left out
+	RedoGenericFirst // RG3: pieces that begin in the header are left out
+	RedoGenericShort // RG4: the last byte of a piece is left out
+	RedoGenericShift // RG5: a piece goes one byte too far
+
 	RecordLinkUnchecked // W02: a record's link to the one before is not checked
 	ContUnchecked       // W03: a page need not continue what the page before left unfinished
 	OverwriteUnnamed    // W04: the record that stands for a lost one may name any
@@ -240,6 +277,11 @@ var names = map[Point]string{
 
 	ForgetTruncate: "P01", NewerPage: "P02", SkipVMClear: "P03", ChainOffByOne: "P04", ShortFork: "P05", DropMainOnly: "P06", CopyLater: "P07", SkipWait: "P08", IngestTwice: "P09", BootNow: "P10",
 	RecordCRCUnchecked: "W01", RecordLinkUnchecked: "W02", ContUnchecked: "W03", OverwriteUnnamed: "W04",
+	RedoHashLock: "RH1", RedoHashOrder: "RH2", RedoHashCount: "RH3", RedoHashSpares: "RH4", RedoHashLink: "RH5",
+	RedoHashBit: "RH6", RedoHashMasks: "RH7", RedoHashMoved: "RH8",
+	RedoSpgCounters: "RS1", RedoSpgXID: "RS2", RedoSpgLink: "RS3", RedoSpgChain: "RS4", RedoSpgAllSource: "RS5", RedoSpgMove: "RS6",
+	RedoBrinKeepOld: "RB1", RedoBrinSlot: "RB2", RedoBrinSamepage: "RB3", RedoBrinLast: "RB4", RedoBrinShift: "RB5",
+	RedoGenericHole: "RG1", RedoGenericLast: "RG2", RedoGenericFirst: "RG3", RedoGenericShort: "RG4", RedoGenericShift: "RG5",
 	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07",
 	LayerNotSynced: "E01", ManifestNotSynced: "E02", FlushDropsLast: "E03", ImageOfNeighbour: "E04", ImageTooEarly: "E05",
 	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08",

@@ -81,6 +81,14 @@ func (a *Applier) redo(page *Page, rec *wal.Record, blk *wal.Block) error {
 		ok = a.redoHeap2(page, rec, blk)
 	case wal.RmgrBtree:
 		ok = a.redoBtree(page, rec, blk)
+	case wal.RmgrHash:
+		ok = a.redoHash(page, rec, blk)
+	case wal.RmgrSPGist:
+		ok = a.redoSpgist(page, rec, blk)
+	case wal.RmgrBrin:
+		ok = redoBrin(page, rec, blk)
+	case wal.RmgrGeneric:
+		ok = redoGeneric(page, blk)
 	case wal.RmgrSeq:
 		ok = redoSeq(page, rec)
 	default:
@@ -110,6 +118,9 @@ func restore(page *Page, rec *wal.Record, blk *wal.Block) error {
 	}
 	if !IsNew(page) {
 		setLSN(page, rec.End)
+	}
+	if !hashRestored(page, rec, blk) {
+		return failPage(rec, blk, ErrMalformed, "")
 	}
 	return nil
 }

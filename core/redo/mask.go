@@ -28,11 +28,7 @@ func Mask(p *Page, id wal.RmgrID, block uint32) {
 		maskLSN(p)
 		maskUnused(p)
 	case wal.RmgrSPGist:
-		maskLSN(p)
-		maskHints(p)
-		if lower(p) >= headerSize {
-			maskUnused(p)
-		}
+		maskSpgist(p)
 	case wal.RmgrBrin:
 		maskBrin(p)
 	}
@@ -124,16 +120,8 @@ func maskContent(p *Page) {
 }
 
 // The special spaces of the stored managers, as far as masks look at them
-// (src/include/access/hash.h, gin_private.h, gist.h, brin_page.h).
+// (src/include/access/gin_private.h, gist.h).
 const (
-	hashOpaqueSize = 16
-	hashFlags      = 12
-	hashPageTypes  = 0x000F
-	hashUnused     = 0
-	hashOverflow   = 1
-	hashBucket     = 2
-	hashHasDead    = 1 << 7
-
 	ginOpaqueSize = 8
 	ginFlags      = 6
 	ginDeleted    = 1 << 2
@@ -144,13 +132,6 @@ const (
 	gistTuplesDeleted = 1 << 2
 	gistFollowRight   = 1 << 3
 	gistHasGarbage    = 1 << 4
-
-	brinOpaqueSize  = 8
-	brinFlags       = 4
-	brinType        = 6
-	brinTypeMeta    = 0xF091
-	brinTypeRegular = 0xF093
-	brinEvacuate    = 1 << 0
 )
 
 // specialOf is the special space if it has size bytes.
@@ -159,21 +140,6 @@ func specialOf(p *Page, size int) ([]byte, bool) {
 		return nil, false
 	}
 	return p[special(p):], true
-}
-
-func maskHash(p *Page) {
-	maskCommon(p)
-	o, ok := specialOf(p, hashOpaqueSize)
-	if !ok {
-		return
-	}
-	switch u16(o, hashFlags) & hashPageTypes {
-	case hashUnused:
-		maskContent(p)
-	case hashBucket, hashOverflow:
-		maskItemFlags(p)
-	}
-	put16(o, hashFlags, u16(o, hashFlags)&^hashHasDead)
 }
 
 func maskGin(p *Page) {
@@ -201,18 +167,4 @@ func maskGist(p *Page) {
 	}
 	// Stock redo of DELETE sets tuples-deleted where the primary does not.
 	put16(o, gistFlags, flags&^(gistHasGarbage|gistTuplesDeleted))
-}
-
-func maskBrin(p *Page) {
-	maskLSN(p)
-	maskHints(p)
-	o, ok := specialOf(p, brinOpaqueSize)
-	if !ok {
-		return
-	}
-	kind := u16(o, brinType)
-	if kind == brinTypeRegular || kind == brinTypeMeta && lower(p) > headerSize {
-		maskUnused(p)
-	}
-	put16(o, brinFlags, u16(o, brinFlags)&^brinEvacuate)
 }
