@@ -92,6 +92,7 @@ func (n *node) handler() http.Handler {
 	mux.HandleFunc("PUT /v1/tenant/{tenant}/timeline/{timeline}/checkpoint", n.withTimeline(n.putCheckpoint))
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/boot", n.withTimeline(n.getBoot))
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/relations", n.withTimeline(n.getRelations))
+	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/page_chain", n.withTimeline(n.getChain))
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}/get_lsn_by_timestamp", n.withTimeline(n.getLSNByTime))
 	return mux
 }
