@@ -200,13 +200,17 @@ func (s *server) replay(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	for _, from := range segments {
+	for i, from := range segments {
 		to := filepath.Join(data, "pg_wal", filepath.Base(from))
 		if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		// A copy: recovery writes the end of the last one.
-		if err := s.copyTree(ctx, from, to); err != nil {
+		// A copy of the last one, whose end recovery writes.
+		put := s.linkTree
+		if i == len(segments)-1 {
+			put = s.copyTree
+		}
+		if err := put(ctx, from, to); err != nil {
 			return err
 		}
 	}
@@ -221,7 +225,10 @@ func (s *server) replay(ctx context.Context, dir string) error {
 	if err := s.appendFile(filepath.Join(data, "recovery.signal"), ""); err != nil {
 		return err
 	}
-	return s.recover(ctx, data, filepath.Join(dir, "replay.log"))
+	if err := s.recover(ctx, data, filepath.Join(dir, "replay.log")); err != nil {
+		return err
+	}
+	return os.RemoveAll(filepath.Join(data, "pg_wal"))
 }
 
 func lastCheckpoint(data string) (core.LSN, error) {

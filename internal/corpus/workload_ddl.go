@@ -21,15 +21,17 @@ alter table u set logged;
 alter table u set unlogged;
 create unlogged table u2 as select * from d;
 `)
-	w.sql("postgres", "create database walcopy strategy wal_log;")
-	w.sql("postgres", "create database filecopy strategy file_copy;")
+	// 14 copies files whatever it is told.
+	logged, copied := w.from(15, "strategy wal_log"), w.from(15, "strategy file_copy")
+	w.sql("postgres", "create database walcopy "+logged)
+	w.sql("postgres", "create database filecopy "+copied)
 	w.sql("filecopy", `
 create table x as select generate_series(1, ROWS) a;
 create index on x (a);
 vacuum x;
 `)
-	w.sql("postgres", "create database twice template filecopy strategy file_copy;")
-	w.sql("postgres", "create database logged template filecopy strategy wal_log;")
+	w.sql("postgres", "create database twice template filecopy "+copied)
+	w.sql("postgres", "create database logged template filecopy "+logged)
 	w.sql("logged", "delete from x where a % 2 = 0; vacuum x;")
 	w.sql("twice", "update x set a = a + 1 where a < 20; vacuum full pg_class;")
 	w.sql("postgres", "drop database walcopy;")

@@ -34,6 +34,10 @@ do $$ begin for i in 1..50 loop begin insert into x values (20000 + i, i); if i 
 rollback;
 `)
 	w.clients(6, lockers)
+	start, stop := "pg_backup_start", "pg_backup_stop"
+	if w.major < 15 {
+		start, stop = "pg_start_backup", "pg_stop_backup"
+	}
 	w.sql("postgres", `
 update x set b = b + 1 where a % 3 = 0;
 -- past a page of pg_xact and a segment of pg_commit_ts
@@ -42,9 +46,9 @@ select pg_create_restore_point('here');
 select pg_switch_wal();
 select pg_logical_emit_message(true, 'p', 'in a transaction');
 select pg_logical_emit_message(false, 'p', repeat('m', 20000));
-select pg_backup_start('b', true);
+select `+start+`('b', true);
 insert into x values (-5, 0);
-select pg_backup_stop();
+select `+stop+`();
 `)
 	// Freezing everything moves the oldest transaction and multixact of every
 	// database, so that the logs of both are cut.
