@@ -213,6 +213,9 @@ func (c *cluster) attachOnce(ctx context.Context, e env.Env, l *line, told int) 
 			return nil
 		}
 		c.attached = http1.Call(ctx, e, addrOf(c.ps().Name()), "POST", timelinesPath(l.id), req, nil)
+		if refused(c.attached, http.StatusConflict) && l.parent != nil { // the other one has taken its parent meanwhile
+			http1.Call(ctx, e, addrOf(c.ps().Name()), "POST", timelinesPath(l.id), c.attachRequest(l.parent), nil)
+		}
 		return c.attached
 	})
 }
@@ -223,6 +226,25 @@ func (c *cluster) tell() {
 	if admin := c.w.Find("admin"); !admin.Running() {
 		admin.Start(c.attach)
 	}
+}
+
+// reclaim has somebody look at the status of the pageserver that everybody asks,
+// and tell it again to serve what the other one, started anew, has taken from it.
+func (c *cluster) reclaim() {
+	admin := c.w.Find("admin")
+	if admin.Running() {
+		return
+	}
+	admin.Start(func(ctx context.Context, e env.Env) error {
+		addr := addrOf(c.ps().Name())
+		for _, l := range c.lines() {
+			info, err := timelineInfo(ctx, e, addr, l.id)
+			if err == nil && info.Superseded { // else, and if it fails, it is looked at again
+				http1.Call(ctx, e, addr, "POST", timelinesPath(l.id), c.attachRequest(l), nil)
+			}
+		}
+		return nil
+	})
 }
 
 // patiently tries again while a process is not up yet.

@@ -46,6 +46,7 @@ var mutants = []mutant{
 	{faults.ImageTooEarly, 1, []fuzz.Oracle{fuzz.PageReplay, fuzz.Linearizable, fuzz.Liveness}, ""},
 	{faults.LayersPastFloor, 5, []fuzz.Oracle{fuzz.PageReplay}, ""},
 	{faults.RestartEarlier, 3, []fuzz.Oracle{fuzz.DiskHeld, panicked}, "kill-pageserver"},
+	{faults.SupersededForGood, 24, []fuzz.Oracle{fuzz.Liveness}, ""},
 	{faults.FlushGivesUp, 5, []fuzz.Oracle{fuzz.Liveness}, "pageserver-full,pageserver-io"},
 	{faults.IngestTwice, 1, []fuzz.Oracle{fuzz.IngestOnce, panicked}, ""},
 	{faults.IngestSkips, 1, []fuzz.Oracle{fuzz.IngestOnce}, ""},

@@ -21,7 +21,6 @@ type nemesis struct {
 	quiet  bool // the time of faults is over
 	tended int
 	spoils []*diskdrv.BucketFaults // of the object store, those that are not over
-	j      *judge
 }
 
 // arm puts every step of a plan before the world.
@@ -43,26 +42,11 @@ func (n *nemesis) tend() {
 			x.start()
 		}
 	}
-	// Seldom enough for a pageserver to open all that it has in the meantime.
-	if n.quiet && n.tended%150 == 0 {
-		n.reinstate()
+	if n.quiet && n.tended%50 == 0 {
+		n.c.reclaim()
 	}
 	n.tended++
 	n.w.After(200*time.Millisecond, n.tend)
-}
-
-// reinstate has the pageserver that everybody asks take over again what the
-// other one, started anew, has taken from it, if only by minting a generation:
-// as whoever runs an installation does who sees that in its status.
-func (n *nemesis) reinstate() {
-	for _, l := range n.c.lines() {
-		h := n.j.store.shelf(l.id.Timeline)
-		if who := h.minted[h.newest]; !l.gone && h.newest > 1 && who != n.c.ps().Name() {
-			n.c.ps().Kill()
-			n.c.ps().start()
-			return
-		}
-	}
 }
 
 // strike begins one fault, arranges for its end, and counts it; it had an

@@ -147,7 +147,7 @@ func (r *run) all(p *Plan) error {
 	for range computes {
 		r.c.seat(main)
 	}
-	r.n = &nemesis{c: r.c, w: r.w, j: r.j, counts: &r.result.Counts}
+	r.n = &nemesis{c: r.c, w: r.w, counts: &r.result.Counts}
 	if err := r.c.setUp(); err != nil {
 		return fmt.Errorf("set-up: %w", err)
 	}

@@ -122,6 +122,8 @@ const (
 	RemoteTellsDisk // T01: remote_consistent_lsn is told to be what the disk holds
 	IngestSkips     // T02: some records are left out
 	FlushGivesUp    // T03: after a flush that failed nothing more is flushed
+	// T04: a pageserver that was superseded once stays it
+	SupersededForGood
 
 	// branches
 	BranchAdoptsNow  // B01: a branch begins with its ancestor's state of now
@@ -164,8 +166,6 @@ const (
 	RedoDropNothing      // R20: the end of a transaction drops no relation
 	RedoDedupOrder       // R21: a merged posting list has its first two TIDs swapped
 
-	// WAL codec
-	RecordCRCUnchecked  // W01: a record's checksum is not compared
 	// what no block announces
 	RedoOriginStays // I01: the progress of replication origins is forgotten
 	SpaceForgotten  // I02: a tablespace is not there when a server starts
@@ -203,6 +203,8 @@ const (
 	RedoGenericShort // RG4: the last byte of a piece is left out
 	RedoGenericShift // RG5: a piece goes one byte too far
 
+	// WAL codec
+	RecordCRCUnchecked  // W01: a record's checksum is not compared
 	RecordLinkUnchecked // W02: a record's link to the one before is not checked
 	ContUnchecked       // W03: a page need not continue what the page before left unfinished
 	OverwriteUnnamed    // W04: the record that stands for a lost one may name any
@@ -275,18 +277,19 @@ var names = map[Point]string{
 	RedoUnlinkRight: "R14", RedoClogStatus: "R15", RedoMemberShift: "R16", RedoKeepTail: "R17",
 	RedoNextMulti: "R18", RedoKeepLength: "R19", RedoDropNothing: "R20", RedoDedupOrder: "R21",
 
-	ForgetTruncate: "P01", NewerPage: "P02", SkipVMClear: "P03", ChainOffByOne: "P04", ShortFork: "P05", DropMainOnly: "P06", CopyLater: "P07", SkipWait: "P08", IngestTwice: "P09", BootNow: "P10",
-	RecordCRCUnchecked: "W01", RecordLinkUnchecked: "W02", ContUnchecked: "W03", OverwriteUnnamed: "W04",
 	RedoHashLock: "RH1", RedoHashOrder: "RH2", RedoHashCount: "RH3", RedoHashSpares: "RH4", RedoHashLink: "RH5",
 	RedoHashBit: "RH6", RedoHashMasks: "RH7", RedoHashMoved: "RH8",
 	RedoSpgCounters: "RS1", RedoSpgXID: "RS2", RedoSpgLink: "RS3", RedoSpgChain: "RS4", RedoSpgAllSource: "RS5", RedoSpgMove: "RS6",
 	RedoBrinKeepOld: "RB1", RedoBrinSlot: "RB2", RedoBrinSamepage: "RB3", RedoBrinLast: "RB4", RedoBrinShift: "RB5",
 	RedoGenericHole: "RG1", RedoGenericLast: "RG2", RedoGenericFirst: "RG3", RedoGenericShort: "RG4", RedoGenericShift: "RG5",
+	ForgetTruncate: "P01", NewerPage: "P02", SkipVMClear: "P03", ChainOffByOne: "P04", ShortFork: "P05", DropMainOnly: "P06", CopyLater: "P07", SkipWait: "P08", IngestTwice: "P09", BootNow: "P10",
+	RecordCRCUnchecked: "W01", RecordLinkUnchecked: "W02", ContUnchecked: "W03", OverwriteUnnamed: "W04",
 	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07",
 	LayerNotSynced: "E01", ManifestNotSynced: "E02", FlushDropsLast: "E03", ImageOfNeighbour: "E04", ImageTooEarly: "E05",
 	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08",
-	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03",
+	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03", SupersededForGood: "T04",
 	BranchAdoptsNow: "B01", BranchReadsNow: "B02", BranchOwnsPast: "B03", BranchChildFirst: "B04", BranchOrphans: "B05", BranchTooEarly: "B06",
+	RedoOriginStays: "I01", SpaceForgotten: "I02", SealAnyBlock: "I03",
 	ShowUncommitted:       "S01",
 	RegisterUnconditional: "G01",
 	RegisterUnknownIsDone: "G02",

@@ -17,8 +17,8 @@ import (
 )
 
 // AttachRequest is the body of POST /v1/tenant/TENANT/timeline: serve a
-// timeline that is in the object store. Asked for again, it only replaces the
-// safekeepers.
+// timeline that is in the object store. Asked for again, it replaces the
+// safekeepers, and takes the timeline over anew if that was superseded.
 type AttachRequest struct {
 	Timeline    core.TimelineID `json:"new_timeline_id"`
 	Safekeepers []string        `json:"safekeepers"` // host:port of each
@@ -44,7 +44,8 @@ type TimelineInfo struct {
 	RemoteConsistent core.LSN `json:"remote_consistent_lsn"`
 	// Generation is that of this pageserver's owner at the object store, 0
 	// before it could take the timeline over. Superseded tells that another one
-	// did since: nothing is uploaded any more.
+	// did since: nothing is uploaded any more, until the timeline is attached
+	// here again.
 	Generation  core.Generation `json:"generation"`
 	Superseded  bool            `json:"superseded,omitempty"`
 	Major       int             `json:"pg_version"`
@@ -284,6 +285,7 @@ func (n *node) info(a *attached) TimelineInfo {
 	info.Generation, info.RemoteConsistent, info.Superseded = p.Generation, p.Stored, p.Superseded
 	info.Ancestor = t.index.Ancestor
 	if o := a.up.Owner(); o != nil {
+		info.Superseded = info.Superseded || o.Superseded() != nil
 		info.Children = o.Index().Children
 	}
 	if err := t.Err(); err != nil {

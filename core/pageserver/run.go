@@ -107,8 +107,9 @@ type attached struct {
 	receiver *receiver
 	up       *remote.Uploader
 	fetcher  *remote.Fetcher
-	tasks    *xsync.Group // end with the node, or before
-	users    *xsync.Gate  // who is at t, tasks aside
+	claims   *xsync.Watch[uint64] // how often it was to be taken over anew
+	tasks    *xsync.Group         // end with the node, or before
+	users    *xsync.Gate          // who is at t, tasks aside
 }
 
 // Run is a pageserver until ctx ends. Its directory is the root of e.FS: it
@@ -199,7 +200,7 @@ func (n *node) get(id core.TTID) *attached {
 const openPatience = 10 * time.Minute
 
 // attach serves a timeline and remembers it; one that is served already gets
-// other safekeepers.
+// other safekeepers, and is taken over anew if somebody else has done so.
 func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (*attached, error) {
 	if err := n.attaching.LockCtx(ctx); err != nil {
 		return nil, err
@@ -217,6 +218,7 @@ func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (
 		}
 	} else {
 		a.receiver.setPeers(safekeepers)
+		a.claim()
 	}
 	return a, n.remember(id, safekeepers)
 }
@@ -262,7 +264,7 @@ func (n *node) open(ctx context.Context, id core.TTID, safekeepers []string) (*a
 // serve starts the tasks of an opened timeline. Without an owner, for the
 // reason in waits, one is acquired later.
 func (n *node) serve(t *Timeline, fetcher *remote.Fetcher, owner *remote.Owner, waits error, safekeepers []string) *attached {
-	a := &attached{t: t, fetcher: fetcher, tasks: xsync.NewGroup(n.group.Context(), n.e), users: xsync.NewGate(n.e)}
+	a := &attached{t: t, fetcher: fetcher, claims: xsync.NewWatch(n.e, uint64(0)), tasks: xsync.NewGroup(n.group.Context(), n.e), users: xsync.NewGate(n.e)}
 	a.up = remote.NewUploader(n.e, t.id, localLayers{t})
 	if owner == nil {
 		a.up.Waits(waits)

@@ -12,6 +12,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/faults"
 	"xenon/core/layer"
 	"xenon/core/pageserver/remote"
 	"xenon/core/xsync"
@@ -22,7 +23,9 @@ import (
 // A timeline that this pageserver has in its directory is opened from there
 // while the object store is away: from its manifest, and from the copy of the
 // index that was stored last. It serves and ingests; a task of its own takes it
-// over once the store answers, and from then on uploads what is flushed. If
+// over once the store answers, and from then on uploads what is flushed. Once
+// somebody else has taken it over, it uploads nothing more until it is told
+// again to serve the timeline, or finds that the newer generation is nobody's. If
 // another pageserver went on with it meanwhile, in a way that the layers here
 // do not fit, it is opened anew from the index of that one.
 
@@ -187,8 +190,65 @@ func (l localLayers) Uploaded(ctx context.Context, layers []remote.LayerEntry, x
 }
 
 // uploads takes the timeline over, unless that was done when it was opened, and
-// uploads what it flushes.
+// uploads what it flushes. Once superseded, it does so again if it is to: two
+// owners of one timeline never upload at once, since all is done here.
 func (n *node) uploads(ctx context.Context, a *attached, owner *remote.Owner) error {
+	for {
+		claims := a.claims.Get()
+		err := n.uploadsAs(ctx, a, owner)
+		if !errors.Is(err, remote.ErrSuperseded) || faults.On && faults.Hit(faults.SupersededForGood) {
+			return err
+		}
+		if err := n.awaitClaim(ctx, a, claims); err != nil {
+			return err
+		}
+		n.e.Log().Info("timeline is taken over anew", slog.String("timeline", a.t.id.String()))
+		owner = nil
+		a.up.Waits(errAnew)
+	}
+}
+
+// errAnew is why there is no owner while the next one is acquired.
+var errAnew = errors.New("it is being taken over anew")
+
+// claim has the timeline taken over anew if this pageserver's owner of it is
+// superseded: whoever attaches it wants this pageserver to have it.
+func (a *attached) claim() {
+	if a.up.Abandon() {
+		a.claims.Update(func(n uint64) uint64 { return n + 1 })
+	}
+}
+
+// awaitClaim returns when a superseded timeline is to be taken over anew: when
+// somebody has claimed it since there were as many claims, or at once if it was
+// superseded by nobody.
+func (n *node) awaitClaim(ctx context.Context, a *attached, claims uint64) error {
+	claimed := func(n uint64) bool { return n != claims }
+	for {
+		step, cancel := xsync.WithTimeout(ctx, n.e, takeOverStep)
+		nobody, err := remote.GivenUp(step, n.e, a.t.id, n.who())
+		cancel()
+		if nobody {
+			// Were there a second one of our name after all, it gets the time to
+			// store its index.
+			return n.e.Clock().Sleep(ctx, takeOverMin)
+		}
+		if err == nil {
+			_, err = a.claims.Await(ctx, claimed)
+			return err
+		}
+		// The object store is away: by whom it was superseded is asked again.
+		step, cancel = xsync.WithTimeout(ctx, n.e, takeOverMax)
+		_, err = a.claims.Await(step, claimed)
+		cancel()
+		if err == nil || xsync.Cause(ctx) != nil {
+			return xsync.Cause(ctx)
+		}
+	}
+}
+
+// uploadsAs is uploads until the owner is superseded.
+func (n *node) uploadsAs(ctx context.Context, a *attached, owner *remote.Owner) error {
 	if owner == nil {
 		var err error
 		owner, err = n.takesOver(ctx, a)

@@ -92,6 +92,24 @@ func readIndex(ctx context.Context, e env.Env, id core.TTID, gen core.Generation
 	return decodeFor(id, gen, s.Payload)
 }
 
+// GivenUp tells whether the newest generation of a timeline is one that who
+// minted and that nobody will ever use: its creation took effect after it had
+// been given up, so that it has no index. Whoever it supersedes loses nothing by
+// taking the timeline over anew, and nobody else will. A generation that is just
+// being taken looks the same for as long as its first index is not there.
+func GivenUp(ctx context.Context, e env.Env, id core.TTID, who string) (bool, error) {
+	gen, err := register.Newest(ctx, e, prefix(id))
+	if err != nil {
+		return false, fmt.Errorf("look for the owner of timeline %s: %w", id, err)
+	}
+	gens, err := indices(ctx, e, id)
+	if err != nil || len(gens) == 0 || gens[len(gens)-1] >= gen {
+		return false, err
+	}
+	s, err := register.New(e, register.GenerationKey(prefix(id), gen)).Read(ctx)
+	return string(s.Payload) == who, err
+}
+
 // IndexIn decodes an object of the store that holds an index, for those who
 // look at objects: key tells of which timeline and generation it must be. ok is
 // false for keys of other things.

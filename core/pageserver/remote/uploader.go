@@ -64,15 +64,16 @@ type Progress struct {
 
 // An Uploader brings what a timeline flushes to the object store: layers first,
 // then the index that names them, then it tells the timeline. It tries for ever,
-// until it is superseded.
+// until it is superseded, and goes on as the next owner that it is given.
 type Uploader struct {
 	e        env.Env
 	id       core.TTID
 	local    Local
 	progress *xsync.Watch[Progress]
 
-	mu    sync.Mutex // leaf
-	owner *Owner     // nil before it is acquired
+	mu    sync.Mutex              // leaf
+	owner *Owner                  // nil while there is none
+	stop  context.CancelCauseFunc // ends the Run as owner
 
 	ready map[string]LayerEntry // uploaded, not known to be in the index; by name
 }
@@ -120,16 +121,21 @@ func (u *Uploader) Await(ctx context.Context, lsn core.LSN) error {
 }
 
 // Run uploads as o what the timeline flushes, until ctx ends or o is
-// superseded.
+// superseded. One Run at a time.
 func (u *Uploader) Run(ctx context.Context, o *Owner) error {
+	ctx, stop := xsync.WithCancel(ctx)
+	defer stop(nil)
 	u.mu.Lock()
-	u.owner = o
+	u.owner, u.stop = o, stop
 	u.mu.Unlock()
+	clear(u.ready) // what an owner before uploaded is swept, and not this one's to enter
 	u.note(nil)
 	for pause := retryMin; ; {
 		err := u.round(ctx, o)
 		if ctx.Err() != nil {
-			return xsync.Cause(ctx)
+			if err = xsync.Cause(ctx); !errors.Is(err, ErrSuperseded) {
+				return err
+			}
 		}
 		u.note(err)
 		if errors.Is(err, ErrSuperseded) {
@@ -150,8 +156,28 @@ func (u *Uploader) Run(ctx context.Context, o *Owner) error {
 	}
 }
 
-// Waits notes why there is no owner yet.
+// Abandon tells whether the owner is known to be superseded. Then the Run as it
+// ends, which may not know yet: it looks for others only when it has something
+// to upload.
+func (u *Uploader) Abandon() bool {
+	u.mu.Lock()
+	o, stop := u.owner, u.stop
+	u.mu.Unlock()
+	if o == nil {
+		return u.Progress().Superseded
+	}
+	err := o.Superseded()
+	if err != nil {
+		stop(err)
+	}
+	return err != nil
+}
+
+// Waits notes why there is no owner, between two of them or before the first.
 func (u *Uploader) Waits(err error) {
+	u.mu.Lock()
+	u.owner = nil
+	u.mu.Unlock()
 	u.progress.Update(func(p Progress) Progress {
 		p.Wait, p.Superseded = err.Error(), errors.Is(err, ErrSuperseded)
 		return p
