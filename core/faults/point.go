@@ -166,6 +166,23 @@ const (
 	RedoDropNothing      // R20: the end of a transaction drops no relation
 	RedoDedupOrder       // R21: a merged posting list has its first two TIDs swapped
 
+	// redo of GIN
+	RedoGinKeepIncomplete // RI1: a split stays incomplete when its parent has the downlink
+	RedoGinKeepReplaced   // RI2: a tuple that is replaced stays beside the new one
+	RedoGinKeepRight      // RI3: the page left of a deleted one still links to it
+	RedoGinRowUncounted   // RI4: a row in the pending list is not counted
+	RedoGinChildUnmoved   // RI5: the old downlink of a split page goes to its left half still
+	RedoGinKeepSegment    // RI6: a segment of a posting list that is deleted stays
+	RedoGinAddLess        // RI7: the first TID added to a segment is left out
+
+	// redo of GiST
+	RedoGistKeepFollowRight // RT1: the left half of a completed split still points right
+	RedoGistNoOverwrite     // RT2: a tuple is deleted and added anew, not replaced in place
+	RedoGistDeleteLess      // RT3: a deletion of dead tuples leaves the first
+	RedoGistSplitLink       // RT4: the halves of a split are not linked
+	RedoGistKeepDownlink    // RT5: a deleted page keeps its downlink
+	RedoGistUnmarked        // RT6: a leaf does not tell that it has lost tuples
+
 	// what no block announces
 	RedoOriginStays // I01: the progress of replication origins is forgotten
 	SpaceForgotten  // I02: a tablespace is not there when a server starts
@@ -289,6 +306,10 @@ var names = map[Point]string{
 	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08",
 	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03", SupersededForGood: "T04",
 	BranchAdoptsNow: "B01", BranchReadsNow: "B02", BranchOwnsPast: "B03", BranchChildFirst: "B04", BranchOrphans: "B05", BranchTooEarly: "B06",
+	RedoGinKeepIncomplete: "RI1", RedoGinKeepReplaced: "RI2", RedoGinKeepRight: "RI3", RedoGinRowUncounted: "RI4",
+	RedoGinChildUnmoved: "RI5", RedoGinKeepSegment: "RI6", RedoGinAddLess: "RI7",
+	RedoGistKeepFollowRight: "RT1", RedoGistNoOverwrite: "RT2", RedoGistDeleteLess: "RT3", RedoGistSplitLink: "RT4",
+	RedoGistKeepDownlink: "RT5", RedoGistUnmarked: "RT6",
 	RedoOriginStays: "I01", SpaceForgotten: "I02", SealAnyBlock: "I03",
 	ShowUncommitted:       "S01",
 	RegisterUnconditional: "G01",

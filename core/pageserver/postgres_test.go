@@ -319,9 +319,6 @@ func sameFork(t testing.TB, tl *pageserver.Timeline, lsn core.LSN, r bootset.Rel
 	tl.GetPages(context.Background(), reqs, pages, errs)
 	for i := range pages {
 		stock := redo.Page(want[i*core.PageSize:])
-		if errors.Is(errs[i], redo.ErrStored) {
-			continue
-		}
 		if errs[i] != nil {
 			t.Errorf("as of %s: %v", lsn, errs[i])
 			continue

@@ -87,10 +87,10 @@ func TestUnknownRecordsStopIngest(t *testing.T) {
 	}
 }
 
-// TestStoredRecords: a page whose chain needs a manager without redo is an
-// error that names record, page and LSN; others are served, and so is the page
-// once a later record makes it anew.
-func TestStoredRecords(t *testing.T) {
+// TestMisfits: a page whose chain has a record that does not fit it is an error
+// that names record, page and LSN; others are served, and so is the page once
+// a later record makes it anew.
+func TestMisfits(t *testing.T) {
 	w := newWorld(t)
 	s := newScript(w)
 	s.fpi(t, heapRel, 0)
@@ -108,7 +108,7 @@ func TestStoredRecords(t *testing.T) {
 	var page redo.Page
 	ctx := context.Background()
 	err := tl.GetPage(ctx, pageserver.PageAt{Rel: heapRel, Block: 1, LSN: gin.End}, &page)
-	wants(t, err, redo.ErrStored, gin.Start.String(), gin.End.String(), "1663/5/16384 block 1", "Gin")
+	wants(t, err, redo.ErrMalformed, gin.Start.String(), gin.End.String(), "1663/5/16384 block 1", "Gin")
 	if err := tl.GetPage(ctx, pageserver.PageAt{Rel: heapRel, Block: 0, LSN: gin.End}, &page); err != nil {
 		t.Errorf("another page: %v", err)
 	}

@@ -36,8 +36,8 @@ type Applier struct {
 // rec. A page never written is all zeroes. blk must be one of rec.Blocks.
 //
 // The page gets rec.End as its LSN unless it is left alone. On any error the
-// page is undefined. The errors are [ErrStored], [ErrUnknown], [ErrMalformed]
-// and [ErrNoPage], in a [*RecordError].
+// page is undefined. The errors are [ErrUnknown], [ErrMalformed] and
+// [ErrNoPage], in a [*RecordError].
 func (a *Applier) Apply(page *Page, rec *wal.Record, blk *wal.Block) (Outcome, error) {
 	if blk.ApplyImage {
 		return Restored, restore(page, rec, blk)
@@ -81,6 +81,10 @@ func (a *Applier) redo(page *Page, rec *wal.Record, blk *wal.Block) error {
 		ok = a.redoHeap2(page, rec, blk)
 	case wal.RmgrBtree:
 		ok = a.redoBtree(page, rec, blk)
+	case wal.RmgrGin:
+		ok = a.redoGin(page, rec, blk)
+	case wal.RmgrGist:
+		ok = a.redoGist(page, rec, blk)
 	case wal.RmgrHash:
 		ok = a.redoHash(page, rec, blk)
 	case wal.RmgrSPGist:
@@ -95,9 +99,6 @@ func (a *Applier) redo(page *Page, rec *wal.Record, blk *wal.Block) error {
 		if rec.Rmgr.Custom() {
 			return a.redoCustom(page, rec, blk)
 		}
-		if IsStored(rec.Rmgr) {
-			return failPage(rec, blk, ErrStored, "")
-		}
 		if !rec.KnownOp() {
 			return failPage(rec, blk, ErrUnknown, "")
 		}
@@ -110,11 +111,11 @@ func (a *Applier) redo(page *Page, rec *wal.Record, blk *wal.Block) error {
 
 // restore replaces the page by the record's image of it.
 func restore(page *Page, rec *wal.Record, blk *wal.Block) error {
-	if gistLeftChild(rec, blk) {
-		return failPage(rec, blk, ErrStored, "")
-	}
 	if err := wal.RestoreImage(blk, page); err != nil {
 		return failPage(rec, blk, ErrMalformed, err.Error())
+	}
+	if gistLeftChild(rec, blk) && !clearFollowRight(page, rec.End) {
+		return failPage(rec, blk, ErrMalformed, "the image is not of a Gist page")
 	}
 	if !IsNew(page) {
 		setLSN(page, rec.End)

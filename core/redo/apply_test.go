@@ -135,7 +135,6 @@ func TestApplyErrors(t *testing.T) {
 		rec  *wal.Record
 		want error
 	}{
-		{"stored manager", good, &wal.Record{Start: 0x2000, End: 0x2040, Rmgr: wal.RmgrGin, Info: 0x20}, ErrStored},
 		{"unknown manager", good, &wal.Record{Start: 0x2000, End: 0x2040, Rmgr: 99}, ErrUnknown},
 		{"unknown opcode", good, &wal.Record{Start: 0x2000, End: 0x2040, Rmgr: wal.RmgrBtree, Info: 0xF0}, ErrMalformed},
 		{"page never initialised", new(Page), updateRecord(1, 0x2000), ErrNoPage},

@@ -18,10 +18,6 @@ var (
 	// verifier of pages counts it and goes on.
 	ErrUnsupported = errors.New("WAL record with an effect that is not supported")
 
-	// ErrStored reports a record of a manager whose redo is not there yet: the
-	// record is kept, the page that needs it cannot be made.
-	ErrStored = errors.New("redo of this kind of record is not implemented")
-
 	// ErrMalformed reports a record whose bytes contradict themselves or the
 	// page they are applied to. The page is then half changed: throw it away.
 	ErrMalformed = errors.New("record does not fit the page")

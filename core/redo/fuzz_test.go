@@ -10,7 +10,7 @@ import (
 
 // known tells whether an error is one that Apply or Decode may give.
 func known(err error) bool {
-	for _, want := range []error{ErrUnknown, ErrUnsupported, ErrStored, ErrMalformed, ErrNoPage} {
+	for _, want := range []error{ErrUnknown, ErrUnsupported, ErrMalformed, ErrNoPage} {
 		if errors.Is(err, want) {
 			return true
 		}

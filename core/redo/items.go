@@ -78,6 +78,19 @@ func addItem(p *Page, data []byte, n int) bool {
 	return ok
 }
 
+// appendTuples adds index tuples that lie end to end, count of them and no
+// bytes more, behind the items of a page.
+func appendTuples(p *Page, data []byte, count int) bool {
+	for ; count > 0; count-- {
+		size, ok := tupleSize(data)
+		if !ok || !addItem(p, data[:size], maxOffset(p)+1) {
+			return false
+		}
+		data = data[size:]
+	}
+	return len(data) == 0
+}
+
 // setUnused, setDead and setRedirect change a line pointer and leave the
 // item's bytes where they are.
 func setUnused(p *Page, n int)       { setItem(p, n, 0) }
@@ -288,4 +301,14 @@ func resizeItem(p *Page, n, size int) ([]byte, bool) {
 	off := it.off() - more
 	setItem(p, n, makeItem(off, it.flags(), size))
 	return p[off : off+size], true
+}
+
+// overwriteItem makes data the content of item n of an index page; its line
+// pointer keeps its flags (PageIndexTupleOverwrite).
+func overwriteItem(p *Page, n int, data []byte) bool {
+	dst, ok := resizeItem(p, n, len(data))
+	if ok {
+		copy(dst, data)
+	}
+	return ok
 }

@@ -119,52 +119,10 @@ func maskContent(p *Page) {
 	setUpper(p, 0)
 }
 
-// The special spaces of the stored managers, as far as masks look at them
-// (src/include/access/gin_private.h, gist.h).
-const (
-	ginOpaqueSize = 8
-	ginFlags      = 6
-	ginDeleted    = 1 << 2
-
-	gistOpaqueSize    = 16
-	gistFlags         = 12
-	gistLeaf          = 1 << 0
-	gistTuplesDeleted = 1 << 2
-	gistFollowRight   = 1 << 3
-	gistHasGarbage    = 1 << 4
-)
-
 // specialOf is the special space if it has size bytes.
 func specialOf(p *Page, size int) ([]byte, bool) {
 	if special(p)+size != core.PageSize {
 		return nil, false
 	}
 	return p[special(p):], true
-}
-
-func maskGin(p *Page) {
-	maskLSN(p)
-	maskHints(p)
-	o, ok := specialOf(p, ginOpaqueSize)
-	switch {
-	case ok && u16(o, ginFlags)&ginDeleted != 0:
-		maskContent(p)
-	case lower(p) > headerSize:
-		maskUnused(p)
-	}
-}
-
-func maskGist(p *Page) {
-	maskCommon(p)
-	o, ok := specialOf(p, gistOpaqueSize)
-	if !ok {
-		return
-	}
-	clear(o[:8]) // NSN
-	flags := u16(o, gistFlags) | gistFollowRight
-	if flags&gistLeaf != 0 {
-		maskItemFlags(p)
-	}
-	// Stock redo of DELETE sets tuples-deleted where the primary does not.
-	put16(o, gistFlags, flags&^(gistHasGarbage|gistTuplesDeleted))
 }

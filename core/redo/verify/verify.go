@@ -158,9 +158,6 @@ func (v *verifier) block(op *Op, rec *wal.Record, blk *wal.Block) (adopted bool,
 		return false, err
 	}
 	outcome, err := v.applier.Apply(&p.Page, rec, blk)
-	if errors.Is(err, redo.ErrStored) {
-		return true, v.adopt(p, rec, blk)
-	}
 	if err != nil {
 		v.blame("redo", rec, blk, err.Error())
 		return true, v.adopt(p, rec, blk)
