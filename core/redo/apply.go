@@ -42,7 +42,7 @@ func (a *Applier) Apply(page *Page, rec *wal.Record, blk *wal.Block) (Outcome, e
 	if blk.ApplyImage {
 		return Restored, restore(page, rec, blk)
 	}
-	if LockOnly(rec, blk) {
+	if LockOnly(rec, blk) || hintOnly(rec) {
 		return Untouched, nil
 	}
 	switch {

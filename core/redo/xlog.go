@@ -8,6 +8,13 @@ import (
 // (src/include/access/xlog_internal.h) without its padding.
 const parameterChangeSize = 26
 
+// hintOnly tells whether rec is an FPI_FOR_HINT, whose block is not changed if
+// it has no image to restore: with full_page_writes off a server with data
+// checksums or wal_log_hints writes them so.
+func hintOnly(rec *wal.Record) bool {
+	return rec.Rmgr == wal.RmgrXLOG && rec.Op() == wal.XLOGFPIForHint
+}
+
 // xlog follows the records that are about the cluster as a whole.
 func (d *Effects) xlog(rec *wal.Record, c *Counters) error {
 	r := cursor{b: rec.Main}

@@ -18,6 +18,18 @@ var workloads = map[string]func(*session) error{
 	"btree":   btree, // splits, duplicates, deletion of pages
 	"ddl":     ddl,   // files made, copied, dropped; databases; relation maps
 	"xact":    xact,  // two-phase, subtransactions, multixacts, truncated SLRUs
+
+	"logical":     logical,     // what wal_level = logical adds
+	"origins":     origins,     // replication origins
+	"tablespaces": tablespaces, // in place
+	"hints":       hints,       // images of pages changed by hints
+	"crash":       crash,       // transactions and WAL cut off
+	"promote":     promote,     // a second timeline
+
+	"hash":   hashes,  // buckets split, overflow pages, each way to squeeze them
+	"spgist": spgists, // tries, quad and k-d trees: every record of them
+	"brin":   brins,   // range summaries, more than a page of their map
+	"bloom":  blooms,  // generic records
 }
 
 // Workloads are the names that [Make] takes.
@@ -80,6 +92,16 @@ func (w *session) attempt(script string) {
 		return
 	}
 	_, w.err = w.s.runInput(w.ctx, script, "psql", "-X", "-q", "-f", "-")
+}
+
+// query is what a statement answers, one row a line.
+func (w *session) query(db, statement string) string {
+	if w.err != nil {
+		return ""
+	}
+	var out string
+	out, w.err = w.s.run(w.ctx, "psql", "-X", "-q", "-A", "-t", "-d", db, "-c", statement)
+	return out
 }
 
 // clients runs a pgbench script in several sessions at once.
@@ -197,6 +219,11 @@ select count(*) from (select * from locks where a = 7 for key share) s;
 savepoint sub;
 update locks set n = n + 1 where a = 7;  -- a lock and an update of two transactions: a multixact
 commit;
+begin;
+update locks set n = n + 1 where a between 8 and 9;
+prepare transaction 'locks';
+select count(*) from (select * from locks where a between 8 and 9 for key share) s;  -- the updated rows too
+commit prepared 'locks';
 create sequence sq;
 select count(nextval('sq')) from generate_series(1, 100);
 analyze;

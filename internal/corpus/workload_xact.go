@@ -1,6 +1,9 @@
 package corpus
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 func xact(w *session) error {
 	// Lockers of the same rows at the same time make multixacts.
@@ -34,6 +37,16 @@ do $$ begin for i in 1..50 loop begin insert into x values (20000 + i, i); if i 
 rollback;
 `)
 	w.clients(6, lockers)
+	// A multixact for each row, of the transaction and one of its
+	// subtransactions: more than a page of offsets has.
+	w.sql("postgres", `
+create table many (a int primary key, b int);
+insert into many select g, 0 from generate_series(1, 2100) g;
+begin;
+select count(*) from (select * from many for key share) s;
+do $$ begin for i in 1..2100 loop begin update many set b = 1 where a = i; exception when others then null; end; end loop; end $$;
+commit;
+`)
 	start, stop := "pg_backup_start", "pg_backup_stop"
 	if w.major < 15 {
 		start, stop = "pg_start_backup", "pg_stop_backup"
@@ -53,7 +66,7 @@ select `+stop+`();
 	// Freezing everything moves the oldest transaction and multixact of every
 	// database, so that the logs of both are cut.
 	w.sql("postgres", "update pg_database set datallowconn = true where datname = 'template0';")
-	for _, db := range []string{"template1", "template0", "postgres"} {
+	for db := range strings.FieldsSeq(w.query("postgres", "select datname from pg_database order by oid")) {
 		w.sql(db, `
 set vacuum_freeze_min_age = 0;
 set vacuum_freeze_table_age = 0;
