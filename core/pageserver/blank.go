@@ -130,7 +130,7 @@ func blankWAL(f env.FS, boot *wal.Boot, size uint32) error {
 // blankRelmap is an empty relation map (src/backend/utils/cache/relmapper.c):
 // magic, no mappings, checksum.
 func blankRelmap() []byte {
-	b := make([]byte, relmapSize)
+	b := make([]byte, wal.PG15.RelMapSize)
 	binary.LittleEndian.PutUint32(b, 0x592717)
 	binary.LittleEndian.PutUint32(b[504:], crc32.Checksum(b[:504], castagnoli))
 	return b
@@ -142,6 +142,7 @@ func blankControl(b Blank) (*wal.Control, error) {
 	le := binary.LittleEndian
 	raw := make([]byte, wal.ControlFileSize)
 	le.PutUint32(raw[8:], wal.PG15.ControlVersion)
+	le.PutUint32(raw[12:], wal.PG15.CatalogVersion)
 	le.PutUint32(raw[204:], 8) // maximum alignment
 	le.PutUint64(raw[208:], math.Float64bits(1234567))
 	for i, n := range []uint32{core.PageSize, relSegBlocks, core.WALPageSize, b.SegmentSize, 64, 32, 1996, 2048, 1} {
@@ -153,7 +154,6 @@ func blankControl(b Blank) (*wal.Control, error) {
 		return nil, fmt.Errorf("blank control file: %w", err)
 	}
 	c.SystemID, c.State, c.WALLevel = b.SystemID, wal.StateShutDown, wal.Replica
-	c.CatalogVersion = 202209061 // src/include/catalog/catversion.h of 15
 	c.Settings = wal.ControlSettings{MaxConnections: 100, MaxWorkerProcesses: 8, MaxWALSenders: 10, MaxLocksPerXact: 64}
 	c.CheckPoint = wal.CheckPoint{TimelineID: 1, PrevTimelineID: 1, FullPageWrites: true, NextXID: 731, NextOID: 16384,
 		NextMulti: b.NextMulti, OldestXID: 716, OldestXIDDB: 1, OldestMulti: 1, OldestMultiDB: 1}

@@ -113,15 +113,16 @@ func (s *survey) verify(ctx context.Context) error {
 			return err
 		}
 	}
+	size := s.major.RelMapSize
 	for i, path := range s.relmaps {
-		b, err := readFile(s.src, path, relmapSize)
+		b, err := readFile(s.src, path, int64(size))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			s.relmaps[i] = "" // a database whose creation was cut short
 		case err != nil:
 			return err
-		case len(b) != relmapSize:
-			return refused("%s has %d bytes, want %d: the file is damaged", path, len(b), relmapSize)
+		case len(b) != size:
+			return refused("%s has %d bytes, want %d: the file is damaged", path, len(b), size)
 		}
 	}
 	if s.ctl.ChecksumVersion == 0 {
@@ -142,12 +143,9 @@ func (s *survey) verify(ctx context.Context) error {
 	return nil
 }
 
-// relmapSize is sizeof(RelMapFile) up to 15 (src/backend/utils/cache/relmapper.c).
-const relmapSize = 512
-
 // twoPhaseState is the file of a prepared transaction without its checksum.
 func (s *survey) twoPhaseState(xid uint32) ([]byte, error) {
-	path := fmt.Sprintf("pg_twophase/%08X", xid)
+	path := "pg_twophase/" + s.twoPhaseName(xid)
 	b, err := readFile(s.src, path, layer.MaxValue)
 	if err != nil {
 		return nil, err
@@ -333,7 +331,7 @@ func (m *importer) relmaps() []relmapFile {
 }
 
 func (m *importer) relmap(ctx context.Context, f relmapFile) error {
-	b, err := readFile(m.s.src, f.path, relmapSize)
+	b, err := readFile(m.s.src, f.path, int64(m.s.major.RelMapSize))
 	if err != nil {
 		return err
 	}

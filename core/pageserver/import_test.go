@@ -69,7 +69,8 @@ func TestImportRefuses(t *testing.T) {
 		want   []string // what is wrong, where, the way out
 	}{
 		{"no data directory", func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "PG_VERSION")) }, []string{"PG_VERSION", "not a PostgreSQL data directory"}},
-		{"another major", put("PG_VERSION", "16\n"), []string{`"16"`, "PG_VERSION", "pg_upgrade"}},
+		{"another major", put("PG_VERSION", "13\n"), []string{`"13"`, "14 to 18", "PG_VERSION", "pg_upgrade"}},
+		{"files of two majors", put("PG_VERSION", "16\n"), []string{"PostgreSQL 15", "PostgreSQL 16", "PG_VERSION", "two clusters"}},
 		{"running", put("postmaster.pid", "1"), []string{"postmaster.pid", "pg_ctl stop"}},
 		{"a backup", put("backup_label", "x"), []string{"backup_label", "start it"}},
 		{"a standby", put("standby.signal", ""), []string{"standby.signal", "promote"}},

@@ -25,6 +25,7 @@ func refused(format string, args ...any) error {
 // A survey is what a data directory holds, found without changing anything.
 type survey struct {
 	src      env.FS
+	major    *wal.Version // that PG_VERSION says
 	ctl      *wal.Control
 	end      wal.Tail // of the WAL: its last record is the checkpoint
 	rels     []relFile
@@ -99,8 +100,13 @@ func (s *survey) version() error {
 	if err != nil {
 		return err
 	}
-	if v := strings.TrimSpace(string(b)); v != "15" {
-		return refused("PG_VERSION says %q, this program imports PostgreSQL 15: use pg_upgrade, or pg_dumpall into a new cluster", v)
+	v := strings.TrimSpace(string(b))
+	major, err := strconv.Atoi(v)
+	if err == nil {
+		s.major, err = wal.VersionByMajor(major)
+	}
+	if err != nil {
+		return refused("PG_VERSION says %q, this program imports PostgreSQL %s: use pg_upgrade, or pg_dumpall into a new cluster", v, wal.Supported())
 	}
 	return nil
 }
@@ -132,6 +138,8 @@ func (s *survey) control() error {
 	}
 	c := s.ctl
 	switch {
+	case c.Version() != s.major:
+		return refused("global/pg_control is of %s, and PG_VERSION of %s: the files are of two clusters", c.Version(), s.major)
 	case c.State != wal.StateShutDown:
 		return refused("global/pg_control says %q: the server runs or crashed; start it and stop it with pg_ctl stop -m fast", c.State)
 	case c.WALLevel == wal.Minimal:
@@ -348,12 +356,17 @@ func (s *survey) twoPhase() error {
 		return err
 	}
 	for _, n := range names {
-		xid, err := strconv.ParseUint(n.Name, 16, 32)
-		if err != nil || len(n.Name) != 8 {
+		xid, err := strconv.ParseUint(n.Name, 16, 64)
+		if err != nil || n.Name != s.twoPhaseName(uint32(xid)) {
 			return refused("pg_twophase/%s is not the state of a prepared transaction", n.Name)
 		}
 		s.prepared = append(s.prepared, uint32(xid))
 	}
 	slices.Sort(s.prepared)
 	return nil
+}
+
+// twoPhaseName is the file of a prepared transaction below pg_twophase.
+func (s *survey) twoPhaseName(xid uint32) string {
+	return s.major.TwoPhaseName(xid, s.ctl.CheckPoint.NextXID)
 }

@@ -107,6 +107,12 @@ type ControlSettings struct {
 // Version is whose control file it is.
 func (c *Control) Version() *Version { return c.version }
 
+// SpaceDir is the directory below a tablespace that is the version's
+// (src/include/common/relpath.h, TABLESPACE_VERSION_DIRECTORY).
+func (c *Control) SpaceDir() string {
+	return fmt.Sprintf("PG_%d_%d", c.version.Major, c.CatalogVersion)
+}
+
 // Format is the format of the cluster's WAL.
 func (c *Control) Format() Format {
 	return Format{Version: c.version, SegmentSize: c.SegmentSize, SystemID: c.SystemID, TimelineID: c.CheckPoint.TimelineID}

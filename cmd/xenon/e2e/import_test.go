@@ -33,7 +33,7 @@ func TestImportRefusals(t *testing.T) {
 	minimal.Append("postgresql.conf", "wal_level = minimal\nmax_wal_senders = 0\n")
 	minimal.Single("postgres", "SELECT 1")
 	older := fresh()
-	if err := os.WriteFile(filepath.Join(older.Dir, "PG_VERSION"), []byte("14\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(older.Dir, "PG_VERSION"), []byte("13\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	damaged := fresh("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n", "CHECKPOINT")
@@ -54,7 +54,7 @@ func TestImportRefusals(t *testing.T) {
 			[]string{"replication origin", "pg_replication_origin_drop"}},
 		{"wal_level minimal", minimal.Dir, "x", nil, []string{"wal_level=minimal", "wal_level=replica"}},
 		{"another segment size", stock.New(t, "--wal-segsize=1").Dir, "x", nil, []string{"segments of 1048576 bytes", "--wal-segsize=16"}},
-		{"another major version", older.Dir, "x", nil, []string{`PG_VERSION says "14"`, "pg_upgrade"}},
+		{"another major version", older.Dir, "x", nil, []string{`PG_VERSION says "13"`, "pg_upgrade"}},
 		{"missing locale", fresh("UPDATE pg_database SET datctype = 'tlh_QO.UTF-8' WHERE datname = 'template0'").Dir, "x", nil, []string{"tlh_QO.UTF-8", "localedef"}},
 		{"damaged page", damaged.Dir, "x", nil, []string{"block 0 has checksum", "restore it"}},
 		{"no cluster", workDir(t), "x", nil, []string{"PG_VERSION", "not a PostgreSQL data directory"}},
