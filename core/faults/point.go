@@ -132,6 +132,8 @@ const (
 	BranchChildFirst // B04: the child's index is written before the parent names it
 	BranchOrphans    // B05: a timeline with children is deleted
 	BranchTooEarly   // B06: a branch is made at an LSN that the parent has not reached
+	// B07: a branch that is not there yet is forgotten by a parent that is deleted, and may still be made
+	BranchUnentombed
 
 	// layers
 	BlockUnchecked   // L01: a block's checksum is not compared
@@ -305,7 +307,7 @@ var names = map[Point]string{
 	LayerNotSynced: "E01", ManifestNotSynced: "E02", FlushDropsLast: "E03", ImageOfNeighbour: "E04", ImageTooEarly: "E05",
 	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08",
 	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03", SupersededForGood: "T04",
-	BranchAdoptsNow: "B01", BranchReadsNow: "B02", BranchOwnsPast: "B03", BranchChildFirst: "B04", BranchOrphans: "B05", BranchTooEarly: "B06",
+	BranchAdoptsNow: "B01", BranchReadsNow: "B02", BranchOwnsPast: "B03", BranchChildFirst: "B04", BranchOrphans: "B05", BranchTooEarly: "B06", BranchUnentombed: "B07",
 	RedoGinKeepIncomplete: "RI1", RedoGinKeepReplaced: "RI2", RedoGinKeepRight: "RI3", RedoGinRowUncounted: "RI4",
 	RedoGinChildUnmoved: "RI5", RedoGinKeepSegment: "RI6", RedoGinAddLess: "RI7",
 	RedoGistKeepFollowRight: "RT1", RedoGistNoOverwrite: "RT2", RedoGistDeleteLess: "RT3", RedoGistSplitLink: "RT4",

@@ -52,6 +52,7 @@ func TestBranchRequestsCatch(t *testing.T) {
 	for _, tt := range []struct{ fault, test string }{
 		{"B05", "TestBranchOverHTTP"},
 		{"B06", "TestBranchWaitsForParent"},
+		{"B07", "TestBranchWhileParentGoes"},
 	} {
 		t.Run(tt.fault, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run=^"+tt.test+"$", "-test.count=1")

@@ -54,7 +54,12 @@ func (q *branchRequest) make(ctx context.Context, e env.Env) (*remote.Owner, err
 	if err != nil {
 		return nil, err
 	}
-	x := q.index(at)
+	x := branchIndex(q.parent.index, q.child, at)
+	// The record before is known where the parent ends now; elsewhere the
+	// branch's first record has a link to nowhere.
+	if last := q.parent.LastRecord(); last.LSN == at {
+		x.PrevLSN = last.Prev
+	}
 	if there, err := q.made(ctx, e, &x); there || err != nil {
 		return nil, err
 	}
@@ -79,20 +84,13 @@ func (q *branchRequest) make(ctx context.Context, e env.Env) (*remote.Owner, err
 	return o, nil
 }
 
-// index is what the object store is to say of the branch.
-func (q *branchRequest) index(at core.LSN) Index {
-	from := q.parent.index
-	x := Index{
-		Tenant: from.Tenant, Timeline: q.child, Major: from.Major, SystemID: from.SystemID, SegmentSize: from.SegmentSize,
+// branchIndex is what the object store is to say of a branch off a timeline.
+func branchIndex(from *Index, child core.TimelineID, at core.LSN) Index {
+	return Index{
+		Tenant: from.Tenant, Timeline: child, Major: from.Major, SystemID: from.SystemID, SegmentSize: from.SegmentSize,
 		DataChecksums: from.DataChecksums, WALLogHints: from.WALLogHints,
 		LSN: at, Ancestor: &remote.BranchPoint{Timeline: from.Timeline, LSN: at},
 	}
-	// The record before is known where the parent ends now; elsewhere the
-	// branch's first record has a link to nowhere.
-	if last := q.parent.LastRecord(); last.LSN == at {
-		x.PrevLSN = last.Prev
-	}
-	return x
 }
 
 // made tells whether the branch is there already, from the same parent and at
@@ -131,18 +129,22 @@ func (q *branchRequest) claim(ctx context.Context, e env.Env, x *Index) (*remote
 	return remote.Create(ctx, e, *x, q.who)
 }
 
-// forget takes children out of a parent's index that have their tombstone, or
-// were never made.
-func forget(ctx context.Context, e env.Env, parent *remote.Owner) error {
+// forget takes children out of a parent's index that have their tombstone. One
+// that is not there gets it first: an earlier owner of the parent may still be
+// about to make it.
+func forget(ctx context.Context, e env.Env, parent *remote.Owner, who string) error {
 	var dead []core.TimelineID
 	for _, c := range parent.Index().Children {
 		x, err := remote.Peek(ctx, e, core.TTID{Tenant: parent.ID().Tenant, Timeline: c.Timeline})
-		switch {
-		case errors.Is(err, env.ErrNotFound) || err == nil && x.Deleted:
-			dead = append(dead, c.Timeline)
-		case err != nil:
+		if errors.Is(err, env.ErrNotFound) {
+			err = entomb(ctx, e, parent, c, who)
+		} else if err == nil && !x.Deleted {
+			continue
+		}
+		if err != nil {
 			return err
 		}
+		dead = append(dead, c.Timeline)
 	}
 	if len(dead) == 0 {
 		return nil
@@ -153,6 +155,24 @@ func forget(ctx context.Context, e env.Env, parent *remote.Owner) error {
 		}
 		return nil
 	})
+}
+
+// entomb gives a branch its tombstone of which no more is there than its name
+// in its parent's index. Whoever still wants to make it is refused: either he
+// finds the tombstone, or a newer generation behind the index that he wrote. If
+// he was faster the error is [remote.ErrExists].
+func entomb(ctx context.Context, e env.Env, parent *remote.Owner, c remote.BranchPoint, who string) error {
+	if faults.On && faults.Hit(faults.BranchUnentombed) {
+		return nil
+	}
+	o, err := remote.Create(ctx, e, branchIndex(parent.Index(), c.Timeline, c.LSN), who)
+	switch {
+	case errors.Is(err, remote.ErrDeleted):
+		return nil
+	case err != nil:
+		return err
+	}
+	return o.Destroy(ctx)
 }
 
 // destroy deletes a timeline of the object store. One with children is refused

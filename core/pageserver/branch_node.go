@@ -237,13 +237,7 @@ func (n *node) entomb(ctx context.Context, id core.TTID) error {
 			if c.Timeline != id.Timeline {
 				continue
 			}
-			q := branchRequest{child: id.Timeline, who: n.who(), parent: a.t, owner: owner}
-			x := q.index(c.LSN)
-			o, err := q.claim(ctx, n.e, &x)
-			if err == nil {
-				err = o.Destroy(ctx)
-			}
-			return err
+			return entomb(ctx, n.e, owner, c, n.who())
 		}
 	}
 	return nil
@@ -263,7 +257,7 @@ func (n *node) destroy(ctx context.Context, id core.TTID, x *Index) error {
 	}
 	owner, err := a.owns()
 	if err == nil {
-		err = forget(ctx, n.e, owner)
+		err = forget(ctx, n.e, owner, n.who())
 	}
 	if err == nil && len(owner.Index().Children) > 0 && !(faults.On && faults.Hit(faults.BranchOrphans)) {
 		return owner.Destroy(ctx) // which refuses it by name
