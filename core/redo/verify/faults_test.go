@@ -38,6 +38,21 @@ func TestEveryFaultIsCaught(t *testing.T) {
 		{"truncated relation as long as before", faults.RedoKeepLength, "heap"},
 		{"relations not dropped", faults.RedoDropNothing, "ddl"},
 		{"TIDs of a posting list swapped", faults.RedoDedupOrder, "btree"},
+
+		{"GIN: split left incomplete", faults.RedoGinKeepIncomplete, "gin"},
+		{"GIN: replaced tuple kept", faults.RedoGinKeepReplaced, "gin"},
+		{"GIN: link to a deleted page kept", faults.RedoGinKeepRight, "gin"},
+		{"GIN: pending row not counted", faults.RedoGinRowUncounted, "gin"},
+		{"GIN: downlink of a split not moved", faults.RedoGinChildUnmoved, "gin"},
+		{"GIN: deleted segment kept", faults.RedoGinKeepSegment, "gin"},
+		{"GIN: one TID too few", faults.RedoGinAddLess, "gin"},
+
+		{"GiST: follow-right kept", faults.RedoGistKeepFollowRight, "gist"},
+		{"GiST: no replacement in place", faults.RedoGistNoOverwrite, "gist"},
+		{"GiST: one deletion too few", faults.RedoGistDeleteLess, "gist"},
+		{"GiST: halves of a split not linked", faults.RedoGistSplitLink, "gist"},
+		{"GiST: downlink of a deleted page kept", faults.RedoGistKeepDownlink, "gist"},
+		{"GiST: leaf that lost tuples not marked", faults.RedoGistUnmarked, "gist"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
