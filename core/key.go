@@ -147,9 +147,20 @@ const (
 	twoPhaseField  = 0x67 // a prepared transaction exists
 	commitTimeMark = 0x68 // the commit-time index, one entry a second
 	countersField  = 0x69 // what a control file has, kept up to date
+	originDirField = 0x6A // a replication origin exists
 )
 
-// DBDirKey marks that a database exists in a tablespace.
+// ReplOriginKey names the progress of a replication origin: the LSN of its own
+// up to which it was applied, a big-endian uint64.
+func ReplOriginKey(id uint16) Key { return MakeKey(replOriginField, 0, 0, 0, 0, uint32(id)) }
+
+// ReplOriginDirKey marks that a replication origin exists.
+func ReplOriginDirKey(id uint16) Key { return MakeKey(originDirField, 0, 0, 0, 0, uint32(id)) }
+
+const replOriginField = 0x63
+
+// DBDirKey marks that a database exists in a tablespace; db 0 is the tablespace
+// itself, or in that of the shared relations their directory.
 func DBDirKey(spc, db OID) Key { return MakeKey(dbDirField, uint32(spc), uint32(db), 0, 0, 0) }
 
 // RelDirKey marks that a relation's fork exists.

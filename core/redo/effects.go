@@ -46,6 +46,17 @@ const (
 	TwoPhaseRemove
 	// CommitTime tells that a transaction committed at Time.
 	CommitTime
+	// SpcCreate makes an empty tablespace: Rel.Spc. Where its directory was on
+	// the server that wrote the record means nothing here. Databases come into
+	// being in it with their first relation.
+	SpcCreate
+	// SpcDrop removes a tablespace and what is left in it: Rel.Spc.
+	SpcDrop
+	// OriginAdvance tells that the replication origin Origin has been applied
+	// up to Remote, an LSN of its own. It goes back only if Back is set.
+	OriginAdvance
+	// OriginDrop forgets the replication origin Origin.
+	OriginDrop
 )
 
 // An Effect is one thing that a record does and that none of its block
@@ -61,6 +72,10 @@ type Effect struct {
 	XID    uint32
 	Data   []byte
 	Time   int64 // microseconds since 2000-01-01 00:00 UTC
+
+	Origin uint16
+	Remote core.LSN
+	Back   bool
 
 	SLRU core.SLRU
 	drop segments
@@ -98,9 +113,6 @@ func (d *Effects) Decode(rec *wal.Record, c *Counters) ([]Effect, error) {
 		return nil, err
 	}
 	*c = next
-	if err == nil {
-		err = d.checkTablespaces(rec)
-	}
 	return d.list, err
 }
 
@@ -120,7 +132,7 @@ func (d *Effects) decode(rec *wal.Record, c *Counters) error {
 	case wal.RmgrDBase:
 		return d.dbase(rec)
 	case wal.RmgrTblSpc:
-		return fail(rec, ErrUnsupported, "tablespaces are not kept")
+		return d.tablespace(rec)
 	case wal.RmgrMultiXact:
 		return d.multixact(rec, c)
 	case wal.RmgrRelMap:
@@ -134,31 +146,12 @@ func (d *Effects) decode(rec *wal.Record, c *Counters) error {
 	case wal.RmgrCommitTs:
 		return d.commitTs(rec, c)
 	case wal.RmgrReplOrigin:
-		return fail(rec, ErrUnsupported, "replication origins are not kept")
+		return d.origin(rec)
 	}
 	// The index managers, sequences and generic records change blocks only; a
 	// logical message changes nothing.
 	return nil
 }
-
-// checkTablespaces refuses relations and databases outside the two
-// tablespaces of every cluster.
-func (d *Effects) checkTablespaces(rec *wal.Record) error {
-	for i := range rec.Blocks {
-		if !kept(rec.Blocks[i].Rel.Spc) {
-			return fail(rec, ErrUnsupported, "relation %s is in a tablespace", rec.Blocks[i].Rel)
-		}
-	}
-	for i := range d.list {
-		e := &d.list[i]
-		if e.Rel != (core.Rel{}) && !kept(e.Rel.Spc) || e.From != (core.Rel{}) && !kept(e.From.Spc) {
-			return fail(rec, ErrUnsupported, "%s is in a tablespace", e.Rel)
-		}
-	}
-	return nil
-}
-
-func kept(spc core.OID) bool { return spc == core.DefaultTablespace || spc == core.GlobalTablespace }
 
 func (d *Effects) add(e Effect) { d.list = append(d.list, e) }
 

@@ -49,6 +49,14 @@ func describe(list []Effect) string {
 			fmt.Fprintf(&s, "forget prepared %d\n", e.XID)
 		case CommitTime:
 			fmt.Fprintf(&s, "committed at %d\n", e.Time)
+		case SpcCreate:
+			fmt.Fprintf(&s, "make tablespace %d\n", e.Rel.Spc)
+		case SpcDrop:
+			fmt.Fprintf(&s, "drop tablespace %d\n", e.Rel.Spc)
+		case OriginAdvance:
+			fmt.Fprintf(&s, "origin %d at %s, back %v\n", e.Origin, e.Remote, e.Back)
+		case OriginDrop:
+			fmt.Fprintf(&s, "drop origin %d\n", e.Origin)
 		}
 	}
 	return s.String()
@@ -101,6 +109,16 @@ func TestEffects(t *testing.T) {
 				"patch " + slruKey(core.MultiXactMembers, 0).String() + ": multi member 1635 = 11 status 4\n" +
 				"patch " + slruKey(core.MultiXactMembers, 1).String() + ": multi member 0 = 12 status 5\n"},
 		{"offsets page made early is not made again", wal.Record{Rmgr: wal.RmgrMultiXact, Info: multiZeroOffsets, Main: words(1)}, ""},
+		{"a tablespace in place", wal.Record{Rmgr: wal.RmgrTblSpc, Main: append(words(16390), 0)}, "make tablespace 16390\n"},
+		{"a tablespace elsewhere", wal.Record{Rmgr: wal.RmgrTblSpc, Main: append(words(16390), "/srv/fast\x00"...)}, "make tablespace 16390\n"},
+		{"a tablespace goes", wal.Record{Rmgr: wal.RmgrTblSpc, Info: tblspcDrop, Main: words(16390)}, "drop tablespace 16390\n"},
+		{"an origin is set", wal.Record{Rmgr: wal.RmgrReplOrigin, Main: words(0x500, 2, 0x10003, 0)}, "origin 3 at 2/500, back true\n"},
+		{"an origin is dropped", wal.Record{Rmgr: wal.RmgrReplOrigin, Info: originDrop, Main: []byte{3, 0}}, "drop origin 3\n"},
+		{"a commit of an origin", wal.Record{Rmgr: wal.RmgrXact, Info: 0x80, XID: 7, Origin: 3,
+			Main: words(11, 0, 1<<5, 0x700, 2, 22, 0)},
+			"patch " + clog0 + ": clog status 1 7\ncommitted at 11\norigin 3 at 2/700, back false\n"},
+		{"a commit that nobody follows", wal.Record{Rmgr: wal.RmgrXact, Info: 0x80, XID: 7, Origin: 0xFFFF,
+			Main: words(11, 0, 1<<5, 0x700, 2, 22, 0)}, "patch " + clog0 + ": clog status 1 7\ncommitted at 11\n"},
 		{"zero a page", wal.Record{Rmgr: wal.RmgrCLOG, Info: slruZeroPage, Main: words(33)},
 			"patch " + core.SLRUBlockKey(core.Clog, 1, 1).String() + ": zero\n"},
 	}
@@ -127,13 +145,9 @@ func TestEffectsErrors(t *testing.T) {
 	}{
 		{"unknown manager", wal.Record{Rmgr: 130}, ErrUnknown},
 		{"unknown opcode", wal.Record{Rmgr: wal.RmgrHash, Info: 0xE0}, ErrUnknown},
-		{"tablespace made", wal.Record{Rmgr: wal.RmgrTblSpc}, ErrUnsupported},
-		{"replication origin", wal.Record{Rmgr: wal.RmgrReplOrigin}, ErrUnsupported},
-		{"relation in a tablespace", wal.Record{Rmgr: wal.RmgrBtree, Info: btInsertLeaf,
-			Blocks: []wal.Block{{Rel: core.Rel{Spc: 20000, DB: 5, Node: 7}}}}, ErrUnsupported},
-		{"database in a tablespace", wal.Record{Rmgr: wal.RmgrDBase, Info: dbCreateWALLog, Main: words(5, 20000)}, ErrUnsupported},
-		{"commit with an origin", wal.Record{Rmgr: wal.RmgrXact, Info: 0x80, XID: 7,
-			Main: append(words(0, 0, 1<<5), make([]byte, 16)...)}, ErrUnsupported},
+		{"tablespace without an oid", wal.Record{Rmgr: wal.RmgrTblSpc}, ErrMalformed},
+		{"the default tablespace dropped", wal.Record{Rmgr: wal.RmgrTblSpc, Info: tblspcDrop, Main: words(1663)}, ErrMalformed},
+		{"replication origin cut short", wal.Record{Rmgr: wal.RmgrReplOrigin, Main: words(1, 2)}, ErrMalformed},
 		{"wal_level minimal", wal.Record{Rmgr: wal.RmgrXLOG, Info: wal.XLOGParameterChange, Main: make([]byte, 28)}, ErrUnsupported},
 		{"short main data", wal.Record{Rmgr: wal.RmgrSMGR, Info: smgrTruncate, Main: words(1)}, ErrMalformed},
 		{"more members than bytes", wal.Record{Rmgr: wal.RmgrMultiXact, Info: multiCreate, Main: words(1, 1, 0xFFFFFFFF, 1)}, ErrMalformed},

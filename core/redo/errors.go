@@ -13,9 +13,9 @@ var (
 	// that this code does not know. Ingest stops: to guess is to lose data.
 	ErrUnknown = errors.New("unknown kind of WAL record")
 
-	// ErrUnsupported reports a change of the cluster that is known but not kept:
-	// tablespaces, replication origins, wal_level below replica. Ingest stops; a
-	// verifier of pages counts it and goes on.
+	// ErrUnsupported reports a change of the cluster that is known but cannot be
+	// kept: wal_level below replica. Ingest stops; a verifier of pages counts it
+	// and goes on.
 	ErrUnsupported = errors.New("WAL record with an effect that is not supported")
 
 	// ErrMalformed reports a record whose bytes contradict themselves or the

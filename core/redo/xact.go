@@ -24,7 +24,7 @@ func (d *Effects) transaction(rec *wal.Record, c *Counters) error {
 		d.add(Effect{Kind: TwoPhaseCreate, XID: x.XID, Data: rec.Main})
 	}
 	if x.HasOrigin {
-		return fail(rec, ErrUnsupported, "the transaction came from a replication origin")
+		d.advance(rec.Origin, x.OriginLSN, false)
 	}
 	return nil
 }
