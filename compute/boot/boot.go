@@ -47,9 +47,6 @@ func New(set *bootset.Set, prev core.LSN, now time.Time, conf []bootset.File) (*
 		return nil, fmt.Errorf("boot at %s: pg_control is of system %d, %s, segments of %d bytes; the timeline of system %d, major %d, %d bytes: %w",
 			set.LSN, ctl.SystemID, ctl.Version(), ctl.SegmentSize, set.SystemID, set.Major, set.SegmentSize, env.ErrCorrupt)
 	}
-	if ctl.ChecksumVersion != 0 {
-		return nil, fmt.Errorf("boot at %s: pg_control has data checksums on, and pages are served without", set.LSN)
-	}
 	ctl.CheckPoint.Time = now.Unix()
 	ctl.CheckPoint.TimelineID, ctl.CheckPoint.PrevTimelineID = waldir.TimelineID, waldir.TimelineID
 	b, err := wal.ShutdownCheckpoint(ctl, set.LSN, prev)
@@ -84,7 +81,7 @@ const ControlFile = "global/pg_control"
 // Contents is everything in the data directory but pg_wal. Of files with one
 // path the last counts; that of the control file is the last of all.
 func (p *Plan) Contents() filetree.Config {
-	cfg := filetree.Config{Dirs: dirs, Files: slices.Clone(defaults), Databases: p.set.Databases, SLRUs: p.set.SLRUs}
+	cfg := filetree.Config{Dirs: dirs, Files: slices.Clone(defaults), Databases: p.set.Databases, SpaceDir: p.Boot.Control.SpaceDir(), SLRUs: p.set.SLRUs}
 	cfg.Files = append(cfg.Files, p.set.Files...)
 	cfg.Files = append(cfg.Files, p.conf...)
 	cfg.Files = append(cfg.Files, bootset.File{Path: ControlFile, Content: p.Boot.Control.Encode()})

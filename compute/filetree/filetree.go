@@ -14,6 +14,7 @@ package filetree
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -34,8 +35,10 @@ type Config struct {
 	Dirs  []string
 	Files []bootset.File
 	// Databases are the directories of relations: global, which there always
-	// is, and base with the OID of a database.
+	// is, those of databases, and those of tablespaces. SpaceDir is what the
+	// server's directory within a tablespace is called.
 	Databases []bootset.Database
+	SpaceDir  string
 	SLRUs     []bootset.Segment
 	Source    Source
 	// WALDir is where the symbolic link pg_wal leads; "" if there is none.
@@ -52,7 +55,7 @@ type KeepFunc func(ctx context.Context, name string, content []byte) error
 // not to one server: settings that its users made.
 var KeptFiles = []string{"postgresql.auto.conf", "pg_hba.conf"}
 
-// tablespaces is where a server would link tablespaces.
+// tablespaces is where a server has tablespaces.
 const tablespaces = "pg_tblspc"
 
 // A Tree is a data directory.
@@ -60,6 +63,7 @@ type Tree struct {
 	*names.Tree
 	source Source
 	keep   KeepFunc
+	log    *slog.Logger
 	// dirs are the directories of relations that the timeline has at the
 	// start. A directory that the server makes is not among them.
 	dirs map[*names.Node]*relDir
@@ -71,10 +75,10 @@ type Tree struct {
 // New makes the data directory of a server that is about to start.
 func New(ctx context.Context, e env.Env, s *overlay.Scratch, cfg Config) (*Tree, error) {
 	t := &Tree{
-		Tree: names.New(e, s), source: cfg.Source, keep: cfg.Keep,
+		Tree: names.New(e, s), source: cfg.Source, keep: cfg.Keep, log: e.Log(),
 		dirs: map[*names.Node]*relDir{}, kept: map[string]string{},
 	}
-	if err := t.addDatabases(e, cfg.Databases); err != nil {
+	if err := t.addDatabases(e, cfg); err != nil {
 		return nil, err
 	}
 	for _, dir := range cfg.Dirs {
@@ -100,18 +104,24 @@ func New(ctx context.Context, e env.Env, s *overlay.Scratch, cfg Config) (*Tree,
 	return t, nil
 }
 
-func (t *Tree) addDatabases(e env.Env, dbs []bootset.Database) error {
-	global := t.MakeDir(t.Root(), "global", false)
-	t.addRelDir(e, global, bootset.Database{Spc: core.GlobalTablespace})
-	base := t.MakeDir(t.Root(), "base", true)
-	for _, db := range dbs {
-		switch {
-		case db == bootset.Database{Spc: core.GlobalTablespace}:
-		case db.Spc == core.DefaultTablespace && db.DB != 0:
-			t.addRelDir(e, t.MakeDir(base, fmt.Sprint(db.DB), false), db)
-		default:
-			return fmt.Errorf("data directory: database %d in tablespace %d: tablespaces are not supported", db.DB, db.Spc)
+func (t *Tree) addDatabases(e env.Env, cfg Config) error {
+	t.MakeDir(t.Root(), "base", true)
+	global := bootset.Database{Spc: core.GlobalTablespace}
+	for _, db := range append([]bootset.Database{global}, cfg.Databases...) {
+		path := db.Dir(cfg.SpaceDir)
+		if db.DB == 0 && db != global {
+			// A tablespace has no relations outside of its databases.
+			if _, err := t.makeDirs(path); err != nil {
+				return err
+			}
+			continue
 		}
+		cut := strings.LastIndexByte(path, '/') + 1
+		dir, err := t.makeDirs(path[:cut])
+		if err != nil {
+			return err
+		}
+		t.addRelDir(e, t.MakeDir(dir, path[cut:], false), db)
 	}
 	return nil
 }
@@ -204,20 +214,25 @@ func (t *Tree) Create(ctx context.Context, dir vfs.NodeID, name string, flags vf
 	return t.Tree.Create(ctx, dir, name, flags, mode)
 }
 
-// Mkdir makes a directory. A directory for a tablespace is refused: its files
-// would be in no timeline.
+// Mkdir makes a directory.
 func (t *Tree) Mkdir(ctx context.Context, dir vfs.NodeID, name string, mode uint32) (vfs.Attr, error) {
-	d, err := t.Dir(dir)
-	if err != nil {
-		return vfs.Attr{}, err
-	}
-	if top, of := t.Name(d); top == t.Root() && of == tablespaces {
-		return vfs.Attr{}, fmt.Errorf("tablespaces are not supported: %w", vfs.EPERM)
-	}
 	if err := t.known(ctx, dir, name); err != nil {
 		return vfs.Attr{}, err
 	}
 	return t.Tree.Mkdir(ctx, dir, name, mode)
+}
+
+// Symlink is refused. The one symbolic link that a server makes is a tablespace
+// that is elsewhere, and its files would be in no timeline. The server says only
+// that it is not permitted, so the way out is in the log.
+func (t *Tree) Symlink(_ context.Context, dir vfs.NodeID, name, target string) (vfs.Attr, error) {
+	if d, err := t.Dir(dir); err == nil {
+		if top, of := t.Name(d); top == t.Root() && of == tablespaces {
+			t.log.Warn("CREATE TABLESPACE is refused: only tablespaces in place are supported; SET allow_in_place_tablespaces = on and use LOCATION ''",
+				slog.String("location", target))
+		}
+	}
+	return vfs.Attr{}, vfs.EPERM
 }
 
 // Link gives a file one more name.

@@ -50,6 +50,15 @@ func (s *source) SLRUSegment(_ context.Context, u core.SLRU, seg uint32) ([]byte
 	return s.slrus[fmt.Sprintf("%s/%04X", u.Dir(), seg)], s.err
 }
 
+// databases lists the directories, one of them an empty tablespace.
+func (s *source) databases() []bootset.Database {
+	list := []bootset.Database{{Spc: 16400}, {Spc: 16401}}
+	for d := range s.rels {
+		list = append(list, d)
+	}
+	return list
+}
+
 func rel(db, node core.OID, fork core.Fork) core.Rel {
 	r := core.Rel{Spc: core.DefaultTablespace, DB: db, Node: node, Fork: fork}
 	if db == 0 {
@@ -72,6 +81,7 @@ func newSource() *source {
 	add(rel(5, 16385, core.MainFork), 0)
 	add(rel(5, 16386, core.InitFork), 2)
 	add(rel(6, 16384, core.MainFork), 3)
+	add(core.Rel{Spc: 16400, DB: 5, Node: 16384}, 3)
 	s.slrus["pg_xact/0000"] = page(rel(0, 1, 0), 0)
 	return s
 }
@@ -99,8 +109,8 @@ func newTree(t interface {
 	}
 	tree, err := filetree.New(context.Background(), e, scratch, filetree.Config{
 		Dirs: []string{"pg_tblspc", "pg_stat_tmp"}, Files: testFiles, Source: src, WALDir: "../wal", Keep: keep,
-		Databases: []bootset.Database{{Spc: 1664}, {Spc: 1663, DB: 5}, {Spc: 1663, DB: 6}},
-		SLRUs:     []bootset.Segment{{SLRU: core.Clog, Blocks: 1}},
+		Databases: src.databases(), SpaceDir: "PG_15_1",
+		SLRUs: []bootset.Segment{{SLRU: core.Clog, Blocks: 1}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +125,8 @@ type plain map[string][]byte
 // newPlain is what a server finds, all of it copied out.
 func newPlain(s *source) plain {
 	p := plain{"": nil}
-	for _, d := range []string{"base", "base/5", "base/6", "global", "pg_tblspc", "pg_stat_tmp", "pg_xact"} {
+	for _, d := range []string{"base", "base/5", "base/6", "global", "pg_tblspc", "pg_stat_tmp", "pg_xact",
+		"pg_tblspc/16400", "pg_tblspc/16401", "pg_tblspc/16400/PG_15_1", "pg_tblspc/16400/PG_15_1/5", "pg_tblspc/16401/PG_15_1"} {
 		p[d] = nil
 	}
 	for _, f := range testFiles {
@@ -125,10 +136,7 @@ func newPlain(s *source) plain {
 		p[name] = b
 	}
 	for d, rels := range s.rels {
-		dir := "global"
-		if d.DB != 0 {
-			dir = fmt.Sprintf("base/%d", d.DB)
-		}
+		dir := d.Dir("PG_15_1")
 		for _, r := range rels {
 			content := []byte{}
 			for blk := range r.Blocks {

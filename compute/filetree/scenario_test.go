@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"xenon/compute/filetree"
@@ -226,10 +227,31 @@ func tablespaces(ctx context.Context, tree vfs.Client, _ map[string]string) erro
 	if vfs.ErrnoOf(err) != vfs.EPERM {
 		return fmt.Errorf("symlink: %v", err)
 	}
-	if err := tree.Mkdir(ctx, "pg_tblspc/16390", 0o700); vfs.ErrnoOf(err) != vfs.EPERM {
-		return fmt.Errorf("tablespace in place: %v", err)
+	const made, old = "pg_tblspc/16390/PG_15_1/5", "pg_tblspc/16400/PG_15_1/5"
+	for path := range strings.SplitSeq("pg_tblspc/16390,pg_tblspc/16390/PG_15_1,"+made, ",") {
+		if err := tree.Mkdir(ctx, path, 0o700); err != nil {
+			return fmt.Errorf("tablespace in place, %s: %v", path, err)
+		}
 	}
-	return nil
+	if err := tree.WriteFile(ctx, made+"/20000", page(rel(1, 1, 0), 1)); err != nil {
+		return err
+	}
+	// One that the timeline has, with a relation; another one is empty.
+	names, err := list(ctx, tree, old)
+	if err != nil || !slices.Equal(names, []string{"16384"}) {
+		return fmt.Errorf("%s lists %q, %v", old, names, err)
+	}
+	if names, err = list(ctx, tree, "pg_tblspc/16401/PG_15_1"); err != nil || len(names) > 0 {
+		return fmt.Errorf("an empty tablespace lists %q, %v", names, err)
+	}
+	b, err := blocks(ctx, tree, old+"/16384", 1, 1)
+	if err := errors.Join(err, expect("block 1", b, page(core.Rel{Spc: 16400, DB: 5, Node: 16384}, 1))); err != nil {
+		return err
+	}
+	if err := tree.Rmdir(ctx, old); vfs.ErrnoOf(err) != vfs.ENOTEMPTY {
+		return fmt.Errorf("a database that has relations was removed: %v", err)
+	}
+	return errors.Join(tree.Remove(ctx, old+"/16384"), tree.Rmdir(ctx, old))
 }
 
 func unlinkedOpen(ctx context.Context, tree vfs.Client, _ map[string]string) error {

@@ -304,8 +304,11 @@ var neverRight = map[string]func(b []byte){
 	"no such resource manager":        func(b []byte) { b[17] = 100 },
 	"content that contradicts itself": func(b []byte) { b[24] = 200; seal(b) },
 	"an extension's record":           func(b []byte) { b[17] = 130; seal(b) },
-	"a replication origin's record":   func(b []byte) { b[16], b[17] = 0, byte(wal.RmgrReplOrigin); seal(b) },
-	"a tablespace's record":           func(b []byte) { b[16], b[17] = 0, byte(wal.RmgrTblSpc); seal(b) },
+	"a tablespace without a number": func(b []byte) {
+		b[16], b[17] = 0, byte(wal.RmgrTblSpc)
+		clear(b[wal.RecordHeaderSize+2:][:4])
+		seal(b)
+	},
 }
 
 // seal computes the checksum of the record at the front of b.

@@ -50,8 +50,10 @@ func (base images) begin(ctx context.Context, t *Timeline) error {
 	if err := base.scan(ctx, dirKeys, t.loadDir); err != nil {
 		return err
 	}
-	if err := base.scan(ctx, twoPhaseKeys, t.loadFile); err != nil {
-		return err
+	for _, keys := range []layer.KeyRange{twoPhaseKeys, originKeys} {
+		if err := base.scan(ctx, keys, t.loadFile); err != nil {
+			return err
+		}
 	}
 	for _, id := range t.state.databases(t.index.LSN) {
 		k := core.RelmapKey(id.spc, id.db)
@@ -104,6 +106,13 @@ func (t *Timeline) loadDir(k core.Key, v []byte) error {
 func (t *Timeline) loadFile(k core.Key, v []byte) error {
 	if f1, _, _, _, _, xid := k.Fields(); f1 == 2 {
 		t.state.transaction(xid).resize(size{t.index.LSN, 1, fromBase})
+	} else if id, ok := originOf(k); ok {
+		if len(v) != 8 {
+			return fmt.Errorf("replication origin %d: its progress has %d bytes: %w", id, len(v), env.ErrCorrupt)
+		}
+		o := t.state.replOrigin(id)
+		o.sizes.resize(size{t.index.LSN, 1, fromBase})
+		o.at = core.LSN(binary.BigEndian.Uint64(v))
 	}
 	t.state.put(k, t.index.LSN, slices.Clone(v))
 	return nil

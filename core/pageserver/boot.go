@@ -41,22 +41,22 @@ func (t *Timeline) Boot(ctx context.Context, lsn core.LSN) (*bootset.Set, error)
 	t.mu.Lock()
 	dbs := t.state.databases(lsn)
 	set.SLRUs = t.state.segments(lsn)
-	xids := t.state.preparedAt(lsn)
+	xids, origins := t.state.preparedAt(lsn), t.state.originsAt(lsn)
 	t.mu.Unlock()
 
 	set.Control = controlAt(t.ctl, counters).Encode()
 	version := fmt.Appendf(nil, "%d\n", t.index.Major)
 	set.Files = append(set.Files, bootset.File{Path: "PG_VERSION", Content: version})
 	for _, id := range dbs {
-		set.Databases = append(set.Databases, bootset.Database{Spc: id.spc, DB: id.db})
-		dir := "global"
-		if id.db != 0 {
-			dir = fmt.Sprintf("base/%d", id.db)
-			set.Files = append(set.Files, bootset.File{Path: dir + "/PG_VERSION", Content: version})
+		if faults.On && id.db == 0 && ownSpace(id.spc) && faults.Hit(faults.SpaceForgotten) {
+			continue
 		}
-		if err := t.bootFile(ctx, set, dir+"/pg_filenode.map", core.RelmapKey(id.spc, id.db)); err != nil {
+		if err := t.bootDatabase(ctx, set, id, version); err != nil {
 			return nil, err
 		}
+	}
+	if err := t.originsFile(ctx, set, origins); err != nil {
+		return nil, err
 	}
 	for _, xid := range xids {
 		if err := t.bootFile(ctx, set, fmt.Sprintf("pg_twophase/%08X", xid), core.TwoPhaseKey(xid)); err != nil {
@@ -65,6 +65,21 @@ func (t *Timeline) Boot(ctx context.Context, lsn core.LSN) (*bootset.Set, error)
 	}
 	slices.SortFunc(set.Files, func(a, b bootset.File) int { return cmp.Compare(a.Path, b.Path) })
 	return set, nil
+}
+
+// bootDatabase adds a directory of relations and its small files. A database
+// has those in one tablespace, its own.
+func (t *Timeline) bootDatabase(ctx context.Context, set *bootset.Set, id dbID, version []byte) error {
+	d := bootset.Database{Spc: id.spc, DB: id.db}
+	set.Databases = append(set.Databases, d)
+	dir, files := d.Dir(t.ctl.SpaceDir()), len(set.Files)
+	if err := t.bootFile(ctx, set, dir+"/pg_filenode.map", core.RelmapKey(id.spc, id.db)); err != nil {
+		return err
+	}
+	if id.db != 0 && (id.spc == core.DefaultTablespace || len(set.Files) > files) {
+		set.Files = append(set.Files, bootset.File{Path: dir + "/PG_VERSION", Content: version})
+	}
+	return nil
 }
 
 // bootFile adds a file that is kept under a key, if it existed.

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"xenon/core"
+	"xenon/core/faults"
+	"xenon/core/redo"
 )
 
 // Parameters of the page checksum (src/include/storage/checksum_impl.h).
@@ -43,6 +45,27 @@ func checksumStep(sum, v uint32) uint32 {
 	tmp := sum ^ v
 	return tmp*checksumPrime ^ tmp>>17
 }
+
+// seal gives pages their checksums, if the cluster has them: what redo leaves in
+// the field is of an earlier version, or of none (PageSetChecksumInplace).
+func (t *Timeline) seal(reqs []PageAt, pages []redo.Page, errs []error) {
+	if t.ctl.ChecksumVersion == 0 {
+		return
+	}
+	for i := range reqs {
+		p, blk := &pages[i], reqs[i].Block
+		if errs[i] != nil || redo.IsNew(p) {
+			continue
+		}
+		if faults.On && faults.Hit(faults.SealAnyBlock) {
+			blk = 0
+		}
+		binary.LittleEndian.PutUint16(p[pdChecksum:], pageChecksum(p[:], blk))
+	}
+}
+
+// pdChecksum is the offset of pd_checksum (src/include/storage/bufpage.h).
+const pdChecksum = 8
 
 func isZero(page []byte) bool {
 	for _, b := range page {

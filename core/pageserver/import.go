@@ -23,9 +23,9 @@ type Imported struct {
 	// them, so that readers from the segment's start find the checkpoint.
 	SegmentStart core.LSN
 	WAL          []byte
-	// ChecksumsOff tells that the cluster had data checksums, which were
-	// verified and are off in what is served.
-	ChecksumsOff bool
+	// Checksums tells that the cluster has data checksums. They were verified,
+	// and are computed anew for what is served.
+	Checksums bool
 	// Unlogged is how many unlogged relations come up empty.
 	Unlogged int
 	Pages    uint64 // of relations and SLRUs
@@ -57,7 +57,7 @@ func Import(ctx context.Context, e env.Env, src env.FS, id core.TTID) (*Imported
 
 // imported makes the timeline of what was surveyed.
 func (s *survey) imported(ctx context.Context, e env.Env, id core.TTID) (*Imported, error) {
-	out := &Imported{ChecksumsOff: s.ctl.ChecksumVersion != 0, Unlogged: s.unlogged}
+	out := &Imported{Checksums: s.ctl.ChecksumVersion != 0, Unlogged: s.unlogged}
 	if err := out.readWAL(s); err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (s *survey) imported(ctx context.Context, e env.Env, id core.TTID) (*Import
 	owner, err := remote.Create(ctx, e, Index{
 		Tenant: id.Tenant, Timeline: id.Timeline,
 		Major: s.ctl.Version().Major, SystemID: s.ctl.SystemID, SegmentSize: s.ctl.SegmentSize,
-		DataChecksums: out.ChecksumsOff, WALLogHints: s.ctl.WALLogHints, LSN: s.end.End, PrevLSN: s.end.Last,
+		DataChecksums: out.Checksums, WALLogHints: s.ctl.WALLogHints, LSN: s.end.End, PrevLSN: s.end.Last,
 	}, "import")
 	if err != nil {
 		return nil, err
@@ -115,6 +115,9 @@ func (s *survey) verify(ctx context.Context) error {
 	}
 	size := s.major.RelMapSize
 	for i, path := range s.relmaps {
+		if path == "" {
+			continue
+		}
 		b, err := readFile(s.src, path, int64(size))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -351,8 +354,7 @@ func (m *importer) slrus(ctx context.Context) error {
 	return nil
 }
 
-// files writes prepared transactions and the control file, in which data
-// checksums are off.
+// files writes prepared transactions, the control file, and replication origins.
 func (m *importer) files(ctx context.Context) error {
 	for _, xid := range m.s.prepared {
 		b, err := m.s.twoPhaseState(xid)
@@ -363,9 +365,15 @@ func (m *importer) files(ctx context.Context) error {
 			return err
 		}
 	}
-	ctl := *m.s.ctl
-	ctl.ChecksumVersion = 0
-	return m.add(ctx, core.ControlFileKey(), ctl.Encode())
+	if err := m.add(ctx, core.ControlFileKey(), m.s.ctl.Encode()); err != nil {
+		return err
+	}
+	for _, o := range m.s.origins {
+		if err := m.add(ctx, core.ReplOriginKey(o.id), binary.BigEndian.AppendUint64(nil, uint64(o.at))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // directories writes what there is, key by key; see base.go.

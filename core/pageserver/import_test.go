@@ -80,8 +80,15 @@ func TestImportRefuses(t *testing.T) {
 		{"another timeline", control(func(c *wal.Control) { c.CheckPoint.TimelineID = 3 }), []string{"timeline 3", "pg_dumpall"}},
 		{"a damaged control file", put("global/pg_control", strings.Repeat("x", 8192)), []string{"pg_control"}},
 		{"no checkpoint", control(func(c *wal.Control) { c.CheckPointLSN += 8192 }), []string{"no checkpoint", "pg_wal"}},
-		{"a tablespace", put("pg_tblspc/16400/x", ""), []string{"pg_tblspc/16400", "SET TABLESPACE pg_default"}},
-		{"replication origins", put("pg_logical/replorigin_checkpoint", strings.Repeat("o", 8+16)), []string{"1 replication origins", "replorigin_checkpoint", "drop"}},
+		{"a tablespace elsewhere", func(t *testing.T, dir string) {
+			if err := os.MkdirAll(filepath.Join(dir, "pg_tblspc"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(t.TempDir(), filepath.Join(dir, "pg_tblspc/16400")); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"pg_tblspc/16400", "SET TABLESPACE pg_default"}},
+		{"damaged replication origins", put("pg_logical/replorigin_checkpoint", strings.Repeat("o", 8+16)), []string{"replorigin_checkpoint", "checksum", "drop"}},
 		{"half a page", put("base/5/16384", "half"), []string{"base/5/16384", "4 bytes", "damaged"}},
 		{"half a status page", put("pg_xact/0000", "half"), []string{"pg_xact/0000", "damaged"}},
 		{"a damaged relation map", put("base/5/pg_filenode.map", "half"), []string{"base/5/pg_filenode.map", "damaged"}},
@@ -191,8 +198,8 @@ func TestImportOfRealClusters(t *testing.T) {
 		"BEGIN", "INSERT INTO k VALUES (1)", "PREPARE TRANSACTION 'kept'")
 	s.stop("sums")
 	tl, im := importAndOpen(t, s.path("sums"))
-	if !im.ChecksumsOff || im.Unlogged != 1 {
-		t.Errorf("imported %+v, want checksums off and one unlogged relation", im)
+	if !im.Checksums || im.Unlogged != 1 {
+		t.Errorf("imported %+v, want checksums and one unlogged relation", im)
 	}
 	lsn := im.Index.LSN
 	sameFiles(t, tl, lsn, s.path("sums"))
@@ -201,7 +208,7 @@ func TestImportOfRealClusters(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctl, err := wal.DecodeControl(set.Control)
-	if err != nil || ctl.ChecksumVersion != 0 || set.Prev != im.Index.PrevLSN {
+	if err != nil || ctl.ChecksumVersion != 1 || set.Prev != im.Index.PrevLSN {
 		t.Errorf("control file with checksums %d (%v), prev %s", ctl.ChecksumVersion, err, set.Prev)
 	}
 	prepared := 0

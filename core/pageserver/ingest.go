@@ -82,6 +82,7 @@ func (t *Timeline) ingestBlocks(rec *wal.Record) {
 		if redo.WillInit(rec, b) {
 			k = layer.KindRecordInit
 		}
+		t.state.inSpace(b.Rel, rec.End)
 		f := t.state.makeFork(b.Rel)
 		size := b.Block + 1
 		if faults.On && faults.Hit(faults.ShortFork) {
@@ -105,6 +106,7 @@ func (t *Timeline) apply(rec *wal.Record, e *redo.Effect) {
 			}
 		}
 	case redo.RelCreate:
+		s.inSpace(e.Rel, lsn)
 		if e.Rel.Fork != core.FSMFork {
 			s.makeFork(e.Rel).grow(lsn, 0)
 		}
@@ -129,6 +131,14 @@ func (t *Timeline) apply(rec *wal.Record, e *redo.Effect) {
 	case redo.TwoPhaseRemove:
 		s.transaction(e.XID).drop(lsn)
 		s.put(core.TwoPhaseKey(e.XID), lsn, nil)
+	case redo.SpcCreate:
+		s.database(dbID{e.Rel.Spc, 0}).sizes.grow(lsn, 1)
+	case redo.SpcDrop:
+		s.dropSpace(e.Rel.Spc, lsn)
+	case redo.OriginAdvance:
+		s.advanceOrigin(e, lsn)
+	case redo.OriginDrop:
+		s.dropOrigin(e.Origin, lsn)
 	case redo.CommitTime:
 		s.commit(e.Time, lsn)
 	default:

@@ -15,7 +15,7 @@ import (
 )
 
 // How a state is kept in delta layers. Its directories are versions of the
-// sparse keys 0x64 to 0x67, each a whole image: the sizes that the fork had by
+// sparse keys 0x64 to 0x67 and 0x6A, each a whole image: the sizes that the fork had by
 // one record, in their order; most often one. Integers are little-endian.
 //
 //	u8 origin (0 zeroes, 1 base, 2 gone, 3 copy), u32 blocks,
@@ -167,7 +167,7 @@ func dirKey(first core.Key) core.Key {
 	if f1, u, _, seg, _, _ := first.Fields(); f1 == 1 {
 		return core.SLRUDirKey(core.SLRU(u), seg)
 	}
-	return first // of a database and of a prepared transaction
+	return first // of a database, a prepared transaction, a replication origin
 }
 
 func (c *changes) appendSizes(b []byte, sizes []size) []byte {

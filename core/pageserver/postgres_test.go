@@ -226,23 +226,27 @@ func (s *server) recover(name string, target core.LSN) string {
 
 // sameFiles compares every page of every fork that stock has with what the
 // timeline makes, and the other way round. Both sides are made by redo, so
-// they are equal to the last byte but for checksums.
+// they are equal to the last byte, checksums too if the cluster has them.
 func sameFiles(t testing.TB, tl *pageserver.Timeline, lsn core.LSN, data string) (pages int) {
 	t.Helper()
 	set, err := tl.Boot(context.Background(), lsn)
 	if err != nil {
 		t.Fatal(err)
 	}
+	var dirs []string
 	for _, d := range set.Databases {
-		dir := filepath.Join(data, "global")
-		if d.DB != 0 {
-			dir = filepath.Join(data, "base", fmt.Sprint(d.DB))
+		ctl, err := wal.DecodeControl(set.Control)
+		if err != nil {
+			t.Fatal(err)
 		}
-		pages += sameDir(t, tl, lsn, d, dir)
+		dirs = append(dirs, filepath.Join(data, d.Dir(ctl.SpaceDir())))
+		pages += sameDir(t, tl, lsn, d, dirs[len(dirs)-1])
 	}
-	dbs, _ := os.ReadDir(filepath.Join(data, "base"))
-	if len(dbs) != len(set.Databases)-1 {
-		t.Errorf("as of %s: %d databases, stock has %d", lsn, len(set.Databases)-1, len(dbs))
+	if want := directories(t, data); !slices.Equal(slices.Sorted(slices.Values(dirs)), want) {
+		t.Errorf("as of %s: the directories are %q, stock's %q", lsn, dirs, want)
+	}
+	if size(t, data, "pg_logical/replorigin_checkpoint") > 8 && !slices.ContainsFunc(set.Files, func(f bootset.File) bool { return strings.Contains(f.Path, "replorigin") }) {
+		t.Errorf("as of %s: no replication origins, stock has some", lsn)
 	}
 	for _, f := range set.Files {
 		want, err := os.ReadFile(filepath.Join(data, f.Path))
@@ -254,6 +258,32 @@ func sameFiles(t testing.TB, tl *pageserver.Timeline, lsn core.LSN, data string)
 		sameSegment(t, tl, lsn, g, data)
 	}
 	return pages
+}
+
+// directories are the directories of relations in a data directory, and those
+// of tablespaces, sorted.
+func directories(t testing.TB, data string) []string {
+	t.Helper()
+	list := []string{filepath.Join(data, "global")}
+	for _, pattern := range []string{"base/*", "pg_tblspc/*/PG_*", "pg_tblspc/*/PG_*/*"} {
+		found, err := filepath.Glob(filepath.Join(data, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, found...)
+	}
+	list = slices.DeleteFunc(list, func(dir string) bool { return strings.HasSuffix(dir, "pgsql_tmp") })
+	slices.Sort(list)
+	return list
+}
+
+// size is that of a file, 0 if it is not there.
+func size(t testing.TB, data, name string) int64 {
+	info, err := os.Stat(filepath.Join(data, name))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 func sameSegment(t testing.TB, tl *pageserver.Timeline, lsn core.LSN, g bootset.Segment, data string) {
@@ -290,7 +320,7 @@ func sameDir(t testing.TB, tl *pageserver.Timeline, lsn core.LSN, d bootset.Data
 	for _, e := range entries {
 		name := e.Name()
 		info, _ := e.Info()
-		if strings.ContainsAny(name, "pP") || strings.HasSuffix(name, "_fsm") || have[name] {
+		if e.IsDir() || strings.ContainsAny(name, "pP") || strings.HasSuffix(name, "_fsm") || have[name] {
 			continue
 		}
 		// A dropped relation leaves an empty file until a checkpoint.
@@ -323,8 +353,10 @@ func sameFork(t testing.TB, tl *pageserver.Timeline, lsn core.LSN, r bootset.Rel
 			t.Errorf("as of %s: %v", lsn, errs[i])
 			continue
 		}
-		for _, p := range []*redo.Page{&pages[i], &stock} {
-			p[8], p[9] = 0, 0
+		if !tl.Index().DataChecksums {
+			for _, p := range []*redo.Page{&pages[i], &stock} {
+				p[8], p[9] = 0, 0
+			}
 		}
 		if pages[i] != stock {
 			at := 0
@@ -371,6 +403,19 @@ var history = []string{
 	"VACUUM FULL pg_class",
 	"ALTER TABLE big ADD COLUMN extra int DEFAULT 3; UPDATE big SET extra = 4 WHERE id % 3 = 0; VACUUM big",
 	"DROP DATABASE copied",
+	"SET allow_in_place_tablespaces = on; CREATE TABLESPACE near LOCATION ''",
+	"CREATE TABLE spaced TABLESPACE near AS SELECT i, repeat('s', 50) t FROM generate_series(1, 1000) i; CREATE INDEX ON spaced (i) TABLESPACE near; VACUUM spaced",
+	"CREATE DATABASE within TABLESPACE near STRATEGY wal_log",
+	"CREATE DATABASE moved TABLESPACE near STRATEGY file_copy",
+	"DELETE FROM spaced WHERE i % 10 = 0; VACUUM spaced; ALTER TABLE spaced SET TABLESPACE pg_default; ALTER TABLE big SET TABLESPACE near",
+	"ALTER DATABASE moved SET TABLESPACE pg_default",
+	"DROP DATABASE within",
+	"SET allow_in_place_tablespaces = on; CREATE TABLESPACE brief LOCATION ''; DROP TABLESPACE brief",
+	"SELECT pg_replication_origin_create('o'); SELECT pg_replication_origin_advance('o', '0/5000')",
+	"SELECT pg_replication_origin_session_setup('o'); BEGIN; SELECT pg_replication_origin_xact_setup('0/6000', now()); INSERT INTO a VALUES (-5, 'far', 0); COMMIT",
+	"SELECT pg_replication_origin_create('p'); SELECT pg_replication_origin_advance('p', '0/77')",
+	"SELECT pg_logical_emit_message(false, 'x', 'said'); SELECT pg_replication_origin_drop('p')",
+	"UPDATE big SET extra = 5 WHERE id % 7 = 0",
 }
 
 // makeHistory runs the history on a copy of initial, and keeps the WAL in wal.
@@ -447,13 +492,23 @@ func ingestFlushing(t testing.TB, w *world, dir string) *pageserver.Timeline {
 // TestPagesEqualStockRecovery compares whole clusters as of random records of
 // a mixed history with what stock PostgreSQL has after recovery to them.
 func TestPagesEqualStockRecovery(t *testing.T) {
+	pagesEqualStockRecovery(t)
+}
+
+// TestPagesEqualStockRecoveryChecksums is the same with data checksums: pages
+// have them, and hint bits are logged.
+func TestPagesEqualStockRecoveryChecksums(t *testing.T) {
+	pagesEqualStockRecovery(t, "-k")
+}
+
+func pagesEqualStockRecovery(t *testing.T, initdb ...string) {
 	s := needPostgres(t)
-	s.initdb("initial")
+	s.initdb("initial", initdb...)
 	s.makeHistory()
 	w := importOf(t, s.path("initial"))
 	tl, im := w.open(t), w.im
 	defer tl.Close()
-	if im.Unlogged != 0 || im.ChecksumsOff || im.Pages < 2000 {
+	if im.Unlogged != 0 || im.Checksums != (len(initdb) > 0) || im.Pages < 2000 {
 		t.Errorf("imported %+v", im)
 	}
 	recs := ingestAll(t, tl, s.path("wal"))

@@ -33,7 +33,7 @@ func (t *Timeline) GetPage(ctx context.Context, p PageAt, page *redo.Page) error
 }
 
 // GetPages makes pages[i], or sets errs[i], for each of reqs. Pages of the
-// base are fetched together.
+// base are fetched together. If the cluster has data checksums, the pages do.
 func (t *Timeline) GetPages(ctx context.Context, reqs []PageAt, pages []redo.Page, errs []error) {
 	if t.beforeBranch(reqs) {
 		t.getOldPages(ctx, reqs, pages, errs)
@@ -49,6 +49,7 @@ func (t *Timeline) GetPages(ctx context.Context, reqs []PageAt, pages []redo.Pag
 	r.run(ctx, pages, errs)
 	r.end()
 	t.readings.Put(r)
+	t.seal(reqs, pages, errs)
 }
 
 // A reading is one batch of reads and its scratch memory.

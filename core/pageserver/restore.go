@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ import (
 )
 
 // metaKeys are the directories, the commit-time index and the counters.
-var metaKeys = layer.KeyRange{Start: core.MakeKey(0x64, 0, 0, 0, 0, 0), End: core.MakeKey(0x6A, 0, 0, 0, 0, 0)}
+var metaKeys = layer.KeyRange{Start: core.MakeKey(0x64, 0, 0, 0, 0, 0), End: core.MakeKey(0x6B, 0, 0, 0, 0, 0)}
 
 // restore finds the delta layers that the timeline has and makes the state as
 // of the last record that is in them. It reads their metadata, not their pages.
@@ -207,6 +208,11 @@ func (t *Timeline) loadMeta(k core.Key, v layer.Version, commits *[]commitAt) er
 			t.noteHints(v.LSN)
 		}
 		return nil
+	case 0x6A:
+		if f6 > math.MaxUint16 {
+			return fmt.Errorf("replication origin %d: %w", f6, env.ErrCorrupt)
+		}
+		f = &s.replOrigin(uint16(f6)).sizes
 	}
 	sizes, err := s.readSizes(v.LSN, v.Data)
 	if err != nil {
@@ -221,8 +227,9 @@ func (t *Timeline) loadMeta(k core.Key, v layer.Version, commits *[]commitAt) er
 	return nil
 }
 
-// loadNow takes into memory what ingest needs as it is now: counters, and the
-// relation maps, of which a database may be made as a copy.
+// loadNow takes into memory what ingest needs as it is now: counters, the
+// relation maps, of which a database may be made as a copy, and the progress of
+// replication origins, which goes only forward.
 func (t *Timeline) loadNow(ctx context.Context) error {
 	s, at := t.state, t.disk.LSN
 	s.held = at + 1 // so that they are looked for in the layers
@@ -242,7 +249,7 @@ func (t *Timeline) loadNow(ctx context.Context) error {
 			s.relmaps[id] = slices.Clone(data)
 		}
 	}
-	return nil
+	return t.loadOrigins(ctx, at)
 }
 
 // sweep removes files of flushes that did not end, and of layers that are no

@@ -22,6 +22,7 @@ type state struct {
 	// prepared has when each prepared transaction was there, as forks of one
 	// block.
 	prepared map[uint32]*fork
+	origins  map[uint16]*replOrigin
 	// files has the small files that are in no layer yet, and those of the
 	// base; relmaps the relation map that each database has now.
 	files   map[core.Key][]file
@@ -52,7 +53,7 @@ type file struct {
 }
 
 // A dbID names the directory of a database in a tablespace; db 0 is the
-// shared one.
+// shared one, or the tablespace itself.
 type dbID struct{ spc, db core.OID }
 
 // A database is the relations of one directory.
@@ -92,6 +93,7 @@ func newState() *state {
 		forks:    map[core.Key]*fork{},
 		dbs:      map[dbID]*database{},
 		prepared: map[uint32]*fork{},
+		origins:  map[uint16]*replOrigin{},
 		files:    map[core.Key][]file{},
 		relmaps:  map[dbID][]byte{},
 		journal:  new(journal),
@@ -189,7 +191,7 @@ func (s *state) file(k core.Key, lsn core.LSN) (v file, ok bool) {
 
 // filesAt lists the small files that there may have been, in the order of
 // their keys: of each database a relation map, of each prepared transaction its
-// state.
+// state, of each replication origin its progress.
 func (s *state) filesAt(lsn core.LSN) []core.Key {
 	var keys []core.Key
 	for _, id := range s.databases(lsn) {
@@ -197,6 +199,9 @@ func (s *state) filesAt(lsn core.LSN) []core.Key {
 	}
 	for _, xid := range s.preparedAt(lsn) {
 		keys = append(keys, core.TwoPhaseKey(xid))
+	}
+	for _, id := range s.originsAt(lsn) {
+		keys = append(keys, core.ReplOriginKey(id))
 	}
 	return keys
 }

@@ -51,10 +51,8 @@ func TestUnknownRecordsStopIngest(t *testing.T) {
 	}{
 		{"a manager of an extension", wal.Record{Rmgr: 128}, redo.ErrUnknown},
 		{"an opcode that does not exist", wal.Record{Rmgr: 2, Info: 0xF0}, redo.ErrUnknown},
-		{"a tablespace", wal.Record{Rmgr: 5, Info: 0, Main: append(dbBytes(16400), "/x\x00"...)}, redo.ErrUnsupported},
-		{"a page in a tablespace", wal.Record{Rmgr: 10, Info: 0x70, Main: []byte{1, 0},
-			Blocks: []wal.Block{{Rel: core.Rel{Spc: 16400, DB: 5, Node: 1}, Data: make([]byte, 8)}}}, redo.ErrUnsupported},
-		{"a replication origin", wal.Record{Rmgr: 19, Info: 0, Main: make([]byte, 16)}, redo.ErrUnsupported},
+		{"wal_level minimal", wal.Record{Rmgr: 0, Info: 0x60, Main: make([]byte, 28)}, redo.ErrUnsupported},
+		{"a tablespace without an oid", wal.Record{Rmgr: 5, Info: 0, Main: []byte{1}}, redo.ErrMalformed},
 	}
 	for _, q := range tests {
 		t.Run(q.name, func(t *testing.T) {

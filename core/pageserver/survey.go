@@ -33,6 +33,7 @@ type survey struct {
 	dbs      []dbID
 	relmaps  []string // path of the map of dbs[i], "" if it has none
 	prepared []uint32
+	origins  []importedOrigin
 	unlogged int
 	// anySegments lets WAL segments have another size than 16 MiB.
 	anySegments bool
@@ -62,7 +63,7 @@ func look(src env.FS) (*survey, error) {
 }
 
 func (s *survey) look() error {
-	for _, step := range []func() error{s.version, s.stopped, s.control, s.checkpoint, s.unsupported, s.shared, s.databases, s.segments, s.twoPhase} {
+	for _, step := range []func() error{s.version, s.stopped, s.control, s.checkpoint, s.progress, s.shared, s.databases, s.tablespaces, s.segments, s.twoPhase} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -183,23 +184,20 @@ func (s *survey) readWAL(p []byte, at core.LSN) (int, error) {
 	return f.ReadAt(p[:min(len(p), int(size-off))], int64(off))
 }
 
-func (s *survey) unsupported() error {
-	names, err := s.src.ReadDir("pg_tblspc")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+// progress reads how far replication origins have come.
+func (s *survey) progress() error {
+	b, err := readFile(s.src, originsPath, 8+originSize<<16)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	if len(names) > 0 {
-		return refused("pg_tblspc/%s: tablespaces are not supported; move what is in it with ALTER TABLE or ALTER DATABASE … SET TABLESPACE pg_default, then DROP TABLESPACE", names[0].Name)
+	list, ok := parseOrigins(b)
+	if !ok {
+		return refused("%s fails its checksum: the progress of replication origins is damaged; restore it from a backup, or drop the subscriptions and stop the server again", originsPath)
 	}
-	// Magic, one entry of 16 bytes for each origin, checksum
-	// (src/backend/replication/logical/origin.c).
-	info, err := s.src.Stat("pg_logical/replorigin_checkpoint")
-	if err == nil && info.Size > 8 {
-		return refused("pg_logical/replorigin_checkpoint names %d replication origins, which are not supported: drop the subscriptions, or pg_replication_origin_drop, then stop the server again", (info.Size-8)/16)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
+	s.origins = list
 	return nil
 }
 
@@ -219,9 +217,51 @@ func (s *survey) databases() error {
 		if err != nil || !d.Dir {
 			continue // pgsql_tmp
 		}
-		id, path := dbID{core.DefaultTablespace, core.OID(oid)}, "base/"+d.Name
-		s.dbs, s.relmaps = append(s.dbs, id), append(s.relmaps, path+"/pg_filenode.map")
-		if err := s.relations(path, id); err != nil {
+		if err := s.database("base/"+d.Name, dbID{core.DefaultTablespace, core.OID(oid)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *survey) database(path string, id dbID) error {
+	s.dbs, s.relmaps = append(s.dbs, id), append(s.relmaps, path+"/pg_filenode.map")
+	return s.relations(path, id)
+}
+
+// tablespaces finds those in place, which is in the data directory; what
+// belongs to another version in them is left out. A tablespace elsewhere is
+// refused: on another machine its path means something else, or nothing.
+func (s *survey) tablespaces() error {
+	names, err := s.src.ReadDir("pg_tblspc")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, n := range names {
+		spc, err := strconv.ParseUint(n.Name, 10, 32)
+		if err != nil || !n.Dir {
+			return refused("pg_tblspc/%s is no directory: only tablespaces in place (allow_in_place_tablespaces) are supported; move what is in it with ALTER TABLE or ALTER DATABASE … SET TABLESPACE pg_default, then DROP TABLESPACE", n.Name)
+		}
+		s.dbs, s.relmaps = append(s.dbs, dbID{core.OID(spc), 0}), append(s.relmaps, "")
+		if err := s.space("pg_tblspc/"+n.Name+"/"+s.ctl.SpaceDir(), core.OID(spc)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// space finds the databases in one tablespace.
+func (s *survey) space(path string, spc core.OID) error {
+	dirs, err := s.src.ReadDir(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	for _, d := range dirs {
+		oid, err := strconv.ParseUint(d.Name, 10, 32)
+		if err != nil || !d.Dir {
+			continue // pgsql_tmp
+		}
+		if err := s.database(path+"/"+d.Name, dbID{spc, core.OID(oid)}); err != nil {
 			return err
 		}
 	}

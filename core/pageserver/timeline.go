@@ -48,7 +48,7 @@ type Timeline struct {
 	id    core.TTID
 	env   env.Env
 	index *Index
-	ctl   *wal.Control // as of the base, with data checksums off
+	ctl   *wal.Control // as of the base
 	base  base
 	dir   string // of layers and the manifest, in env.FS
 	cache *layer.Cache

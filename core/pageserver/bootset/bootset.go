@@ -35,7 +35,7 @@ type Set struct {
 	// PG_VERSION, relation maps, prepared transactions. Not pg_control.
 	Files []File `json:"files"`
 	// Databases are the directories of relations, the shared one (1664, 0)
-	// among them.
+	// among them, and tablespaces, which are databases 0 without relations.
 	Databases []Database `json:"databases"`
 	SLRUs     []Segment  `json:"slru_segments"`
 }
@@ -46,10 +46,26 @@ type File struct {
 	Content []byte `json:"content"`
 }
 
-// A Database is a directory of relations.
+// A Database is a directory of relations, or, where DB is 0 and Spc not that of
+// the shared ones, the directory of a tablespace.
 type Database struct {
 	Spc core.OID `json:"spc"`
 	DB  core.OID `json:"db"`
+}
+
+// Dir is the path of the directory below the data directory. spaceDir is what
+// the directory of this server within a tablespace is called
+// (wal.Control.SpaceDir).
+func (d Database) Dir(spaceDir string) string {
+	switch {
+	case d.Spc == core.GlobalTablespace:
+		return "global"
+	case d.Spc == core.DefaultTablespace:
+		return fmt.Sprintf("base/%d", d.DB)
+	case d.DB == 0:
+		return fmt.Sprintf("pg_tblspc/%d/%s", d.Spc, spaceDir)
+	}
+	return fmt.Sprintf("pg_tblspc/%d/%s/%d", d.Spc, spaceDir, d.DB)
 }
 
 // A Segment is one file of an SLRU; Blocks is its pages.

@@ -25,8 +25,8 @@ type Index struct {
 	Major       int    `json:"pg_version"` // PostgreSQL's major version
 	SystemID    uint64 `json:"system_id"`
 	SegmentSize uint32 `json:"wal_seg_size"`
-	// DataChecksums tells whether the imported cluster had them; what is
-	// served has none.
+	// DataChecksums tells whether pages have them; they are computed when a
+	// page is served.
 	DataChecksums bool `json:"data_checksums"`
 	WALLogHints   bool `json:"wal_log_hints"`
 

@@ -82,18 +82,18 @@ func (c importCommand) Run(g *Globals) error {
 		return err
 	}
 	var r struct {
-		StartLSN     string `json:"start_lsn"`
-		Timeline     string `json:"timeline"`
-		Pages        uint64 `json:"pages"`
-		ChecksumsOff bool   `json:"checksums_off"`
-		Unlogged     int    `json:"unlogged"`
+		StartLSN  string `json:"start_lsn"`
+		Timeline  string `json:"timeline"`
+		Pages     uint64 `json:"pages"`
+		Checksums bool   `json:"checksums"`
+		Unlogged  int    `json:"unlogged"`
 	}
 	if err := ctl.Call(context.Background(), dir, "POST", "/import", map[string]string{"dir": from, "name": c.Name}, &r); err != nil {
 		return err
 	}
 	text := fmt.Sprintf("imported %d pages as branch %s, which starts at %s\n", r.Pages, c.Name, r.StartLSN)
-	if r.ChecksumsOff {
-		text += "data checksums were on; they were verified, and are off in what is served\n"
+	if r.Checksums {
+		text += "data checksums are on: they were verified, and are computed anew for what is served\n"
 	}
 	if r.Unlogged > 0 {
 		text += fmt.Sprintf("%d unlogged relations come up empty\n", r.Unlogged)

@@ -2,8 +2,8 @@ package export
 
 import (
 	"context"
-	"fmt"
 	"path"
+	"slices"
 
 	"xenon/compute/boot"
 	"xenon/compute/filetree"
@@ -34,13 +34,8 @@ func list(ctx context.Context, p *boot.Plan, src filetree.Source) (*contents, er
 	all.addFiles(cfg.Files)
 	all.addFiles(p.Segments())
 	for _, db := range cfg.Databases {
-		dir, err := relationDir(db)
-		if err != nil {
-			return nil, err
-		}
-		if dir != "global" {
-			all.dirs = append(all.dirs, dir)
-		}
+		dir := db.Dir(cfg.SpaceDir)
+		all.addDirs(dir)
 		rels, err := src.Relations(ctx, db)
 		if err != nil {
 			return nil, err
@@ -74,13 +69,13 @@ func (c *contents) addFiles(files []bootset.File) {
 	}
 }
 
-// relationDir is where the relations of a database are.
-func relationDir(db bootset.Database) (string, error) {
-	switch {
-	case db == bootset.Database{Spc: core.GlobalTablespace}:
-		return "global", nil
-	case db.Spc == core.DefaultTablespace && db.DB != 0:
-		return fmt.Sprintf("base/%d", db.DB), nil
+// addDirs adds a directory and the parents that it lacks.
+func (c *contents) addDirs(dir string) {
+	if slices.Contains(c.dirs, dir) {
+		return
 	}
-	return "", fmt.Errorf("database %d in tablespace %d: tablespaces are not supported", db.DB, db.Spc)
+	if up := path.Dir(dir); up != "." {
+		c.addDirs(up)
+	}
+	c.dirs = append(c.dirs, dir)
 }

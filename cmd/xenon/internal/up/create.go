@@ -159,7 +159,7 @@ func (in *installation) importDir(ctx context.Context, dir, name string, foreign
 	if _, err := entry.Set(ctx, in.env, b); err != nil {
 		return nil, taken(err, name)
 	}
-	return &importResult{Branch: b, Pages: made.Pages, ChecksumsOff: made.ChecksumsOff, Unlogged: made.Unlogged}, nil
+	return &importResult{Branch: b, Pages: made.Pages, Checksums: made.Checksums, Unlogged: made.Unlogged}, nil
 }
 
 // keepSettings takes over what the cluster's users set by ALTER SYSTEM.
@@ -211,7 +211,7 @@ func pgVersionNum(version string) uint32 {
 // An importResult tells people what an import did.
 type importResult struct {
 	branch.Branch
-	Pages        uint64 `json:"pages"`
-	ChecksumsOff bool   `json:"checksums_off"`
-	Unlogged     int    `json:"unlogged"`
+	Pages     uint64 `json:"pages"`
+	Checksums bool   `json:"checksums"`
+	Unlogged  int    `json:"unlogged"`
 }
