@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"xenon/compute/crosscheck"
 	"xenon/compute/proposer"
 	"xenon/core"
 	"xenon/core/env"
@@ -39,6 +40,9 @@ type Config struct {
 	Files    []bootset.File // postgresql.conf, pg_hba.conf: kept ones of the branch win
 	Scratch  string         // directory of the process's disk, emptied at every start
 	Prepare  func(ctx context.Context, s Server) error
+	// CrossCheck holds pages that the server writes to redo. A read-only
+	// endpoint has none: its WAL is nobody else's.
+	CrossCheck crosscheck.Config
 }
 
 // Times of an endpoint.
@@ -99,6 +103,7 @@ type Status struct {
 	Starts int      // servers started so far
 	Server Server   // nil if none runs
 	Quorum proposer.Status
+	Check  crosscheck.Status // since the endpoint was made
 
 	prop *proposer.Proposer // of the server that runs now, nil if none does
 }
@@ -108,11 +113,12 @@ var ErrSuperseded = errors.New("superseded")
 
 // An Endpoint keeps a server running on a branch.
 type Endpoint struct {
-	env    env.Env
-	host   Host
-	cfg    Config
-	claim  Claim
-	status *xsync.Watch[Status]
+	env     env.Env
+	host    Host
+	cfg     Config
+	claim   Claim
+	status  *xsync.Watch[Status]
+	checker *crosscheck.Checker
 	// stop counts: 1 asks for a fast shutdown, 2 for an end at once.
 	stop *xsync.Watch[int]
 }
@@ -121,8 +127,9 @@ type Endpoint struct {
 func New(e env.Env, h Host, cfg Config) *Endpoint {
 	return &Endpoint{
 		env: e, host: h, cfg: cfg,
-		status: xsync.NewWatch(e, Status{State: Starting}),
-		stop:   xsync.NewWatch(e, 0),
+		status:  xsync.NewWatch(e, Status{State: Starting}),
+		stop:    xsync.NewWatch(e, 0),
+		checker: crosscheck.New(e, cfg.CrossCheck),
 	}
 }
 
@@ -133,6 +140,7 @@ func (ep *Endpoint) Status() Status {
 	if s.prop != nil {
 		s.Quorum = s.prop.Status()
 	}
+	s.Check = ep.checker.Status()
 	return s
 }
 

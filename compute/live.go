@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"xenon/compute/boot"
+	"xenon/compute/crosscheck"
 	"xenon/compute/intake"
 	"xenon/compute/overlay"
 	"xenon/compute/pageclient"
@@ -32,6 +33,9 @@ type life struct {
 	scratch *overlay.Scratch
 	stream  *intake.Stream
 	server  Server
+
+	sampler *crosscheck.Sampler // nil if no pages are compared
+	checked *pageclient.Client  // where the sampler asks
 }
 
 // live runs one server and returns why it ended: errStopped if it was asked
@@ -144,6 +148,7 @@ func (l *life) trees(ctx context.Context, set *bootset.Set) (Launch, error) {
 	if err != nil {
 		return Launch{}, err
 	}
+	l.crossCheck(data, set.LSN)
 	l.stream = plan.Stream(e, l.quorum, func(err error) { l.cancel(fmt.Errorf("the server's WAL: %w", err)) })
 	wal, err := plan.WAL(ctx, e, l.scratch, l.stream)
 	if err != nil {
@@ -268,6 +273,8 @@ func (l *life) shutDown() {
 		ep.note("the server is ended without a shutdown: %v", err)
 	} else if !exit.Clean {
 		ep.note("%s", exit.Reason)
+	} else {
+		l.drain()
 	}
 }
 
@@ -310,6 +317,9 @@ func (l *life) end() {
 	l.tasks.Wait()
 	if l.pages != nil {
 		l.pages.Close()
+	}
+	if l.checked != nil {
+		l.checked.Close()
 	}
 	if l.scratch != nil {
 		l.scratch.Close()

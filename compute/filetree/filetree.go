@@ -67,6 +67,8 @@ type Tree struct {
 	// dirs are the directories of relations that the timeline has at the
 	// start. A directory that the server makes is not among them.
 	dirs map[*names.Node]*relDir
+	// watch looks at pages that are written; nil if nobody does.
+	watch *watch
 
 	mu   sync.Mutex        // leaf
 	kept map[string]string // what is stored of the kept files
@@ -219,7 +221,11 @@ func (t *Tree) Mkdir(ctx context.Context, dir vfs.NodeID, name string, mode uint
 	if err := t.known(ctx, dir, name); err != nil {
 		return vfs.Attr{}, err
 	}
-	return t.Tree.Mkdir(ctx, dir, name, mode)
+	at, err := t.Tree.Mkdir(ctx, dir, name, mode)
+	if err == nil {
+		t.madeDirectory(d, name)
+	}
+	return at, err
 }
 
 // Symlink is refused. The one symbolic link that a server makes is a tablespace

@@ -26,6 +26,7 @@ import (
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/pageserver/bootset"
+	"xenon/core/pageserver/pagechain"
 	"xenon/core/wire"
 	"xenon/core/wire/http1"
 	"xenon/core/xsync"
@@ -125,6 +126,39 @@ func (c *Client) ReadPages(ctx context.Context, r core.Rel, first uint32, dst []
 		}
 	}
 	return nil
+}
+
+// A Version is one block as of one LSN, which must be of this server's own
+// history.
+type Version struct {
+	Rel   core.Rel
+	Block uint32
+	LSN   core.LSN
+}
+
+// ReadVersions fills dst, whole pages, with blocks as of an LSN each. It waits
+// until the pageserver has them. Their LSNs are not looked at: the caller knows
+// what they should be.
+func (c *Client) ReadVersions(ctx context.Context, vs []Version, dst []byte) error {
+	calls := make([]call, len(vs))
+	for i, v := range vs {
+		calls[i].req = wire.PageRequest{Kind: wire.PageGet, LSN: v.LSN, NotModifiedSince: v.LSN, Rel: v.Rel, Block: v.Block}
+		calls[i].dst = dst[i*core.PageSize : (i+1)*core.PageSize]
+	}
+	if err := c.ask(ctx, calls); err != nil {
+		return fmt.Errorf("read versions of %d pages: %w", len(vs), err)
+	}
+	return nil
+}
+
+// Chain is what the pageserver makes a version of a page of. It waits until
+// the pageserver is there and has it, or ctx ends.
+func (c *Client) Chain(ctx context.Context, v Version) (*pagechain.Chain, error) {
+	b, err := get(ctx, c.env, c.cfg.Addr, pagechain.Path(c.cfg.TTID, v.Rel, v.Block, v.LSN), nil)
+	if err != nil {
+		return nil, err
+	}
+	return pagechain.Decode(b)
 }
 
 // checkPage checks that a page is not of a later time than was asked for.

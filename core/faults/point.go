@@ -231,6 +231,10 @@ const (
 	HoleKept            // W06: the hole of a restored image keeps the bytes that were there
 	BootRedoAtX         // W07: the redo pointer of a boot's checkpoint ignores a page header
 
+	// the cross-check of written pages
+	SampleFlipped // X01: a page to be compared has a wrong bit
+	ServedFlipped // X02: a pageserver's replay of a record leaves a wrong bit
+
 	// the simulator's stand-in for a server
 	ShowUncommitted // S01: a value is visible before its commit is durable
 
@@ -313,6 +317,7 @@ var names = map[Point]string{
 	RedoGistKeepFollowRight: "RT1", RedoGistNoOverwrite: "RT2", RedoGistDeleteLess: "RT3", RedoGistSplitLink: "RT4",
 	RedoGistKeepDownlink: "RT5", RedoGistUnmarked: "RT6",
 	RedoOriginStays: "I01", SpaceForgotten: "I02", SealAnyBlock: "I03",
+	SampleFlipped: "X01", ServedFlipped: "X02",
 	ShowUncommitted:       "S01",
 	RegisterUnconditional: "G01",
 	RegisterUnknownIsDone: "G02",

@@ -273,6 +273,9 @@ func (r *reading) applyRecord(p *plan, v *layer.Version, page *redo.Page) error 
 	for i := range r.rec.Blocks {
 		if b := &r.rec.Blocks[i]; b.Block == p.blk && b.Rel == rel {
 			_, err := r.applier.Apply(page, &r.rec, b)
+			if faults.On && faults.Hit(faults.ServedFlipped) {
+				page[core.PageSize-20] ^= 1
+			}
 			return err
 		}
 	}

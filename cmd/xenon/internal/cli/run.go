@@ -78,7 +78,7 @@ type runCompute struct {
 }
 
 func (c runCompute) Run(g *Globals) error {
-	var r role.Compute
+	r := role.Compute{CrossCheck: role.DefaultCrossCheck}
 	if err := c.load(&r); err != nil {
 		return err
 	}

@@ -3,6 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -37,6 +40,7 @@ func statusText(s ctl.Status) string {
 	for _, e := range s.Endpoints {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%d\n", e.Name, e.Branch, e.State, e.URL, e.Term, e.StartLSN, e.CommitLSN, e.Starts)
 	}
+	crossCheckText(w, s.Endpoints)
 	fmt.Fprintln(w, "\nBRANCH\tPARENT\tPOSTGRES\tTENANT\tTIMELINE\tSTART\tCOMMIT")
 	for _, r := range s.Branches {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.Name, dash(r.Parent), r.Postgres, r.Tenant, r.Timeline, r.StartLSN, r.CommitLSN)
@@ -65,6 +69,23 @@ func statusText(s ctl.Status) string {
 		fmt.Fprintf(&b, "\nfollow the WAL: %s\n", line)
 	}
 	return b.String()
+}
+
+// crossCheckText says how many written pages were compared with redo.
+func crossCheckText(w io.Writer, endpoints []ctl.Endpoint) {
+	head := "\nCROSS-CHECK\tOF PAGES\tCHECKED\tMISMATCHED\tSKIPPED\tREPORTS\n"
+	for _, e := range endpoints {
+		c := e.CrossCheck
+		if c == nil {
+			continue
+		}
+		skipped := make([]string, 0, len(c.Skipped))
+		for _, why := range slices.Sorted(maps.Keys(c.Skipped)) {
+			skipped = append(skipped, fmt.Sprintf("%d %s", c.Skipped[why], why))
+		}
+		fmt.Fprintf(w, "%s%s\t%g%%\t%d\t%d\t%s\t%d in %s\n", head, e.Name, c.Percent, c.Checked, c.Mismatched, dash(strings.Join(skipped, ", ")), c.Stored, c.Reports)
+		head = ""
+	}
 }
 
 // followLine is one pg_receivewal line, of the first safekeeper that takes part.

@@ -26,6 +26,7 @@ type upFlags struct {
 	User        string            `default:"postgres" help:"User that PostgreSQL runs as, if we are root."`
 	Listen      string            `default:"127.0.0.1" help:"Addresses that the endpoint listens on."`
 	Locale      string            `default:"C.UTF-8" help:"Locale of a fresh cluster."`
+	CrossCheck  *float64          `placeholder:"PERCENT" env:"XENON_CROSS_CHECK" help:"How many of the pages that servers write are compared with redo, 0 for none (default: cross_check in DIR/xenon.toml, else 1)."`
 	Set         map[string]string `short:"c" placeholder:"KEY=VALUE" help:"Configuration parameter of the server; may be repeated."`
 }
 
@@ -48,6 +49,9 @@ func runUp(g *Globals, f upFlags, ready func(dir, url string) error) error {
 	}
 	if f.Port < 0 || f.Port > 65535 || f.Safekeepers < 0 || f.Safekeepers > 32 {
 		return Usage("--port wants 1 to 65535, --safekeepers 1 to 32")
+	}
+	if f.CrossCheck != nil && !(*f.CrossCheck >= 0 && *f.CrossCheck <= 100) {
+		return Usage("--cross-check wants percent, 0 to 100")
 	}
 	var objects remote.Config
 	if f.Remote != "" {
@@ -72,7 +76,7 @@ func runUp(g *Globals, f upFlags, ready func(dir, url string) error) error {
 	}()
 	o := up.Options{
 		Dir: dir, Processes: f.Processes, Port: f.Port, PgBin: f.PgBin, Safekeepers: f.Safekeepers, Remote: objects,
-		User: f.User, Listen: f.Listen, Locale: f.Locale, Settings: f.Set,
+		User: f.User, Listen: f.Listen, Locale: f.Locale, Settings: f.Set, CrossCheck: f.CrossCheck,
 		Log: slog.New(slog.NewTextHandler(g.Stderr, &slog.HandlerOptions{Level: level})),
 		Say: func(format string, args ...any) { fmt.Fprintf(g.Stderr, format+"\n", args...) },
 		Ready: func(url string) {

@@ -47,6 +47,23 @@ type Endpoint struct {
 	StartLSN  core.LSN  `json:"start_lsn"` // X of the server that runs now
 	CommitLSN core.LSN  `json:"commit_lsn"`
 	Starts    int       `json:"starts"` // servers started so far
+
+	CrossCheck *CrossCheck `json:"cross_check,omitempty"` // nil if nothing is compared
+}
+
+// A CrossCheck is what came of comparing pages that the server wrote with what
+// redo makes of its WAL, since the endpoint's process started.
+type CrossCheck struct {
+	Percent    float64 `json:"percent"` // of the written pages that are chosen
+	Checked    uint64  `json:"checked"` // of those chosen
+	Mismatched uint64  `json:"mismatched"`
+	// Skipped counts those chosen and not compared, by the reason.
+	Skipped map[string]uint64 `json:"skipped"`
+	// Reports is the directory of the mismatches that are stored, Stored how
+	// many there are, of earlier processes too. Unstored counts those beyond.
+	Reports  string `json:"reports"`
+	Stored   int    `json:"stored"`
+	Unstored uint64 `json:"unstored,omitempty"`
 }
 
 // A Safekeeper is one node of the quorum.

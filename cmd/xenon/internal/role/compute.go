@@ -16,6 +16,7 @@ import (
 	"xenon/cmd/xenon/internal/pgdist"
 	"xenon/cmd/xenon/internal/remote"
 	"xenon/compute"
+	"xenon/compute/crosscheck"
 	"xenon/compute/proposer"
 	"xenon/consensus"
 	"xenon/core"
@@ -54,11 +55,21 @@ type Compute struct {
 	// imported, in the format of .pgpass.
 	PassFile string `toml:"pass_file"`
 
+	// CrossCheck is how many percent of the pages that the server writes are
+	// compared with what redo makes of its WAL.
+	CrossCheck float64 `toml:"cross_check" comment:"percent of the written pages that are compared with redo; 0 for none"`
+
 	Safekeepers []Member          `toml:"safekeepers"`
 	Pageserver  string            `toml:"pageserver" comment:"host:port"`
 	Remote      remote.Config     `toml:"remote_storage"`
 	Settings    map[string]string `toml:"settings" comment:"configuration parameters on the server's command line"`
 }
+
+// DefaultCrossCheck is the percentage where nobody says otherwise.
+const DefaultCrossCheck = 100 * crosscheck.DefaultRate
+
+// reports is the directory of a compute for pages that redo makes differently.
+const reports = "crosscheck"
 
 func (c Compute) check() error {
 	var missing []string
@@ -67,6 +78,7 @@ func (c Compute) check() error {
 		ok  bool
 	}{
 		{"branch", c.Branch != ""}, {"owner", c.Owner != ""}, {"run_dir", c.RunDir != ""},
+		{"cross_check from 0 to 100", c.CrossCheck >= 0 && c.CrossCheck <= 100},
 		{"port", c.Port > 0 && c.Port < 1<<16}, {"safekeepers", len(c.Safekeepers) > 0}, {"pageserver", c.Pageserver != ""},
 	} {
 		if !f.ok {
@@ -191,6 +203,7 @@ func (n *Node) config(members consensus.Configuration) compute.Config {
 			Server: consensus.Server{PGVersion: b.PGVersion, SystemID: b.SystemID, SegmentSize: b.SegmentSize},
 		},
 		Settings: settings, Files: files(b), Scratch: "scratch", Prepare: n.prepare,
+		CrossCheck: crosscheck.Config{Rate: c.CrossCheck / 100, Dir: reports},
 	}
 }
 

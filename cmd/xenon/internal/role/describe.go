@@ -3,8 +3,10 @@ package role
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"xenon/cmd/xenon/internal/ctl"
+	"xenon/compute/crosscheck"
 	"xenon/realio/host"
 )
 
@@ -20,7 +22,23 @@ func (n *Node) Describe() ctl.Endpoint {
 	if server, ok := s.Server.(*host.Server); ok && server != nil {
 		e.Warden, e.Postmaster = server.WardenPID(), server.PID()
 	}
+	e.CrossCheck = n.describeCheck(s.Check)
 	return e
+}
+
+// describeCheck tells what came of the cross-check, nil if there is none.
+func (n *Node) describeCheck(s crosscheck.Status) *ctl.CrossCheck {
+	if s.Dir == "" || n.cfg.LookBack != 0 {
+		return nil
+	}
+	c := &ctl.CrossCheck{
+		Percent: n.cfg.CrossCheck, Checked: s.Checked, Mismatched: s.Mismatched, Skipped: s.Skipped, Unstored: s.Unstored,
+		Reports: filepath.Join(n.cfg.Dir, s.Dir),
+	}
+	if reports, err := os.ReadDir(c.Reports); err == nil {
+		c.Stored = len(reports)
+	}
+	return c
 }
 
 // ConnectHost is where a client on this machine reaches a server that listens

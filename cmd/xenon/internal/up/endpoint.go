@@ -72,6 +72,9 @@ func (in *installation) startEndpoint(ctx context.Context, r startRequest) (*end
 			return nil, err
 		}
 	}
+	if e.cfg.CrossCheck, err = in.crossCheck(); err != nil {
+		return nil, err
+	}
 	if err := in.remember(e); err != nil {
 		return nil, err
 	}

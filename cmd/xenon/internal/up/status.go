@@ -189,6 +189,9 @@ func notes(s ctl.Status) (all []string) {
 		}
 	}
 	for _, e := range s.Endpoints {
+		if c := e.CrossCheck; c != nil && c.Mismatched > 0 {
+			all = append(all, fmt.Sprintf("endpoint %s: %d of %d pages that its server wrote are not what redo makes of its WAL: see xenon redo report %s", e.Name, c.Mismatched, c.Checked, c.Reports))
+		}
 		if e.Note != "" && !strings.EqualFold(e.Note, e.State) {
 			all = append(all, fmt.Sprintf("endpoint %s: %s", e.Name, e.Note))
 		}

@@ -39,6 +39,9 @@ type Options struct {
 	User        string
 	Listen      string
 	Locale      string
+	// CrossCheck is how many percent of the pages that servers write are compared
+	// with redo; nil is what xenon.toml says, or the default.
+	CrossCheck *float64
 	// Settings are configuration parameters of every server.
 	Settings map[string]string
 

@@ -1,0 +1,27 @@
+package home
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Settings are the keys of DIR/xenon.toml that people write there.
+type Settings struct {
+	// CrossCheck is how many percent of the pages that servers write are compared
+	// with redo; nil if nobody said.
+	CrossCheck *float64 `toml:"cross_check"`
+}
+
+// Settings reads what people wrote into xenon.toml.
+func (h *Home) Settings() (s Settings, err error) {
+	b, err := os.ReadFile(h.Path(markName))
+	if err == nil {
+		err = toml.Unmarshal(b, &s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("%s: %w", h.Path(markName), err)
+	}
+	return s, nil
+}
