@@ -20,11 +20,11 @@ vacuum wide;
 create table dup (a int, b int, v int) with (fillfactor = 60);
 create index dup_a on dup (a);
 create unique index dup_b on dup (b);
-insert into dup select g % 5, g, 0 from generate_series(1, ROWS * 2) g;
-insert into dup select g % 5, -g, 0 from generate_series(1, ROWS * 2) g order by random();
+insert into dup select g % 5, g, 0 from generate_series(1, ROWS) g;
+insert into dup select g % 5, -g, 0 from generate_series(1, ROWS) g order by random();
 delete from dup where b % 3 = 0;
 vacuum dup;                -- TIDs out of posting lists
-insert into dup select g % 5, g * 100000, 1 from generate_series(1, ROWS * 2) g;
+insert into dup select g % 5, g * 100000, 1 from generate_series(1, ROWS) g;
 update dup set v = v + 1;
 update dup set v = v + 1, a = a where b % 2 = 0;
 `)

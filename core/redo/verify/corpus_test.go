@@ -76,20 +76,46 @@ func needMajor(t *testing.T, major int) {
 	}
 }
 
-// corpusDir is the corpus of workloads (names joined by a plus) on a major.
-func corpusDir(t *testing.T, major int, workloads string) string {
+// A recording is a corpus that the tests share, one of each major.
+type recording struct {
+	name, workloads string
+	hints           bool // changes by hints are logged, as checksums make it
+}
+
+// recordings have, together, every record type of every major.
+var recordings = []recording{everything, hinted}
+
+var (
+	everything = recording{name: "everything", workloads: "smoke+heap+btree+ddl+tablespaces+origins+" +
+		"gin+gist+hash+spgist+brin+bloom+logical+xact+crash+promote"}
+	hinted = recording{name: "hinted", workloads: "hints", hints: true}
+)
+
+// dir is the recording of a major, made if it is not there yet.
+func (r recording) dir(t *testing.T, major int) string {
 	t.Helper()
 	needMajor(t, major)
 	o := corpus.Options{Major: major}
 	if os.Getenv("XENON_FULL") == "1" {
 		o.Rows, o.Txns = 4000, 300
 	}
-	o.Template = once(t, fmt.Sprintf("template-%d", major), func(dir string) error {
+	if r.hints && major >= 18 {
+		o.Checksums = true // as they are unless initdb is told otherwise
+	} else {
+		o.HintsLogged = r.hints
+	}
+	o.Template = once(t, fmt.Sprintf("template-%d-%v", major, o.Checksums), func(dir string) error {
 		return corpus.Init(t.Context(), dir, o)
 	})
-	return once(t, fmt.Sprintf("%d-%s", major, workloads), func(dir string) error {
-		return corpus.Make(t.Context(), dir, workloads, o)
+	return once(t, fmt.Sprintf("%s-%d", r.name, major), func(dir string) error {
+		return corpus.Make(t.Context(), dir, r.workloads, o)
 	})
+}
+
+// corpusDir is a corpus of workloads alone.
+func corpusDir(t *testing.T, major int, workloads string) string {
+	t.Helper()
+	return recording{name: workloads, workloads: workloads}.dir(t, major)
 }
 
 // verifyDir runs the verifier and shows the first few mismatches.
