@@ -231,11 +231,14 @@ func (c *cluster) tell() {
 // reclaim has somebody look at the status of the pageserver that everybody asks,
 // and tell it again to serve what the other one, started anew, has taken from it.
 func (c *cluster) reclaim() {
-	admin := c.w.Find("admin")
-	if admin.Running() {
+	operator := c.w.Find("operator")
+	if operator == nil {
+		operator = c.w.Proc("operator", netsim.ProcOptions{})
+	}
+	if operator.Running() {
 		return
 	}
-	admin.Start(func(ctx context.Context, e env.Env) error {
+	operator.Start(func(ctx context.Context, e env.Env) error {
 		addr := addrOf(c.ps().Name())
 		for _, l := range c.lines() {
 			info, err := timelineInfo(ctx, e, addr, l.id)
