@@ -223,7 +223,7 @@ func (t *Tree) Mkdir(ctx context.Context, dir vfs.NodeID, name string, mode uint
 	}
 	at, err := t.Tree.Mkdir(ctx, dir, name, mode)
 	if err == nil {
-		t.madeDirectory(d, name)
+		t.madeDirectory(dir, name)
 	}
 	return at, err
 }

@@ -2,7 +2,6 @@ package filetree
 
 import (
 	"context"
-	"strconv"
 	"sync"
 
 	"xenon/compute/names"
@@ -115,22 +114,43 @@ func (w *watch) dir(n *names.Node) (bootset.Database, core.LSN, bool) {
 	return m.Database, m.at, ok
 }
 
-// madeDirectory notes that the server has made a directory. Those of databases
-// are below base, or below a tablespace's.
-func (t *Tree) madeDirectory(dir *names.Node, name string) {
+// madeDirectory notes that the server has made a directory, if it is one for
+// the relations of a database.
+func (t *Tree) madeDirectory(parent vfs.NodeID, name string) {
 	if t.watch == nil {
 		return
 	}
-	db, err := strconv.ParseUint(name, 10, 32)
-	if _, in := t.Name(dir); err != nil || db == 0 || in != "base" {
+	dir, err := t.Dir(parent)
+	if err != nil {
 		return
 	}
+	db, ok := parseNumber(name)
+	spc, in := t.spaceOf(dir)
 	n, _ := t.Child(dir, name)
-	if n == nil {
+	if !ok || db == 0 || !in || n == nil {
 		return
 	}
 	at := t.watch.Position()
 	t.watch.mu.Lock()
 	defer t.watch.mu.Unlock()
-	t.watch.made[n] = madeDir{bootset.Database{Spc: core.DefaultTablespace, DB: core.OID(db)}, at}
+	t.watch.made[n] = madeDir{bootset.Database{Spc: spc, DB: core.OID(db)}, at}
+}
+
+// spaceOf is the tablespace whose databases are in a directory: base, or the
+// server's own directory in a tablespace, pg_tblspc/16384/PG_15_202209061.
+func (t *Tree) spaceOf(dir *names.Node) (core.OID, bool) {
+	parent, name := t.Name(dir)
+	if parent == nil {
+		return 0, false
+	}
+	if parent == t.Root() {
+		return core.DefaultTablespace, name == "base"
+	}
+	all, space := t.Name(parent)
+	if all == nil {
+		return 0, false
+	}
+	top, of := t.Name(all)
+	spc, ok := parseNumber(space)
+	return core.OID(spc), ok && spc != 0 && top == t.Root() && of == tablespaces
 }
