@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -130,40 +129,39 @@ func versionOf(name string) (string, error) {
 	return string(out), err
 }
 
-// Path is the full name of a program: the version's own, or, of a client that
-// it came without, that of the newest other version, since clients speak to
-// servers of other versions. The error says how to get one.
+// Path is the full name of a program. The error says how to get it.
 func (i Install) Path(program string) (string, error) {
-	own := filepath.Join(i.Dir, program)
-	_, err := os.Stat(own)
-	if err == nil {
-		return own, nil
+	name := filepath.Join(i.Dir, program)
+	_, err := os.Stat(name)
+	switch {
+	case err == nil:
+		return name, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("no %s in %s: install the rest of PostgreSQL %d (apt-get install postgresql-%d postgresql-client-%d)", program, i.Dir, i.Major, i.Major, i.Major)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	if slices.Contains(clients, program) {
-		if name := foreign(program); name != "" {
-			return name, nil
-		}
-	}
-	return "", fmt.Errorf("no %s in %s: install the rest of PostgreSQL %d (apt-get install postgresql-%d postgresql-client-%d)", program, i.Dir, i.Major, i.Major, i.Major)
+	return "", err
 }
 
-// clients only speak to a server: whose version they are matters little.
-var clients = []string{"psql", "pgbench", "pg_dump", "pg_amcheck", "pg_isready", "pg_receivewal"}
-
-// foreign is a client of the newest of Debian's packages, or that in PATH.
-func foreign(program string) string {
-	newest, name := 0, ""
+// Client is Path for a program that only speaks to servers, like psql. Those
+// of other versions do as well: it is that of the newest of Debian's packages,
+// or what is in PATH, where the version came without.
+func (i Install) Client(program string) (string, error) {
+	name, err := i.Path(program)
+	if err == nil {
+		return name, nil
+	}
+	newest, other := 0, ""
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + program)
 	for _, f := range found {
 		if major, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(f)))); err == nil && major > newest {
-			newest, name = major, f
+			newest, other = major, f
 		}
 	}
-	if name == "" {
-		name, _ = exec.LookPath(program)
+	if other == "" {
+		other, _ = exec.LookPath(program)
 	}
-	return name
+	if other == "" {
+		return "", err
+	}
+	return other, nil
 }

@@ -77,4 +77,11 @@ func TestPath(t *testing.T) {
 	if _, err := i.Path("initdb"); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("postgresql-%d", i.Major)) {
 		t.Errorf("a program of the server: %v, want a hint at the package", err)
 	}
+	sh, err := i.Client("sh")
+	if err != nil || filepath.Base(sh) != "sh" {
+		t.Errorf("a client that is in PATH: %s, %v", sh, err)
+	}
+	if _, err := i.Client("no-such-client"); err == nil || !strings.Contains(err.Error(), "postgresql-client-93") {
+		t.Errorf("a client that is nowhere: %v", err)
+	}
 }

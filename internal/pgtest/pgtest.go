@@ -106,7 +106,7 @@ func (p Postgres) Own(names ...string) {
 // Command is a program of PostgreSQL, or else of the system, as the server's
 // user, in an environment without surprises. The end of ctx kills it.
 func (p Postgres) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	if path, err := p.Install.Path(name); err == nil {
+	if path, err := p.Install.Client(name); err == nil {
 		name = path
 	}
 	c := exec.CommandContext(ctx, name, args...)

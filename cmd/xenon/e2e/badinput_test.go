@@ -54,7 +54,7 @@ func TestWrongUse(t *testing.T) {
 	rel := in.psql("main", "SELECT '1663/' || (SELECT oid FROM pg_database WHERE datname = 'postgres') || '/' || pg_relation_filenode('t')")
 	committed := in.branch("main").CommitLSN.String()
 	noPsql := t.TempDir()
-	if err := os.Symlink(filepath.Join(in.dist.Bin, "postgres"), filepath.Join(noPsql, "postgres")); err != nil {
+	if err := os.Symlink(filepath.Join(in.dist.Dir, "postgres"), filepath.Join(noPsql, "postgres")); err != nil {
 		t.Fatal(err)
 	}
 	page := func(args ...string) []string { return append([]string{"page", "get"}, args...) }

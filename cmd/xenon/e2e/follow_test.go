@@ -42,7 +42,7 @@ func (in *installation) follow(branch string, safekeeper core.NodeID) *follower 
 	if !strings.HasPrefix(line, "pg_receivewal -D DIR ") {
 		in.t.Fatalf("status prints %q", line)
 	}
-	line = "exec " + in.dist.Bin + "/" + strings.Replace(line, "DIR", f.dir, 1)
+	line = "exec " + in.dist.Dir + "/" + strings.Replace(line, "DIR", f.dir, 1)
 	cmd := exec.Command("sh", "-c", line)
 	cmd.Stderr, cmd.Stdout = &f.log, &f.log
 	if err := cmd.Start(); err != nil {

@@ -55,7 +55,7 @@ type Installation struct {
 // Up starts an installation in dir, made anew if it is missing, and waits
 // until it is ready.
 func (s Site) Up(dir string, args ...string) (*Installation, error) {
-	args = append([]string{"up", "--dir", dir, "--port", strconv.Itoa(s.Port), "--user", s.User.Name, "--pg-bin", s.Dist.Bin}, args...)
+	args = append([]string{"up", "--dir", dir, "--port", strconv.Itoa(s.Port), "--user", s.User.Name, "--pg-bin", s.Dist.Dir}, args...)
 	in := &Installation{Dir: dir, site: s, cmd: exec.Command(s.Exe, args...)}
 	in.cmd.Stderr = s.Stderr
 	out, err := in.cmd.StdoutPipe()

@@ -76,6 +76,9 @@ const (
 // TTID names the timeline.
 func (b Branch) TTID() core.TTID { return core.TTID{Tenant: b.Tenant, Timeline: b.Timeline} }
 
+// Major is the major version of PostgreSQL that its data is of.
+func (b Branch) Major() int { return int(b.PGVersion / 10000) }
+
 // RegisterName names the registers of its endpoint and settings.
 func (b Branch) RegisterName() string {
 	if b.Registers == "" {

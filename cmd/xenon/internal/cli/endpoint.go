@@ -68,8 +68,9 @@ func (endpointList) Run(g *Globals) error {
 }
 
 type importCommand struct {
-	From string `arg:"" name:"dir" help:"Data directory that was shut down cleanly."`
-	Name string `arg:"" help:"Name of the new branch."`
+	From  string `arg:"" name:"dir" help:"Data directory that was shut down cleanly."`
+	Name  string `arg:"" help:"Name of the new branch."`
+	PgBin string `placeholder:"DIR" help:"Directory of the binaries of the cluster's version of PostgreSQL; kept (default: where they usually are)."`
 }
 
 func (c importCommand) Run(g *Globals) error {
@@ -81,6 +82,12 @@ func (c importCommand) Run(g *Globals) error {
 	if err != nil {
 		return err
 	}
+	pgBin := c.PgBin
+	if pgBin != "" {
+		if pgBin, err = filepath.Abs(pgBin); err != nil {
+			return err
+		}
+	}
 	var r struct {
 		StartLSN  string `json:"start_lsn"`
 		Timeline  string `json:"timeline"`
@@ -88,7 +95,7 @@ func (c importCommand) Run(g *Globals) error {
 		Checksums bool   `json:"checksums"`
 		Unlogged  int    `json:"unlogged"`
 	}
-	if err := ctl.Call(context.Background(), dir, "POST", "/import", map[string]string{"dir": from, "name": c.Name}, &r); err != nil {
+	if err := ctl.Call(context.Background(), dir, "POST", "/import", map[string]string{"dir": from, "name": c.Name, "pg_bin": pgBin}, &r); err != nil {
 		return err
 	}
 	text := fmt.Sprintf("imported %d pages as branch %s, which starts at %s\n", r.Pages, c.Name, r.StartLSN)

@@ -20,7 +20,7 @@ import (
 type upFlags struct {
 	Processes   bool              `help:"Run every role in a process of its own."`
 	Port        int               `placeholder:"N" help:"Port of the endpoint (default: the one of last time, else the first free from 55432 on)."`
-	PgBin       string            `placeholder:"DIR" help:"Directory of PostgreSQL's binaries (default: $XENON_PG_BIN, else Debian's)."`
+	PgBin       []string          `sep:"none" placeholder:"DIR" help:"Directory of PostgreSQL's binaries, of any version from 14 to 18; kept. May be repeated: the first is for branch main, others for branches of other versions (default: $XENON_PG_BIN, else where they usually are)."`
 	Remote      string            `placeholder:"URL" help:"Object store: file:///path or s3://bucket/prefix[?endpoint=URL&region=NAME]; kept (default: DIR/objects)."`
 	Safekeepers int               `placeholder:"N" help:"Number of safekeepers; fixed when the installation is made (default: 3)."`
 	User        string            `default:"postgres" help:"User that PostgreSQL runs as, if we are root."`

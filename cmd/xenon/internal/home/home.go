@@ -115,6 +115,17 @@ func Open(dir string, major int) (*Home, error) {
 	return h, nil
 }
 
+// Major is the major version of PostgreSQL that a directory was made with, 0 if
+// that is not known: it is new, or not ours.
+func Major(dir string) int {
+	var m mark
+	b, err := os.ReadFile(filepath.Join(dir, markName))
+	if err != nil || toml.Unmarshal(b, &m) != nil {
+		return 0
+	}
+	return m.Postgres
+}
+
 // vet refuses a directory that is somebody else's, or ours of another time.
 func vet(dir string, major int) error {
 	b, err := os.ReadFile(filepath.Join(dir, markName))

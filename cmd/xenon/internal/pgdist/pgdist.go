@@ -1,127 +1,91 @@
-// Package pgdist finds an installed PostgreSQL and runs its programs as the
-// right user in a clean environment. PostgreSQL refuses to run as root, so
-// root runs it as another user.
+// Package pgdist finds an installed PostgreSQL that xenon runs, and runs its
+// programs as the right user in a clean environment. PostgreSQL refuses to run
+// as root, so root runs it as another user.
 //
-// Start at [Find] and [RunAs].
+// Start at [Find], [ForMajor] and [RunAs].
 package pgdist
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
-	"time"
+
+	"xenon/core/wal"
+	"xenon/internal/pgbin"
 )
 
-// Major is the version of PostgreSQL that this xenon supports.
-const Major = 15
+// DefaultMajor is the version of a new installation whose maker names none.
+const DefaultMajor = 15
 
-// A Dist is a set of PostgreSQL's binaries.
-type Dist struct {
-	Bin     string // directory of postgres, initdb, ...
-	Version string // as in "15.18"
-	Major   int
-}
+// A Dist is a set of PostgreSQL's binaries, of a version that xenon runs.
+type Dist struct{ pgbin.Install }
 
-// debian is where Debian's packages put a major version.
-func debian(major int) string { return fmt.Sprintf("/usr/lib/postgresql/%d/bin", major) }
-
-// Find finds the binaries: in dir if it is given, else in $XENON_PG_BIN, else
-// where Debian puts them, else beside the postgres in PATH.
+// Find finds the binaries for something new: in dir if it is given, of
+// whatever version they are, else in $XENON_PG_BIN, else those of
+// [DefaultMajor] where they usually are, else those beside the postgres in
+// PATH, else of the newest version there is.
 func Find(dir string) (Dist, error) {
 	if dir == "" {
 		dir = os.Getenv("XENON_PG_BIN")
 	}
 	if dir != "" {
-		return probe(dir)
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return Dist{}, err
+		}
+		return probe(abs)
 	}
-	if d, err := probe(debian(Major)); err == nil {
-		return d, nil
+	i, missing := pgbin.Find(DefaultMajor)
+	if missing == nil {
+		return Dist{i}, nil
 	}
 	if name, err := exec.LookPath("postgres"); err == nil {
 		if real, err := filepath.EvalSymlinks(name); err == nil {
 			return probe(filepath.Dir(real))
 		}
 	}
-	return Dist{}, fmt.Errorf("no PostgreSQL %d found%s: apt-get install postgresql-%d, or name its binaries with --pg-bin DIR", Major, others(), Major)
-}
-
-func others() string {
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
-	if len(found) == 0 {
-		return ""
+	for at := len(wal.Versions) - 1; at >= 0; at-- {
+		if i, err := pgbin.Find(wal.Versions[at].Major); err == nil {
+			return Dist{i}, nil
+		}
 	}
-	return " (only " + strings.Join(found, ", ") + ")"
+	return Dist{}, fmt.Errorf("%w, or name the binaries of PostgreSQL %s with --pg-bin DIR", missing, wal.Supported())
 }
 
-var versionLine = regexp.MustCompile(`\(PostgreSQL\) (\d+)(\S*)`)
+// ForMajor finds the binaries of a major version, for data that is of it: in
+// the first of dirs that has them, else where they usually are. Empty names
+// are passed over.
+func ForMajor(major int, dirs ...string) (Dist, error) {
+	for _, dir := range dirs {
+		if dir == "" {
+			continue
+		}
+		if i, err := pgbin.Probe(dir); err == nil && i.Major == major {
+			return Dist{i}, nil
+		}
+	}
+	i, err := pgbin.Find(major)
+	if err != nil {
+		return Dist{}, fmt.Errorf("%w, or name its binaries with --pg-bin DIR", err)
+	}
+	return Dist{i}, nil
+}
 
 func probe(dir string) (Dist, error) {
-	name := filepath.Join(dir, "postgres")
-	out, err := versionOf(name)
-	if err != nil {
-		return Dist{}, fmt.Errorf("no PostgreSQL in %s: %w", dir, err)
-	}
-	m := versionLine.FindSubmatch(out)
-	if m == nil {
-		return Dist{}, fmt.Errorf("%s --version says %q: not PostgreSQL", name, strings.TrimSpace(string(out)))
-	}
-	major, err := strconv.Atoi(string(m[1]))
+	i, err := pgbin.Probe(dir)
 	if err != nil {
 		return Dist{}, err
 	}
-	d := Dist{Bin: dir, Version: string(m[1]) + string(m[2]), Major: major}
-	if major != Major {
-		return Dist{}, fmt.Errorf("%s is PostgreSQL %s: this xenon runs PostgreSQL %d (apt-get install postgresql-%d)", dir, d.Version, Major, Major)
+	if _, err := wal.VersionByMajor(i.Major); err != nil {
+		return Dist{}, fmt.Errorf("%s is PostgreSQL %s: this xenon runs PostgreSQL %s (apt-get install postgresql-%d)", dir, i.Version, wal.Supported(), DefaultMajor)
 	}
-	return d, nil
-}
-
-// versions keeps what programs said of their version: to ask costs a server's
-// start some 20 ms.
-var versions sync.Map // from program to string
-
-// A program is a file that was not replaced meanwhile.
-type program struct {
-	name     string
-	size     int64
-	modified time.Time
-}
-
-func versionOf(name string) ([]byte, error) {
-	at, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	key := program{name, at.Size(), at.ModTime()}
-	if said, ok := versions.Load(key); ok {
-		return []byte(said.(string)), nil
-	}
-	out, err := exec.Command(name, "--version").Output()
-	if err == nil {
-		versions.Store(key, string(out))
-	}
-	return out, err
-}
-
-// Path is the full name of a program, or an error that says how to get it.
-func (d Dist) Path(program string) (string, error) {
-	name := filepath.Join(d.Bin, program)
-	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("no %s in %s: install the rest of PostgreSQL %d (apt-get install postgresql-%d postgresql-client-%d)", program, d.Bin, d.Major, d.Major, d.Major)
-	} else if err != nil {
-		return "", err
-	}
-	return name, nil
+	return Dist{i}, nil
 }
 
 // A User is who runs PostgreSQL.

@@ -1,6 +1,7 @@
 package pgdist_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,7 +25,10 @@ func TestFindByDirectory(t *testing.T) {
 	tests := []struct{ says, want, err string }{
 		{"postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", "15.18", ""},
 		{"postgres (PostgreSQL) 15devel", "15devel", ""},
-		{"postgres (PostgreSQL) 17.2", "", "this xenon runs PostgreSQL 15"},
+		{"postgres (PostgreSQL) 14.23", "14.23", ""},
+		{"postgres (PostgreSQL) 18.4", "18.4", ""},
+		{"postgres (PostgreSQL) 13.9", "", "this xenon runs PostgreSQL 14 to 18"},
+		{"postgres (PostgreSQL) 19beta1", "", "this xenon runs PostgreSQL 14 to 18"},
 		{"mysqld 8", "", "not PostgreSQL"},
 	}
 	for _, test := range tests {
@@ -39,7 +43,7 @@ func TestFindByDirectory(t *testing.T) {
 			if err != nil || d.Version != test.want {
 				t.Fatalf("got %q, %v; want %q", d.Version, err, test.want)
 			}
-			if _, err := d.Path("psql"); err == nil || !strings.Contains(err.Error(), "postgresql-client-15") {
+			if _, err := d.Path("psql"); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("postgresql-client-%d", d.Major)) {
 				t.Errorf("missing psql: %v, want a hint at the package", err)
 			}
 		})

@@ -121,15 +121,15 @@ func (c Compute) Run(ctx context.Context, p Process, started func(*Node)) error 
 
 // open prepares the endpoint.
 func (c Compute) open(ctx context.Context, e *realio.Env) (*Node, *os.File, error) {
-	dist, err := pgdist.Find(c.PgBin)
-	if err != nil {
-		return nil, nil, err
-	}
 	user, err := pgdist.RunAs(c.User)
 	if err != nil {
 		return nil, nil, err
 	}
 	b, err := branch.Load(ctx, e, c.Branch)
+	if err != nil {
+		return nil, nil, err
+	}
+	dist, err := c.dist(b)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -163,6 +163,19 @@ func (c Compute) open(ctx context.Context, e *realio.Env) (*Node, *os.File, erro
 	n := &Node{cfg: c, branch: b, env: e, host: h}
 	n.endpoint = compute.New(e, h, n.config(members))
 	return n, log, nil
+}
+
+// dist is the binaries that the configuration names, else those found of the
+// major version that the branch is of.
+func (c Compute) dist(b branch.Branch) (pgdist.Dist, error) {
+	if c.PgBin == "" {
+		return pgdist.ForMajor(b.Major())
+	}
+	d, err := pgdist.Find(c.PgBin)
+	if err == nil && d.Major != b.Major() {
+		err = fmt.Errorf("branch %s is of PostgreSQL %d, and %s has PostgreSQL %s: name the binaries of %d with pg_bin", b.Name, b.Major(), d.Dir, d.Version, b.Major())
+	}
+	return d, err
 }
 
 // MountID names the mounts of the compute with this run directory. It ends

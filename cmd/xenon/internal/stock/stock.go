@@ -13,17 +13,27 @@ import (
 	"testing"
 
 	"xenon/cmd/xenon/internal/pgdist"
+	"xenon/internal/pgtest"
 )
 
-// Find finds PostgreSQL, or skips the test, or fails it under XENON_NO_SKIP.
+// Find finds the PostgreSQL of new installations, or skips the test, or fails it
+// under XENON_NO_SKIP.
 func Find(t testing.TB) pgdist.Dist {
 	t.Helper()
-	d, err := pgdist.Find("")
+	return found(t, pgdist.Find)
+}
+
+// FindMajor is Find for a major version.
+func FindMajor(t testing.TB, major int) pgdist.Dist {
+	t.Helper()
+	return found(t, func(string) (pgdist.Dist, error) { return pgdist.ForMajor(major) })
+}
+
+func found(t testing.TB, find func(string) (pgdist.Dist, error)) pgdist.Dist {
+	t.Helper()
+	d, err := find("")
 	if err != nil {
-		if os.Getenv("XENON_NO_SKIP") != "" {
-			t.Fatal(err)
-		}
-		t.Skipf("skipped: needs PostgreSQL 15: %v", err)
+		pgtest.Skip(t, "PostgreSQL", err)
 	}
 	return d
 }
@@ -41,7 +51,13 @@ type Cluster struct {
 // with the test.
 func New(t testing.TB, args ...string) *Cluster {
 	t.Helper()
-	c := Open(t, "")
+	return Of(t, Find(t), args...)
+}
+
+// Of is New for binaries of any version.
+func Of(t testing.TB, d pgdist.Dist, args ...string) *Cluster {
+	t.Helper()
+	c := open(t, d, "")
 	args = append([]string{"-D", c.Dir, "-U", "postgres", "-E", "UTF8", "--locale=C", "-A", "trust", "-N"}, args...)
 	if out, err := c.run("", "initdb", args...); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
@@ -53,7 +69,12 @@ func New(t testing.TB, args ...string) *Cluster {
 // "" it makes an empty directory.
 func Open(t testing.TB, from string) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, dist: Find(t)}
+	return open(t, Find(t), from)
+}
+
+func open(t testing.TB, d pgdist.Dist, from string) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, dist: d}
 	var err error
 	if c.user, err = pgdist.RunAs("postgres"); err != nil {
 		t.Fatal(err)

@@ -56,10 +56,10 @@ func (in *installation) serveControl(stop func()) (*control, error) {
 	handle(mux, "POST /branch/delete", func(ctx context.Context, r struct{ Name string }) (ctl.BranchRemoval, error) {
 		return in.branches.remove(ctx, r.Name)
 	})
-	handle(mux, "POST /import", func(ctx context.Context, r struct{ Dir, Name string }) (*importResult, error) {
+	handle(mux, "POST /import", func(ctx context.Context, r importRequest) (*importResult, error) {
 		in.starting.Lock()
 		defer in.starting.Unlock()
-		return in.importDir(ctx, r.Dir, r.Name, true)
+		return in.importDir(ctx, r, true)
 	})
 	handle(mux, "POST /export", in.describeExport)
 	go http.Serve(l, mux)

@@ -34,7 +34,7 @@ func (in *installation) ensureMain(ctx context.Context) error {
 		return err
 	}
 	in.opts.Say("importing it as branch %s", branch.Main)
-	_, err = in.importDir(ctx, dir, branch.Main, false)
+	_, err = in.importDir(ctx, importRequest{Dir: dir, Name: branch.Main, PgBin: in.dist.Dir}, false)
 	return err
 }
 
@@ -93,7 +93,8 @@ func fileName(s string) string { return notInNames.ReplaceAllString(s, "_") }
 // importDir makes a branch of a cluster that was shut down cleanly. Whatever
 // is wrong with it is said before anything is written; the name is entered
 // last, so a crash leaves an orphan and no half of a branch.
-func (in *installation) importDir(ctx context.Context, dir, name string, foreignCluster bool) (*importResult, error) {
+func (in *installation) importDir(ctx context.Context, r importRequest, foreignCluster bool) (*importResult, error) {
+	dir, name := r.Dir, r.Name
 	if err := branch.CheckName(name); err != nil {
 		return nil, err
 	}
@@ -109,7 +110,7 @@ func (in *installation) importDir(ctx context.Context, dir, name string, foreign
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("%s is not a data directory: give the directory that holds PG_VERSION", dir)
 	}
-	b := branch.Branch{Name: name, PGVersion: pgVersionNum(in.dist.Version), Imported: foreignCluster}
+	b := branch.Branch{Name: name, Imported: foreignCluster}
 	if b.Tenant, err = core.NewTenantID(in.env.Entropy()); err != nil {
 		return nil, err
 	}
@@ -125,13 +126,21 @@ func (in *installation) importDir(ctx context.Context, dir, name string, foreign
 		if err := pageserver.CheckImport(src.FS()); err != nil {
 			return nil, fmt.Errorf("import %s: %w", dir, err)
 		}
-		if err := checkLocales(dir); err != nil {
+	}
+	ctl, err := readControl(src.FS())
+	if err != nil {
+		return nil, err
+	}
+	if foreignCluster {
+		if err := checkLocales(dir, ctl.Version().Major); err != nil {
 			return nil, err
 		}
 	}
-	if b.Settings, err = controlSettings(src.FS()); err != nil {
-		return nil, err
+	dist, err := in.distForImport(ctl.Version().Major, r.PgBin)
+	if err != nil {
+		return nil, fmt.Errorf("import %s: %w", dir, err)
 	}
+	b.PGVersion, b.Settings = pgVersionNum(dist.Version), controlSettings(ctl)
 	c, cancel := cluster.Foreign(ctx)
 	defer cancel(nil)
 	made, err := pageserver.Import(c, in.env, src.FS(), b.TTID())
@@ -175,9 +184,8 @@ func (in *installation) keepSettings(ctx context.Context, dir string, to branch.
 	return compute.KeepFile(ctx, in.env, to.RegisterName(), auto, b)
 }
 
-// controlSettings are the parameters that pg_control remembers because a
-// server must not have less of them than its WAL was written with.
-func controlSettings(f env.FS) (map[string]string, error) {
+// readControl reads the control file of a data directory.
+func readControl(f env.FS) (*wal.Control, error) {
 	file, err := f.Open("global/pg_control", 0)
 	if err != nil {
 		return nil, fmt.Errorf("not a data directory: %w", err)
@@ -187,10 +195,12 @@ func controlSettings(f env.FS) (map[string]string, error) {
 	if n, err := file.ReadAt(page, 0); n < len(page) {
 		return nil, fmt.Errorf("global/pg_control has %d bytes, want %d: %w", n, len(page), err)
 	}
-	ctl, err := wal.DecodeControl(page)
-	if err != nil {
-		return nil, err
-	}
+	return wal.DecodeControl(page)
+}
+
+// controlSettings are the parameters that pg_control remembers because a
+// server must not have less of them than its WAL was written with.
+func controlSettings(ctl *wal.Control) map[string]string {
 	s := ctl.Settings
 	return map[string]string{
 		"max_connections":           strconv.Itoa(int(s.MaxConnections)),
@@ -198,7 +208,7 @@ func controlSettings(f env.FS) (map[string]string, error) {
 		"max_wal_senders":           strconv.Itoa(int(s.MaxWALSenders)),
 		"max_prepared_transactions": strconv.Itoa(int(s.MaxPreparedXacts)),
 		"max_locks_per_transaction": strconv.Itoa(int(s.MaxLocksPerXact)),
-	}, nil
+	}
 }
 
 // pgVersionNum is PG_VERSION_NUM of a version such as 15.18.
@@ -206,6 +216,15 @@ func pgVersionNum(version string) uint32 {
 	var major, minor uint32
 	fmt.Sscanf(version, "%d.%d", &major, &minor)
 	return major*10000 + minor
+}
+
+// An importRequest is the body of POST /import.
+type importRequest struct {
+	Dir  string `json:"dir"`
+	Name string `json:"name"`
+	// PgBin is the directory of the binaries of the cluster's major version; ""
+	// to look for them.
+	PgBin string `json:"pg_bin"`
 }
 
 // An importResult tells people what an import did.

@@ -24,7 +24,7 @@ func TestSettingsOfTheCluster(t *testing.T) {
 	c := stock.New(t)
 	c.Append("postgresql.conf", "max_connections = 77\nmax_prepared_transactions = 5\nmax_locks_per_transaction = 99\nmax_wal_senders = 3\nmax_worker_processes = 11\n")
 	c.Single("postgres", "SELECT 1")
-	got, err := controlSettings(osFS(t, c.Dir))
+	ctl, err := readControl(osFS(t, c.Dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestSettingsOfTheCluster(t *testing.T) {
 		"max_connections": "77", "max_prepared_transactions": "5", "max_locks_per_transaction": "99",
 		"max_wal_senders": "3", "max_worker_processes": "11",
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, controlSettings(ctl)); d != "" {
 		t.Error(d)
 	}
 }

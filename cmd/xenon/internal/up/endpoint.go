@@ -64,7 +64,7 @@ func (in *installation) startEndpoint(ctx context.Context, r startRequest) (*end
 		return nil, err
 	}
 	e := &endpoint{name: in.nameEndpoint(r), branch: b, began: time.Now()}
-	if e.cfg, err = in.computeConfig(e.name, r); err != nil {
+	if e.cfg, err = in.computeConfig(e, r); err != nil {
 		return nil, err
 	}
 	if !r.Takeover && r.lookBack == 0 {
@@ -146,18 +146,22 @@ func (in *installation) nameEndpoint(r startRequest) string {
 	}
 }
 
-func (in *installation) computeConfig(name string, r startRequest) (role.Compute, error) {
+func (in *installation) computeConfig(e *endpoint, r startRequest) (role.Compute, error) {
+	name := e.name
+	dist, err := in.distFor(e.branch.Major())
+	if err != nil {
+		return role.Compute{}, fmt.Errorf("branch %s is of PostgreSQL %d: %w", e.branch.Name, e.branch.Major(), err)
+	}
 	c := role.Compute{
 		Name: name, Branch: r.Branch, Takeover: r.Takeover, LookBack: r.lookBack,
 		// The same at every start of this installation's endpoint, so that a
 		// restart needs no take-over.
 		Owner: in.owner(name),
 		Dir:   in.home.Path("compute", name), RunDir: in.runDir + "/" + name,
-		PgBin: in.dist.Bin, User: in.opts.User, Listen: in.opts.Listen, Port: r.Port, PassFile: in.pass,
+		PgBin: dist.Dir, User: in.opts.User, Listen: in.opts.Listen, Port: r.Port, PassFile: in.pass,
 		Safekeepers: in.layout.Safekeepers, Pageserver: in.layout.Pageserver,
 		Remote: in.objs.place.Config, Settings: in.opts.Settings,
 	}
-	var err error
 	c.Port, err = in.choosePort(r.Port)
 	return c, err
 }

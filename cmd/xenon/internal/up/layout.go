@@ -26,6 +26,7 @@ type layout struct {
 	Port        int           `toml:"port" comment:"of the first endpoint"`
 	Safekeepers []role.Member `toml:"safekeepers"`
 	Pageserver  string        `toml:"pageserver"`
+	Postgres    binaries      `toml:"postgres"`
 }
 
 // DefaultPort is where the first endpoint listens if nobody says otherwise.

@@ -1,6 +1,7 @@
 package up
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,9 +15,10 @@ import (
 )
 
 // checkLocales refuses a cluster with a database whose locale this machine
-// does not have: PostgreSQL would refuse every connection to it.
-func checkLocales(dir string) error {
-	wanted, err := databaseLocales(dir)
+// does not have: PostgreSQL, of this major version, would refuse every connection
+// to it.
+func checkLocales(dir string, major int) error {
+	wanted, err := databaseLocales(dir, major)
 	if err != nil {
 		return fmt.Errorf("import %s: look for the locales of its databases: %w", dir, err)
 	}
@@ -56,26 +58,27 @@ const (
 	// pg_database's OID, and where its file is named: the shared relation map
 	// is a magic, a count, then pairs of OID and file
 	// (src/backend/utils/cache/relmapper.c).
-	databaseOID  = 1262
-	relmapMagic  = 0x592717
-	relmapLength = 512
+	databaseOID = 1262
+	relmapMagic = 0x592717
 
-	// datCollate is the offset of datcollate, the first field of variable
-	// length, in a row of pg_database of PostgreSQL 15
-	// (src/include/catalog/pg_database.h); datctype follows it.
-	datCollate = 96
+	// datCollate is the offset of datcollate, the first field of variable length,
+	// in a row of pg_database since 15 (src/include/catalog/pg_database.h);
+	// datctype follows it. In 14 both are names of a fixed length.
+	datCollate   = 96
+	datCollate14 = 76
+	nameLength   = 64
 )
 
 // databaseLocales are the collations and character types of all databases of
 // a cluster that does not run. A database of the provider ICU has them too: a
 // session sets both.
-func databaseLocales(dir string) ([]string, error) {
+func databaseLocales(dir string, major int) ([]string, error) {
 	m, err := os.ReadFile(filepath.Join(dir, "global", "pg_filenode.map"))
 	if err != nil {
 		return nil, err
 	}
 	le := binary.LittleEndian
-	if len(m) < relmapLength || le.Uint32(m) != relmapMagic {
+	if len(m) < 8 || le.Uint32(m) != relmapMagic {
 		return nil, errors.New("global/pg_filenode.map is damaged")
 	}
 	var file uint32
@@ -88,7 +91,7 @@ func databaseLocales(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := visibility{dir: dir}
+	v := visibility{dir: dir, major: major}
 	var all []string
 	for at := 0; at+core.PageSize <= len(heap); at += core.PageSize {
 		all = append(all, v.pageLocales(heap[at:at+core.PageSize])...)
@@ -120,8 +123,9 @@ const (
 // A visibility tells which rows a session would see: nothing runs, so those
 // whose transaction committed and that none deleted that did.
 type visibility struct {
-	dir string // of the cluster
-	err error  // the first
+	dir   string // of the cluster
+	major int
+	err   error // the first
 }
 
 // pageLocales reads the rows of a page of pg_database that are to be seen.
@@ -135,19 +139,30 @@ func (v *visibility) pageLocales(page []byte) (all []string) {
 		}
 		t := page[off : off+size]
 		body := t[min(int(t[headerOffset]), len(t)):]
-		if len(body) <= datCollate || !v.visible(t) {
-			continue
-		}
-		rest := body[datCollate:]
-		for range 2 {
-			s, tail, ok := shortText(rest)
-			if !ok {
-				break
-			}
-			all, rest = append(all, s), tail
+		if v.visible(t) {
+			all = append(all, rowLocales(body, v.major)...)
 		}
 	}
 	return all
+}
+
+// rowLocales are datcollate and datctype of a row without its header.
+func rowLocales(row []byte, major int) (two []string) {
+	if major < 15 {
+		for at := datCollate14; at+nameLength <= min(len(row), datCollate14+2*nameLength); at += nameLength {
+			name, _, _ := bytes.Cut(row[at:at+nameLength], []byte{0})
+			two = append(two, string(name))
+		}
+		return two
+	}
+	for rest := row[min(datCollate, len(row)):]; len(two) < 2; {
+		s, tail, ok := shortText(rest)
+		if !ok {
+			break
+		}
+		two, rest = append(two, s), tail
+	}
+	return two
 }
 
 // visible tells whether a session would see a tuple. One that a multixact

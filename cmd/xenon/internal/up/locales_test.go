@@ -1,6 +1,7 @@
 package up
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"xenon/cmd/xenon/internal/stock"
+	"xenon/core/wal"
 )
 
 func TestNormalLocale(t *testing.T) {
@@ -35,7 +37,7 @@ func TestNormalLocale(t *testing.T) {
 // TestLocalesOfDatabases reads the catalog of a cluster that plain PostgreSQL
 // has changed.
 func TestLocalesOfDatabases(t *testing.T) {
-	c := stock.New(t)
+	c := stock.Of(t, stock.FindMajor(t, 15))
 	c.Single("postgres",
 		"CREATE DATABASE mixed TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C.UTF-8'",
 		"CREATE DATABASE gone TEMPLATE template0 LOCALE 'POSIX'",
@@ -52,16 +54,31 @@ func TestLocalesOfDatabases(t *testing.T) {
 		"SELECT 1 FROM pg_database FOR UPDATE",
 		"ROLLBACK")
 	want := []string{"C", "C.UTF-8", "xx_ICU.UTF-8", "xx_NEW.UTF-8"}
-	got, err := databaseLocales(c.Dir)
+	got, err := databaseLocales(c.Dir, 15)
 	if err != nil || !slices.Equal(got, want) {
 		t.Fatalf("got %q, %v; want %q", got, err, want)
 	}
-	if err := checkLocales(c.Dir); err == nil || !strings.Contains(err.Error(), "no locale xx_ICU.UTF-8") || !strings.Contains(err.Error(), "localedef") {
+	if err := checkLocales(c.Dir, 15); err == nil || !strings.Contains(err.Error(), "no locale xx_ICU.UTF-8") || !strings.Contains(err.Error(), "localedef") {
 		t.Errorf("with a missing locale: %v", err)
 	}
 	c.Single("postgres", "UPDATE pg_database SET datctype = 'C', datcollate = 'C' WHERE datname IN ('icu', 'moved')", "VACUUM FREEZE pg_database")
-	if err := checkLocales(c.Dir); err != nil {
+	if err := checkLocales(c.Dir, 15); err != nil {
 		t.Errorf("with locales that are there: %v", err)
+	}
+}
+
+// TestLocalesOfOtherMajors: the rows of 14 are others, those of 15 go for all since.
+func TestLocalesOfOtherMajors(t *testing.T) {
+	for _, v := range []*wal.Version{wal.PG14, wal.PG18} {
+		t.Run(fmt.Sprint(v.Major), func(t *testing.T) {
+			t.Parallel()
+			c := stock.Of(t, stock.FindMajor(t, v.Major))
+			c.Single("postgres", "CREATE DATABASE mixed TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C.UTF-8'")
+			got, err := databaseLocales(c.Dir, v.Major)
+			if want := []string{"C", "C.UTF-8"}; err != nil || !slices.Equal(got, want) {
+				t.Errorf("got %q, %v; want %q", got, err, want)
+			}
+		})
 	}
 }
 
@@ -70,16 +87,16 @@ func TestDamagedCatalogsAreErrors(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "global"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := databaseLocales(dir); err == nil {
+	if _, err := databaseLocales(dir, 15); err == nil {
 		t.Error("no relation map is no error")
 	}
-	if err := os.WriteFile(filepath.Join(dir, "global", "pg_filenode.map"), make([]byte, relmapLength), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "global", "pg_filenode.map"), make([]byte, 512), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := databaseLocales(dir); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if _, err := databaseLocales(dir, 15); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a relation map of zeroes: %v", err)
 	}
-	if _, err := controlSettings(osFS(t, dir)); err == nil {
+	if _, err := readControl(osFS(t, dir)); err == nil {
 		t.Error("no control file is no error")
 	}
 }
@@ -94,7 +111,9 @@ func FuzzPageLocales(f *testing.F) {
 		if len(page) < 16 {
 			return
 		}
-		v := visibility{dir: t.TempDir()}
-		v.pageLocales(page)
+		for _, major := range []int{14, 15} {
+			v := visibility{dir: t.TempDir(), major: major}
+			v.pageLocales(page)
+		}
 	})
 }

@@ -135,7 +135,7 @@ func (in *installation) askPageserver(ctx context.Context, p *ctl.Pageserver, al
 
 func describeBranch(b branch.Branch) ctl.Branch {
 	return ctl.Branch{
-		Name: b.Name, Tenant: b.Tenant, Timeline: b.Timeline, Postgres: int(b.PGVersion / 10000),
+		Name: b.Name, Tenant: b.Tenant, Timeline: b.Timeline, Postgres: b.Major(),
 		Parent: b.Parent, StartLSN: b.Start, Created: b.Created, CommitLSN: b.Start,
 	}
 }

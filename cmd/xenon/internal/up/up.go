@@ -30,10 +30,12 @@ import (
 
 // Options are what `xenon up` was asked for.
 type Options struct {
-	Dir         string
-	Processes   bool // every role in a process of its own
-	Port        int  // 0 is the last one, or the default
-	PgBin       string
+	Dir       string
+	Processes bool // every role in a process of its own
+	Port      int  // 0 is the last one, or the default
+	// PgBin are directories of PostgreSQL's binaries: the first for branch main,
+	// the others for branches of other major versions. They are remembered.
+	PgBin       []string
 	Safekeepers int           // 0 is as many as there are, or three
 	Remote      remote.Config // the object store; zero is the one of last time, or DIR/objects
 	User        string
@@ -125,7 +127,7 @@ func Run(ctx context.Context, o Options, stop <-chan struct{}) error {
 
 // open checks everything that can be checked before anything is made.
 func open(o Options) (*installation, error) {
-	dist, err := pgdist.Find(o.PgBin)
+	dist, err := chooseDist(o)
 	if err != nil {
 		return nil, err
 	}
@@ -183,6 +185,9 @@ func (in *installation) prepare() (err error) {
 		return err
 	}
 	if in.layout, err = loadLayout(in.home, in.opts.Safekeepers); err != nil {
+		return err
+	}
+	if err := in.rememberBinaries(); err != nil {
 		return err
 	}
 	if err := in.layout.choosePort(in.opts.Listen, in.opts.Port); err != nil {
