@@ -55,6 +55,8 @@ func TestData(t *testing.T) {
 		{"a prune of 17", wal.Record{Version: wal.PG17, Rmgr: wal.RmgrHeap2, Info: 0x20, Main: main(uint8(1), uint8(0x68), uint32(700))},
 			string(main(uint16(1), uint16(1), uint16(4), uint16(1), uint16(8))),
 			"reason=1 flags=HAS_CONFLICT_HORIZON|HAS_REDIRECTIONS|HAS_DEAD_ITEMS snapshotConflictHorizon=700 redirected=[1->4] dead=[8]"},
+		{"a list too long for a line", wal.Record{Rmgr: wal.RmgrHeap2, Info: 0x20, Main: main(uint16(40))}, strings.Repeat("\x07\x00", 40),
+			"nunused=40 unused=[" + strings.Repeat("7 ", 32) + "… 8 more]"},
 		{"a record cut short", wal.Record{Rmgr: wal.RmgrHeap, Info: 0x10, Main: main(uint32(9), uint16(2))}, "", `xmax=9 offnum=2 error="cut short"`},
 		{"a truncation", wal.Record{Rmgr: wal.RmgrSMGR, Info: 0x20, Main: main(uint32(10), uint32(1663), uint32(5), uint32(16384), uint32(7))}, "",
 			"blkno=10 rnode=1663/5/16384 flags=HEAP|VM|FSM"},
@@ -200,7 +202,7 @@ func FuzzDescribe(f *testing.F) {
 		}
 		for _, id := range []wal.RmgrID{wal.RmgrID(rmgr % 24), wal.RmgrBtree, wal.RmgrGin} {
 			describe.Page(&p, id, core.MainFork)
-			if list := describe.Differences(&p, &q, id, 0); len(list) == 0 {
+			if list := describe.Differences(&p, &q, id, 9); len(list) == 0 {
 				t.Fatal("pages that differ do not")
 			}
 		}

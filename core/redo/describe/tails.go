@@ -11,15 +11,27 @@ func (w *writer) list(name string, b []byte, n, size int, f func(w *writer, b []
 		w.text("error", name+" cut short")
 		n = len(b) / size
 	}
+	shown := n
+	if !w.json && n > maxShown/size {
+		shown = max(1, maxShown/size)
+	}
 	w.key(name)
 	w.begin('[')
-	for i := range n {
+	for i := range shown {
 		w.sep()
 		f(w, b[i*size:(i+1)*size])
+	}
+	if n > shown {
+		w.str(" … ")
+		w.uint(uint64(n - shown))
+		w.str(" more")
 	}
 	w.end(']')
 	return b[n*size:]
 }
+
+// maxShown is how many bytes of a list a line of text shows; JSON has all.
+const maxShown = 64
 
 func putU16(w *writer, b []byte) { w.uint(uint64(u16(b, 0))) }
 func putU32(w *writer, b []byte) { w.uint(uint64(u32(b, 0))) }

@@ -18,7 +18,8 @@ type commands struct {
 	Import   importCommand   `cmd:"" help:"Make a branch of a data directory."`
 	Export   exportCommand   `cmd:"" help:"Write a branch, as it is or was, into a data directory for plain PostgreSQL."`
 	Page     pageCommand     `cmd:"" help:"Look at pages."`
-	Redo     redoCommand     `cmd:"" help:"Check WAL redo."`
+	Redo     redoCommand     `cmd:"" help:"Check WAL redo, and watch it."`
+	Wal      walCommand      `cmd:"" help:"Look into WAL: records, statistics, search."`
 	Sim      simCommand      `cmd:"" help:"Run a whole installation in the simulator, under faults, and judge it."`
 	Bench    benchCommand    `cmd:"" help:"Measure beside a peer on the same machine."`
 	Demo     demoCommand     `cmd:"" hidden:"" help:"Start an installation and show it at work."`
