@@ -114,3 +114,64 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 		t.Errorf("Decode and patches allocate %v times", n)
 	}
 }
+
+// seedFor is the first record of an opcode in a file of testdata for which
+// wanted holds.
+func seedFor(tb testing.TB, file string, op, block uint8, wanted func(rec *wal.Record) bool) *seed {
+	tb.Helper()
+	for _, s := range readSeeds(tb, file) {
+		if s.rec.Op() == op && s.block == block && wanted(s.rec) {
+			return &s
+		}
+	}
+	tb.Fatalf("%s has no such record", file)
+	return nil
+}
+
+// indexSeeds are records of index managers whose redo costs the most.
+func indexSeeds(tb testing.TB) map[string]*seed {
+	return map[string]*seed{
+		"gin/leaf": seedFor(tb, "gin.seeds", ginInsert, 0, func(rec *wal.Record) bool {
+			return rec.Main[0] == ginIsData|ginIsLeaf && len(rec.Blocks[0].Data) < 64
+		}),
+		"gist/update": seedFor(tb, "gist.seeds", gistPageUpdate, 0, func(rec *wal.Record) bool { return rec.Main[0] == 1 && rec.Main[2] == 1 }),
+		"gist/insert": seedFor(tb, "gist.seeds", gistPageUpdate, 0, func(rec *wal.Record) bool { return rec.Main[0] == 0 }),
+	}
+}
+
+// BenchmarkIndex replays one record onto a copy of the page that it was
+// written for.
+func BenchmarkIndex(b *testing.B) {
+	for name, s := range indexSeeds(b) {
+		b.Run(name, func(b *testing.B) {
+			var a Applier
+			var p Page
+			blk := s.blk()
+			b.ReportAllocs()
+			for b.Loop() {
+				p = s.page
+				if _, err := a.Apply(&p, s.rec, blk); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestIndexRedoAllocatesNothing(t *testing.T) {
+	for _, name := range []string{"gin.seeds", "gist.seeds"} {
+		var a Applier
+		seeds := readSeeds(t, name)
+		pages := make([]Page, len(seeds))
+		if n := testing.AllocsPerRun(5, func() {
+			for i := range seeds {
+				pages[i] = seeds[i].page
+				if _, err := a.Apply(&pages[i], seeds[i].rec, seeds[i].blk()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}); n != 0 {
+			t.Errorf("%s: redo of %d records allocates %v times", name, len(seeds), n)
+		}
+	}
+}
