@@ -59,7 +59,7 @@ func (t *Timeline) Boot(ctx context.Context, lsn core.LSN) (*bootset.Set, error)
 		return nil, err
 	}
 	for _, xid := range xids {
-		if err := t.bootFile(ctx, set, fmt.Sprintf("pg_twophase/%08X", xid), core.TwoPhaseKey(xid)); err != nil {
+		if err := t.bootFile(ctx, set, "pg_twophase/"+t.ctl.Version().TwoPhaseName(xid, counters.NextXID), core.TwoPhaseKey(xid)); err != nil {
 			return nil, err
 		}
 	}
