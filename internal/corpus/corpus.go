@@ -41,6 +41,9 @@ type Options struct {
 	Checksums, HintsLogged, FullPageWrites bool
 	Compression                            string // wal_compression; default off
 	NoReplay                               bool   // leave replayed/ out
+	// Aged lets the counters of the cluster begin near the ends of segments of
+	// the transaction logs. It must be as the template was made.
+	Aged bool
 }
 
 func (o *Options) defaults() {
@@ -78,8 +81,10 @@ func Init(ctx context.Context, dir string, o Options) error {
 	case o.Major >= 18: // which has them unless told otherwise
 		args = append(args, "--no-data-checksums")
 	}
-	_, err = s.run(ctx, "initdb", args...)
-	return err
+	if _, err = s.run(ctx, "initdb", args...); err != nil || !o.Aged {
+		return err
+	}
+	return s.age(dir)
 }
 
 // Make runs workloads one after the other in one server and leaves their

@@ -14,7 +14,9 @@ select txid_current();
 vacuum wide;               -- pages that may be used again
 insert into wide select repeat(md5(g::text), 20) || 'z', g from generate_series(1, ROWS) g;
 delete from wide;
-vacuum wide;
+vacuum wide;               -- one page on each level, the leaf the fast root
+select txid_current();
+insert into wide select repeat(md5(g::text), 20), g from generate_series(1, 60) g;
 `)
 	w.sql("postgres", `
 create table dup (a int, b int, v int) with (fillfactor = 60);

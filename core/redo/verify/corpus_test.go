@@ -80,13 +80,14 @@ func needMajor(t *testing.T, major int) {
 type recording struct {
 	name, workloads string
 	hints           bool // changes by hints are logged, as checksums make it
+	aged            bool // the logs of transactions begin at the end of a segment
 }
 
 // recordings have, together, every record type of every major.
 var recordings = []recording{everything, hinted}
 
 var (
-	everything = recording{name: "everything", workloads: "smoke+heap+btree+ddl+tablespaces+origins+" +
+	everything = recording{name: "everything", aged: true, workloads: "smoke+heap+btree+ddl+tablespaces+origins+" +
 		"gin+gist+hash+spgist+brin+bloom+logical+xact+crash+promote"}
 	hinted = recording{name: "hinted", workloads: "hints", hints: true}
 )
@@ -95,7 +96,7 @@ var (
 func (r recording) dir(t *testing.T, major int) string {
 	t.Helper()
 	needMajor(t, major)
-	o := corpus.Options{Major: major}
+	o := corpus.Options{Major: major, Aged: r.aged}
 	if os.Getenv("XENON_FULL") == "1" {
 		o.Rows, o.Txns = 4000, 300
 	}
@@ -104,7 +105,7 @@ func (r recording) dir(t *testing.T, major int) string {
 	} else {
 		o.HintsLogged = r.hints
 	}
-	o.Template = once(t, fmt.Sprintf("template-%d-%v", major, o.Checksums), func(dir string) error {
+	o.Template = once(t, fmt.Sprintf("template-%d-%v-%v", major, o.Checksums, o.Aged), func(dir string) error {
 		return corpus.Init(t.Context(), dir, o)
 	})
 	return once(t, fmt.Sprintf("%s-%d", r.name, major), func(dir string) error {

@@ -26,6 +26,7 @@ func main() {
 	flag.BoolVar(&o.FullPageWrites, "full-page-writes", false, "full_page_writes")
 	flag.BoolVar(&o.Checksums, "checksums", false, "data checksums")
 	flag.BoolVar(&o.HintsLogged, "hints", false, "wal_log_hints")
+	flag.BoolVar(&o.Aged, "aged", false, "a million transactions ago")
 	flag.BoolVar(&o.NoReplay, "no-replay", false, "leave replayed/ out")
 	flag.Parse()
 	if flag.NArg() != 1 {
