@@ -17,6 +17,8 @@ type cluster struct {
 	slru     map[core.Key]*redo.Page
 	relmaps  map[core.Rel][]byte // keyed by tablespace and database
 	twoPhase map[uint32][]byte
+	origins  map[uint16]core.LSN // how far replication origins have come
+	spcs     map[core.OID]bool   // tablespaces
 	// walLogged has the databases that were made with STRATEGY wal_log.
 	walLogged map[core.Rel]bool
 }
@@ -90,6 +92,11 @@ func (c *cluster) dropRel(r core.Rel) {
 	for r.Fork = core.MainFork; r.Fork <= core.InitFork; r.Fork++ {
 		delete(c.forks, r)
 	}
+}
+
+func (c *cluster) dropSpc(spc core.OID) {
+	maps.DeleteFunc(c.forks, func(r core.Rel, _ *fork) bool { return r.Spc == spc })
+	delete(c.spcs, spc)
 }
 
 func (c *cluster) dropDB(db core.Rel) {

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -20,13 +21,28 @@ type files struct {
 	fsys  fs.FS
 	root  string
 	paths map[core.Rel]string // of the first file of each fork
+	seen  map[string]bool     // files that are part of the cluster
+}
+
+// read is a file that is part of the cluster, nil if it is not there.
+func (f *files) read(name string) ([]byte, error) {
+	b, err := fs.ReadFile(f.fsys, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the corpus: %w", err)
+	}
+	f.seen[name] = true
+	return b, nil
 }
 
 // load reads what a data directory has: relations by size, everything else
 // whole.
 func load(fsys fs.FS, root string) (*cluster, error) {
 	c := &cluster{
-		files: &files{fsys: fsys, root: root, paths: map[core.Rel]string{}},
+		files:   &files{fsys: fsys, root: root, paths: map[core.Rel]string{}, seen: map[string]bool{}},
+		origins: map[uint16]core.LSN{}, spcs: map[core.OID]bool{},
 		forks: map[core.Rel]*fork{}, slru: map[core.Key]*redo.Page{}, relmaps: map[core.Rel][]byte{},
 		twoPhase: map[uint32][]byte{}, walLogged: map[core.Rel]bool{},
 	}
@@ -44,7 +60,10 @@ func load(fsys fs.FS, root string) (*cluster, error) {
 			return nil, err
 		}
 	}
-	return c, c.loadTwoPhase()
+	if err := c.loadTwoPhase(); err != nil {
+		return nil, err
+	}
+	return c, c.loadOrigins()
 }
 
 func (c *cluster) readDir(dir string) ([]fs.DirEntry, error) {
@@ -57,6 +76,15 @@ func (c *cluster) readDir(dir string) ([]fs.DirEntry, error) {
 
 // loadTablespaces finds relations in pg_tblspc/OID/PG_15_*/DB.
 func (c *cluster) loadTablespaces() error {
+	list, err := c.readDir(path.Join(c.files.root, "pg_tblspc"))
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if spc, err := strconv.ParseUint(e.Name(), 10, 32); err == nil {
+			c.spcs[core.OID(spc)] = true
+		}
+	}
 	dirs, err := fs.Glob(c.files.fsys, path.Join(c.files.root, "pg_tblspc", "*", "PG_*"))
 	if err != nil {
 		return err
@@ -98,8 +126,8 @@ func (c *cluster) loadDB(dir string, db core.Rel) error {
 	for _, e := range list {
 		name := path.Join(dir, e.Name())
 		if e.Name() == "pg_filenode.map" {
-			if c.relmaps[db], err = fs.ReadFile(c.files.fsys, name); err != nil {
-				return fmt.Errorf("read the corpus: %w", err)
+			if c.relmaps[db], err = c.files.read(name); err != nil {
+				return err
 			}
 			continue
 		}
@@ -111,6 +139,7 @@ func (c *cluster) loadDB(dir string, db core.Rel) error {
 		if err != nil {
 			return fmt.Errorf("read the corpus: %w", err)
 		}
+		c.files.seen[name] = true
 		f := c.fork(rel)
 		f.grow(seg*relSegBlocks + uint32(st.Size()/core.PageSize))
 		f.file, f.fileBlocks = rel, f.size()
@@ -176,9 +205,9 @@ func (c *cluster) loadSLRU(s core.SLRU) error {
 		if err != nil {
 			continue
 		}
-		b, err := fs.ReadFile(c.files.fsys, path.Join(c.files.root, s.Dir(), e.Name()))
+		b, err := c.files.read(path.Join(c.files.root, s.Dir(), e.Name()))
 		if err != nil {
-			return fmt.Errorf("read the corpus: %w", err)
+			return err
 		}
 		for i := 0; i+core.PageSize <= len(b); i += core.PageSize {
 			copy(c.slruPage(core.SLRUBlockKey(s, uint32(seg), uint32(i/core.PageSize)))[:], b[i:])
@@ -194,15 +223,13 @@ func (c *cluster) loadTwoPhase() error {
 		return err
 	}
 	for _, e := range list {
-		xid, err := strconv.ParseUint(e.Name(), 16, 32)
+		xid, err := strconv.ParseUint(e.Name(), 16, 64) // with its epoch since 17
 		if err != nil {
 			continue
 		}
-		b, err := fs.ReadFile(c.files.fsys, path.Join(dir, e.Name()))
-		if err != nil || len(b) < 4 {
-			return fmt.Errorf("read %s of the corpus, %d bytes: %w", path.Join(dir, e.Name()), len(b), err)
+		if c.twoPhase[uint32(xid)], err = c.files.read(path.Join(dir, e.Name())); err != nil {
+			return err
 		}
-		c.twoPhase[uint32(xid)] = b[:len(b)-4] // without its checksum
 	}
 	return nil
 }

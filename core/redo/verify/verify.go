@@ -221,9 +221,22 @@ func (v *verifier) effect(rec *wal.Record, e *redo.Effect) error {
 	case redo.RelMap:
 		c.relmaps[e.Rel] = append([]byte(nil), e.Data...)
 	case redo.TwoPhaseCreate:
-		c.twoPhase[e.XID] = append([]byte(nil), e.Data...)
+		c.twoPhase[e.XID] = wal.TwoPhaseFile(e.Data)
 	case redo.TwoPhaseRemove:
 		delete(c.twoPhase, e.XID)
+	case redo.SpcCreate:
+		c.spcs[e.Rel.Spc] = true
+	case redo.SpcDrop:
+		c.dropSpc(e.Rel.Spc)
+	case redo.OriginAdvance:
+		if e.Back || c.origins[e.Origin] < e.Remote {
+			c.origins[e.Origin] = e.Remote
+		}
+	case redo.OriginDrop:
+		delete(c.origins, e.Origin)
+	case redo.CommitTime: // for finding a moment, no part of the cluster
+	default:
+		core.Must(false, "effect of unknown kind %d in %s at %s", e.Kind, rec.Name(), rec.Start)
 	}
 	return nil
 }
