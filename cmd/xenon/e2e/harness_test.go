@@ -275,7 +275,7 @@ func (in *installation) endpoint(branch string) ctl.Endpoint {
 
 // pg runs one of PostgreSQL's own programs against the endpoint on main.
 func (in *installation) pg(program string, args ...string) (string, error) {
-	name, err := in.dist.Path(program)
+	name, err := in.dist.Client(program)
 	if err != nil {
 		return "", err
 	}
