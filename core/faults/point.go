@@ -184,6 +184,7 @@ const (
 	RedoGistSplitLink       // RT4: the halves of a split are not linked
 	RedoGistKeepDownlink    // RT5: a deleted page keeps its downlink
 	RedoGistUnmarked        // RT6: a leaf does not tell that it has lost tuples
+	RedoGistImageKept       // RT7: the left half of a completed split is as its image has it
 
 	// what no block announces
 	RedoOriginStays // I01: the progress of replication origins is forgotten
@@ -315,7 +316,7 @@ var names = map[Point]string{
 	RedoGinKeepIncomplete: "RI1", RedoGinKeepReplaced: "RI2", RedoGinKeepRight: "RI3", RedoGinRowUncounted: "RI4",
 	RedoGinChildUnmoved: "RI5", RedoGinKeepSegment: "RI6", RedoGinAddLess: "RI7",
 	RedoGistKeepFollowRight: "RT1", RedoGistNoOverwrite: "RT2", RedoGistDeleteLess: "RT3", RedoGistSplitLink: "RT4",
-	RedoGistKeepDownlink: "RT5", RedoGistUnmarked: "RT6",
+	RedoGistKeepDownlink: "RT5", RedoGistUnmarked: "RT6", RedoGistImageKept: "RT7",
 	RedoOriginStays: "I01", SpaceForgotten: "I02", SealAnyBlock: "I03",
 	SampleFlipped: "X01", ServedFlipped: "X02",
 	ShowUncommitted:       "S01",

@@ -2,6 +2,7 @@ package redo
 
 import (
 	"xenon/core"
+	"xenon/core/faults"
 	"xenon/core/wal"
 )
 
@@ -114,7 +115,7 @@ func restore(page *Page, rec *wal.Record, blk *wal.Block) error {
 	if err := wal.RestoreImage(blk, page); err != nil {
 		return failPage(rec, blk, ErrMalformed, err.Error())
 	}
-	if gistLeftChild(rec, blk) && !clearFollowRight(page, rec.End) {
+	if gistLeftChild(rec, blk) && !(faults.On && faults.Hit(faults.RedoGistImageKept)) && !clearFollowRight(page, rec.End) {
 		return failPage(rec, blk, ErrMalformed, "the image is not of a Gist page")
 	}
 	if !IsNew(page) {
