@@ -200,6 +200,7 @@ const (
 	RedoHashBit    // RH6: an overflow page's bit keeps its value
 	RedoHashMasks  // RH7: the mask of buckets stays when their number doubles
 	RedoHashMoved  // RH8: tuples moved between pages go to the end
+	RedoHashKept   // RH9: a page that a squeeze leaves alone gets the record's LSN
 
 	// redo of SP-GiST
 	RedoSpgCounters  // RS1: redirects and placeholders are not counted
@@ -302,7 +303,7 @@ var names = map[Point]string{
 	RedoNextMulti: "R18", RedoKeepLength: "R19", RedoDropNothing: "R20", RedoDedupOrder: "R21",
 
 	RedoHashLock: "RH1", RedoHashOrder: "RH2", RedoHashCount: "RH3", RedoHashSpares: "RH4", RedoHashLink: "RH5",
-	RedoHashBit: "RH6", RedoHashMasks: "RH7", RedoHashMoved: "RH8",
+	RedoHashBit: "RH6", RedoHashMasks: "RH7", RedoHashMoved: "RH8", RedoHashKept: "RH9",
 	RedoSpgCounters: "RS1", RedoSpgXID: "RS2", RedoSpgLink: "RS3", RedoSpgChain: "RS4", RedoSpgAllSource: "RS5", RedoSpgMove: "RS6",
 	RedoBrinKeepOld: "RB1", RedoBrinSlot: "RB2", RedoBrinSamepage: "RB3", RedoBrinLast: "RB4", RedoBrinShift: "RB5",
 	RedoGenericHole: "RG1", RedoGenericLast: "RG2", RedoGenericFirst: "RG3", RedoGenericShort: "RG4", RedoGenericShift: "RG5",

@@ -81,6 +81,9 @@ func initHash(p *Page, prev, bucket uint32, flags uint16) {
 // id of the block to see which of the record's pages it is given.
 func (a *Applier) redoHash(p *Page, rec *wal.Record, blk *wal.Block) bool {
 	c := cursor{b: rec.Main}
+	if faults.On && hashLockOnly(rec, blk) {
+		return true // a planted fault sent it here, to get an LSN
+	}
 	switch rec.Op() {
 	case hashInitMetaPage:
 		return initHashMeta(p, c)
@@ -131,9 +134,10 @@ func hashRestored(p *Page, rec *wal.Record, blk *wal.Block) bool {
 // of a hash index whose overflow pages change. The page stays as it is, its LSN
 // too.
 func LockOnly(rec *wal.Record, blk *wal.Block) bool {
-	if rec.Rmgr != wal.RmgrHash || faults.On && faults.Hit(faults.RedoHashLock) {
-		return false
-	}
+	return rec.Rmgr == wal.RmgrHash && hashLockOnly(rec, blk) && (!faults.On || !faults.Hit(faults.RedoHashLock))
+}
+
+func hashLockOnly(rec *wal.Record, blk *wal.Block) bool {
 	switch rec.Op() {
 	case hashMovePageContents, hashDelete:
 		return blk.ID == 0

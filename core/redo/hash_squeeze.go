@@ -64,6 +64,9 @@ func readHashSqueeze(c *cursor) hashSqueeze {
 func hashSqueezeKeeps(rec *wal.Record) bool {
 	c := cursor{b: rec.Main}
 	s := readHashSqueeze(&c)
+	if faults.On && faults.Hit(faults.RedoHashKept) {
+		return false
+	}
 	return rec.Major() >= 17 && !c.bad && s.count == 0 && !s.toPrev
 }
 

@@ -4,6 +4,7 @@ package corpus
 // records of its own.
 func blooms(w *session) error {
 	w.sql("postgres", `
+set wal_consistency_checking = 'generic';
 set wal_compression = on;
 create extension bloom;
 create table filters (a int, b int, t text);

@@ -2,6 +2,7 @@ package corpus
 
 func brins(w *session) error {
 	w.sql("postgres", `
+set wal_consistency_checking = 'brin';
 create table ranges (a int, t text) with (fillfactor = 20);
 alter table ranges alter t set storage plain;
 create index ranges_a on ranges using brin (a) with (pages_per_range = 1);
@@ -28,7 +29,7 @@ set wal_consistency_checking = '';
 create table wide (a int, t text) with (fillfactor = 10);
 alter table wide alter t set storage plain;
 insert into wide select g, repeat(md5(g::text), 24) from generate_series(1, 1380) g;
-set wal_consistency_checking = 'all';
+set wal_consistency_checking = 'brin';
 set wal_compression = on;
 create index wide_t on wide using brin (t) with (pages_per_range = 1);
 insert into wide select g, repeat(md5(g::text), 24) from generate_series(1, 20) g;
@@ -42,7 +43,7 @@ set wal_consistency_checking = '';
 insert into revmap select g, repeat(md5(g::text), 24) from generate_series(1, 1350) g;
 select brin_summarize_new_values('revmap_t');
 insert into revmap select g, repeat(md5(g::text), 24) from generate_series(1, 30) g;
-set wal_consistency_checking = 'all';
+set wal_consistency_checking = 'brin';
 select brin_summarize_new_values('revmap_t');
 `)
 	return w.err

@@ -13,6 +13,7 @@ func hashes(w *session) error {
 	// Small buckets, so that a small table splits them often; more buckets than
 	// 512, which are allocated by quarters of a doubling.
 	w.sql("postgres", `
+set wal_consistency_checking = 'hash';
 create table small (a int, b text);
 vacuum small;              -- known to be empty: two buckets
 create index small_a on small using hash (a) with (fillfactor = 10);
@@ -35,6 +36,7 @@ create index many_a on many using hash (a) with (fillfactor = 10);
 		table := fmt.Sprint("killed", key)
 		w.hashFill(table, key, hashPage)
 		w.sql("postgres", strings.NewReplacer("TABLE", table, "KEY", fmt.Sprint(key)).Replace(`
+set wal_consistency_checking = 'hash';
 delete from TABLE where b % KEY <> 0;
 set enable_seqscan = off;
 set enable_bitmapscan = off;
@@ -54,20 +56,25 @@ type hashChain struct {
 	name  string
 	pages int
 	stays string // condition on p, the number of the page, and b, that of the row
+	final bool   // no more rows come, so the LSNs that the vacuum left stay
 }
 
 var hashChains = []hashChain{
 	// The last page's tuples fill up all the pages before it.
-	{"filled", 4, "b % 4 <> 0"},
+	{"filled", 4, "b % 4 <> 0", false},
 	// Pages are freed that are neither behind the page with space nor behind the
 	// first; one of them is empty.
-	{"far", 5, "p = 0 or p = 1 and b % 2 = 0 or p in (2, 4) and b % 50 = 0"},
+	{"far", 5, "p = 0 or p = 1 and b % 2 = 0 or p in (2, 4) and b % 50 = 0", false},
 	// An empty page is freed while the first page has space, then one right
 	// behind it.
-	{"behind", 3, "p = 0 and b % 2 = 0 or p = 1 and b % 40 = 0"},
+	{"behind", 3, "p = 0 and b % 2 = 0 or p = 1 and b % 40 = 0", false},
 	// The first page takes what it can of a full page.
-	{"half", 3, "p = 0 and b % 2 = 0 or p = 1 or b % 80 = 0"},
-	{"emptied", 2, "p = 0"},
+	{"half", 3, "p = 0 and b % 2 = 0 or p = 1 or b % 80 = 0", false},
+	{"emptied", 2, "p = 0", false},
+	// The first page is named and stays as it is: for its lock, and as the page
+	// to take the tuples of an empty one.
+	{"locked", 3, "p = 0 or b % 2 = 0", true},
+	{"alone", 3, "p < 2", true},
 }
 
 // hashFill makes a table with so many rows of one key; b counts them. Images of
@@ -86,16 +93,23 @@ insert into %[1]s select %d, g from generate_series(0, %d) g;
 func (w *session) hashChain(c hashChain) {
 	w.hashFill(c.name, 77, c.pages*hashPage)
 	stays := strings.NewReplacer("p ", fmt.Sprintf("b / %d ", hashPage)).Replace(c.stays)
+	grow := `
+insert into TABLE select 77, g from generate_series(1, PAGE) g;
+set wal_consistency_checking = '';
+insert into TABLE select 77, g from generate_series(1, MANY) g;
+set wal_consistency_checking = 'hash';
+insert into TABLE select 77, g from generate_series(1, PAGE) g;
+`
+	if c.final {
+		grow = ""
+	}
 	w.sql("postgres", strings.NewReplacer("TABLE", c.name, "STAYS", stays,
-		"MANY", fmt.Sprint(c.pages*hashPage-hashPage/2), "SOME", fmt.Sprint(hashPage/2)).Replace(`
+		"MANY", fmt.Sprint(c.pages*hashPage), "PAGE", fmt.Sprint(hashPage)).Replace(`
+set wal_consistency_checking = 'hash';
 set wal_compression = on;
 delete from TABLE where not (STAYS);
 vacuum (index_cleanup on) TABLE;
-set wal_consistency_checking = '';
-insert into TABLE select 77, g from generate_series(1, MANY) g;
-set wal_consistency_checking = 'all';
-insert into TABLE select 77, g from generate_series(1, SOME) g;
-`))
+`+grow))
 	if w.err != nil {
 		w.err = fmt.Errorf("chain %s: %w", c.name, w.err)
 	}
