@@ -140,9 +140,12 @@ func (ep *Endpoint) Status() Status {
 	if s.prop != nil {
 		s.Quorum = s.prop.Status()
 	}
-	s.Check = ep.checker.Status()
+	s.Check = ep.CrossCheck()
 	return s
 }
+
+// CrossCheck tells what came of comparing pages that servers wrote with redo.
+func (ep *Endpoint) CrossCheck() crosscheck.Status { return ep.checker.Status() }
 
 // registers names the registers of the branch.
 func (ep *Endpoint) registers() string { return cmp.Or(ep.cfg.Registers, ep.cfg.Branch) }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"xenon/compute"
+	"xenon/compute/crosscheck"
 	"xenon/compute/proposer"
 	"xenon/consensus"
 	"xenon/consensus/safekeeper"
@@ -66,6 +67,11 @@ type cluster struct {
 	load load
 	// lines is every timeline that there is, parents first.
 	lines func() []*line
+	// endpoints are all that ever ran.
+	endpoints []*compute.Endpoint
+	// mismatched is told of a page that a seat's server wrote and redo makes
+	// differently.
+	mismatched func(*seat, *crosscheck.Mismatch)
 	// options is what the servers of a seat do.
 	options func(*seat) standin.Options
 }
@@ -161,7 +167,11 @@ func (c *cluster) compute(ctx context.Context, e env.Env, s *seat) error {
 	s.endpoint = compute.New(e, standin.NewHost(e, c.options(s)), compute.Config{
 		Branch: s.line.name, TTID: s.line.id, Pageserver: addrOf(s.asks.Name()), Owner: s.Name(), Takeover: takeover, Scratch: "scratch",
 		Quorum: proposer.Config{TTID: s.line.id, Members: c.conf, Server: server, BufferBytes: c.load.Buffer, DirectBytes: c.load.Direct},
+		CrossCheck: crosscheck.Config{
+			Rate: float64(c.load.CrossCheck) / 100, Dir: "crosscheck", Found: func(m *crosscheck.Mismatch) { c.mismatched(s, m) },
+		},
 	})
+	c.endpoints = append(c.endpoints, s.endpoint)
 	return s.endpoint.Run(ctx)
 }
 

@@ -28,10 +28,11 @@ func TestSeeds(t *testing.T) {
 		}
 		total.Elections += r.Counts.Elections
 		total.PagesCompared += r.Counts.PagesCompared
+		total.CrossChecked += r.Counts.CrossChecked
 		total.Writes += r.Counts.Writes
 	}
-	t.Logf("%d elections, %d writes, %d pages compared", total.Elections, total.Writes, total.PagesCompared)
-	if total.Writes == 0 || total.PagesCompared == 0 {
+	t.Logf("%d elections, %d writes, %d pages compared, %d written ones", total.Elections, total.Writes, total.PagesCompared, total.CrossChecked)
+	if total.Writes == 0 || total.PagesCompared == 0 || total.CrossChecked == 0 {
 		t.Error("nothing happened")
 	}
 }

@@ -23,6 +23,7 @@ const (
 	CommitFalls   Oracle = "commit LSN never falls"
 	PageReplay    Oracle = "GetPage equals a reference replay"
 	TreesKeep     Oracle = "the trees keep what a server writes"
+	WrittenPages  Oracle = "redo makes the pages that a server writes"
 	IngestBound   Oracle = "only committed WAL is ingested"
 	Linearizable  Oracle = "linearizable history"
 	Liveness      Oracle = "liveness after healing"

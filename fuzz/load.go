@@ -30,6 +30,10 @@ type load struct {
 	Distance int64 `json:"checkpoint_distance"` // bytes of WAL
 	Buffer   int   `json:"proposer_buffer"`     // bytes
 	Direct   int   `json:"proposer_direct"`     // bytes
+
+	// CrossCheck is how many percent of the pages that servers write are compared
+	// with redo in production's way.
+	CrossCheck int `json:"cross_check"`
 }
 
 func drawLoad(r *rand.Rand) load {

@@ -195,6 +195,7 @@ func drawPlan(seed uint64, r *rand.Rand, from []Class) *Plan {
 	}
 	slices.SortStableFunc(p.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
 	p.Acts = drawActs(r, p.Length)
+	p.Load.CrossCheck = []int{0, 100}[r.IntN(2)]
 	return p
 }
 

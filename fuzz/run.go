@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"xenon/compute/crosscheck"
 	"xenon/core/env"
 	"xenon/fuzz/standin"
 	"xenon/netsim"
@@ -34,6 +35,7 @@ type Counts struct {
 	Writes, Reads int // acknowledged
 	Records       int // committed
 	PagesCompared int
+	CrossChecked  int // pages that servers wrote, compared by their endpoints
 
 	// What became of timelines at the object store.
 	Branches     int // created
@@ -99,6 +101,7 @@ func Run(o Options) *Result {
 		},
 	})
 	err := r.all(p)
+	r.countChecked()
 	if err != nil {
 		r.result.Recent = r.w.Recent()
 	}
@@ -108,6 +111,16 @@ func Run(o Options) *Result {
 	r.result.Err = err
 	r.result.Hash, r.result.Windows, r.result.Steps, r.result.Elapsed = r.w.Hash(), r.w.Windows(), r.w.Steps(), r.w.Elapsed()
 	return r.result
+}
+
+// countChecked adds up what all endpoints have compared.
+func (r *run) countChecked() {
+	if r.c == nil {
+		return
+	}
+	for _, ep := range r.c.endpoints {
+		r.result.Counts.CrossChecked += int(ep.CrossCheck().Checked)
+	}
 }
 
 // plan is the one to run.
@@ -142,6 +155,9 @@ func (r *run) all(p *Plan) error {
 	}
 	r.c = newCluster(r.w, b, p.Load)
 	r.j = newJudge(r.c, &r.result.Counts)
+	r.c.mismatched = func(s *seat, m *crosscheck.Mismatch) {
+		r.j.violated(WrittenPages, "block %d of %s as of %s, written on %s: %s", m.Block, m.Rel, m.LSN, s.line.name, m.Diff)
+	}
 	r.c.options, r.c.lines = r.standin, func() []*line { return r.j.lines }
 	main := r.j.watch(branch, ttid, newGhost(b.im.Index.LSN, b.im.Index.PrevLSN, b.reference()))
 	for range computes {

@@ -168,9 +168,13 @@ func sequenceOf(p *Page) ([]byte, bool) {
 
 // diffSequence holds the value of a sequence to that of redo. A record logs
 // values ahead of those given out: redo has the last of them, and the server,
-// log_cnt steps before it, counts what is left. With nothing left both are the
-// same; otherwise the distance is log_cnt steps of the sequence's increment,
-// whose size and sign no page tells.
+// log_cnt steps before it, counts what is left. So the values are as far apart
+// as the counts, in steps of the sequence's increment, whose size and sign no
+// page tells.
+//
+// Redo has a count of its own only where CREATE DATABASE logged the whole page.
+// Such a sequence gives out the rest of its values without a record, and redo is
+// then behind it: so is every server that replays this WAL.
 func diffSequence(written, rebuilt *Page, id wal.RmgrID) string {
 	if id != wal.RmgrSeq {
 		return ""
@@ -183,12 +187,11 @@ func diffSequence(written, rebuilt *Page, id wal.RmgrID) string {
 		}
 		return "a sequence without its tuple"
 	}
-	value, left, logged := int64(u64(w, 0)), int64(u64(w, 8)), int64(u64(r, 0))
-	// Two values can be 2^64-1 apart, which no increment makes with one step
-	// left; the distance is taken modulo 2^64 and divided as it stands.
-	ahead := logged - value
-	if left == 0 && ahead == 0 || left > 0 && ahead != 0 && ahead%left == 0 {
+	const value, left = 0, 8
+	ahead, steps := int64(u64(r, value)-u64(w, value)), int64(u64(w, left)-u64(r, left))
+	if steps == 0 && ahead == 0 || steps != 0 && ahead != 0 && ahead%steps == 0 {
 		return ""
 	}
-	return fmt.Sprintf("last_value: redo has %d, PostgreSQL wrote %d with log_cnt %d", logged, value, left)
+	return fmt.Sprintf("last_value: redo has %d with log_cnt %d, PostgreSQL wrote %d with log_cnt %d",
+		int64(u64(r, value)), int64(u64(r, left)), int64(u64(w, value)), int64(u64(w, left)))
 }
