@@ -134,8 +134,13 @@ func indexSeeds(tb testing.TB) map[string]*seed {
 		"gin/leaf": seedFor(tb, "gin.seeds", ginInsert, 0, func(rec *wal.Record) bool {
 			return rec.Main[0] == ginIsData|ginIsLeaf && len(rec.Blocks[0].Data) < 64
 		}),
-		"gist/update": seedFor(tb, "gist.seeds", gistPageUpdate, 0, func(rec *wal.Record) bool { return rec.Main[0] == 1 && rec.Main[2] == 1 }),
-		"gist/insert": seedFor(tb, "gist.seeds", gistPageUpdate, 0, func(rec *wal.Record) bool { return rec.Main[0] == 0 }),
+		"gist/update":   seedFor(tb, "gist.seeds", gistPageUpdate, 0, func(rec *wal.Record) bool { return rec.Main[0] == 1 && rec.Main[2] == 1 }),
+		"hash/insert":   seedFor(tb, "hash.seeds", hashInsert, 0, func(*wal.Record) bool { return true }),
+		"hash/delete":   seedFor(tb, "hash.seeds", hashDelete, 1, func(rec *wal.Record) bool { return len(rec.Block(1).Data) > 4 }),
+		"spgist/leaf":   seedFor(tb, "spgist.seeds", spgAddLeaf, 0, func(rec *wal.Record) bool { return rec.Main[0] == 0 }),
+		"brin/samepage": seedFor(tb, "brin.seeds", brinSamepageUpdate, 0, func(*wal.Record) bool { return true }),
+		"generic":       seedFor(tb, "generic.seeds", 0, 0, func(*wal.Record) bool { return true }),
+		"gist/insert":   seedFor(tb, "gist.seeds", gistPageUpdate, 0, func(rec *wal.Record) bool { return rec.Main[0] == 0 }),
 	}
 }
 
@@ -159,7 +164,7 @@ func BenchmarkIndex(b *testing.B) {
 }
 
 func TestIndexRedoAllocatesNothing(t *testing.T) {
-	for _, name := range []string{"gin.seeds", "gist.seeds"} {
+	for _, name := range []string{"gin.seeds", "gist.seeds", "hash.seeds", "spgist.seeds", "brin.seeds", "generic.seeds"} {
 		var a Applier
 		seeds := readSeeds(t, name)
 		pages := make([]Page, len(seeds))

@@ -23,7 +23,7 @@ func redoGeneric(p *Page, blk *wal.Block) bool {
 		}
 		copy(p[at:], piece)
 	}
-	if lower(p) > upper(p) || upper(p) > core.PageSize {
+	if !sane(p) {
 		return false
 	}
 	if !faults.On || !faults.Hit(faults.RedoGenericHole) {
