@@ -154,7 +154,7 @@ func (l *life) trees(ctx context.Context, set *bootset.Set) (Launch, error) {
 	if err != nil {
 		return Launch{}, err
 	}
-	settings := append(fixedSettings(), ep.cfg.Settings...)
+	settings := append(fixedSettings(set.Major), ep.cfg.Settings...)
 	if ep.static() {
 		settings = append(settings, staticSettings()...)
 	}

@@ -4,8 +4,8 @@ package compute
 // command line because that wins over every file: with fsync=off in
 // postgresql.auto.conf and a reload, commits would no longer wait for the
 // quorum, and nothing would tell.
-func fixedSettings() []Setting {
-	return []Setting{
+func fixedSettings(major int) []Setting {
+	settings := []Setting{
 		// A commit waits in fdatasync of the WAL mount.
 		{"fsync", "on"},
 		{"wal_sync_method", "fdatasync"},
@@ -27,4 +27,10 @@ func fixedSettings() []Setting {
 		{"log_destination", "stderr"},
 		{"data_sync_retry", "off"},
 	}
+	if major >= 17 {
+		// Summaries are of WAL that is behind the quorum, in a directory that ends
+		// with the server.
+		settings = append(settings, Setting{"summarize_wal", "off"})
+	}
+	return settings
 }

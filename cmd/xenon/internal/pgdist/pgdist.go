@@ -164,7 +164,13 @@ func (d Dist) InitDB(ctx context.Context, u User, dir, locale string) (err error
 			return err
 		}
 	}
-	cmd, err := d.Command(ctx, u, "initdb", "-D", dir, "-U", "postgres", "-E", "UTF8", "--locale="+locale, "-A", "trust", "--no-instructions")
+	args := []string{"-D", dir, "-U", "postgres", "-E", "UTF8", "--locale=" + locale, "-A", "trust", "--no-instructions"}
+	if d.Major >= 18 {
+		// They are on by default, and make a server log hint bits. Every stored
+		// block has a checksum of its own here.
+		args = append(args, "--no-data-checksums")
+	}
+	cmd, err := d.Command(ctx, u, "initdb", args...)
 	if err != nil {
 		return err
 	}
