@@ -176,6 +176,7 @@ const (
 	RedoGinChildUnmoved   // RI5: the old downlink of a split page goes to its left half still
 	RedoGinKeepSegment    // RI6: a segment of a posting list that is deleted stays
 	RedoGinAddLess        // RI7: the first TID added to a segment is left out
+	RedoGinOldCount       // RI8: a leaf of before 9.4 keeps its count of TIDs when it gets posting lists
 
 	// redo of GiST
 	RedoGistKeepFollowRight // RT1: the left half of a completed split still points right
@@ -315,7 +316,7 @@ var names = map[Point]string{
 	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03", SupersededForGood: "T04",
 	BranchAdoptsNow: "B01", BranchReadsNow: "B02", BranchOwnsPast: "B03", BranchChildFirst: "B04", BranchOrphans: "B05", BranchTooEarly: "B06", BranchUnentombed: "B07",
 	RedoGinKeepIncomplete: "RI1", RedoGinKeepReplaced: "RI2", RedoGinKeepRight: "RI3", RedoGinRowUncounted: "RI4",
-	RedoGinChildUnmoved: "RI5", RedoGinKeepSegment: "RI6", RedoGinAddLess: "RI7",
+	RedoGinChildUnmoved: "RI5", RedoGinKeepSegment: "RI6", RedoGinAddLess: "RI7", RedoGinOldCount: "RI8",
 	RedoGistKeepFollowRight: "RT1", RedoGistNoOverwrite: "RT2", RedoGistDeleteLess: "RT3", RedoGistSplitLink: "RT4",
 	RedoGistKeepDownlink: "RT5", RedoGistUnmarked: "RT6", RedoGistImageKept: "RT7",
 	RedoOriginStays: "I01", SpaceForgotten: "I02", SealAnyBlock: "I03",

@@ -220,6 +220,8 @@ func (a *Applier) compressLeaf(p *Page, o ginOpaque) bool {
 	}
 	setLower(p, ginDataStart+size)
 	o.setFlags(ginCompressed)
-	o.setMaxoff(0)
+	if !faults.On || !faults.Hit(faults.RedoGinOldCount) {
+		o.setMaxoff(0)
+	}
 	return true
 }

@@ -19,8 +19,9 @@ var workloads = map[string]func(*session) error{
 	"ddl":     ddl,   // files made, copied, dropped; databases; relation maps
 	"xact":    xact,  // two-phase, subtransactions, multixacts, truncated SLRUs
 
-	"gin":  gins,  // both trees of GIN, its pending list
-	"gist": gists, // splits on every level, pages deleted, tuples killed
+	"gin":    gins,    // both trees of GIN, its pending list
+	"oldgin": oldGins, // leaves of before 9.4
+	"gist":   gists,   // splits on every level, pages deleted, tuples killed
 
 	"logical":     logical,     // what wal_level = logical adds
 	"origins":     origins,     // replication origins

@@ -88,7 +88,7 @@ var recordings = []recording{everything, hinted}
 
 var (
 	everything = recording{name: "everything", aged: true, workloads: "smoke+heap+btree+ddl+tablespaces+origins+" +
-		"gin+gist+hash+spgist+brin+bloom+logical+xact+crash+promote"}
+		"gin+oldgin+gist+hash+spgist+brin+bloom+logical+xact+crash+promote"}
 	hinted = recording{name: "hinted", workloads: "hints", hints: true}
 )
 
