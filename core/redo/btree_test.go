@@ -52,13 +52,6 @@ func show(p *Page) string {
 }
 
 func TestBtree(t *testing.T) {
-	shorts := func(v ...uint16) []byte {
-		var b []byte
-		for _, w := range v {
-			b = append(b, byte(w), byte(w>>8))
-		}
-		return b
-	}
 	tests := []struct {
 		name       string
 		start      [][]byte

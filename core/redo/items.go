@@ -253,6 +253,9 @@ func shiftItems(p *Page, off, size int) {
 // by packing what stays.
 func (a *Applier) deleteItems(p *Page, list []byte) bool {
 	count := len(list) / 2
+	if count == 2 && u16(list, 0) >= u16(list, 2) {
+		return false
+	}
 	if count <= 2 {
 		for i := count - 1; i >= 0; i-- {
 			if !deleteItem(p, int(u16(list, 2*i))) {
