@@ -167,6 +167,21 @@ const (
 	RedoKeepLength       // R19: a truncated relation keeps its length
 	RedoDropNothing      // R20: the end of a transaction drops no relation
 	RedoDedupOrder       // R21: a merged posting list has its first two TIDs swapped
+	RedoFreezePlans      // R22: every tuple is frozen as the first plan says
+	RedoMultiUnaligned   // R23: tuples inserted together are not aligned in the record
+	RedoVisibleLSN       // R24: a heap page's LSN moves with its map where no hints are logged
+	RedoHintRefused      // R25: a hint without an image is taken for malformed
+	RedoMetaZero         // R26: a btree's meta page counts no heap tuples instead of unknown
+	RedoSeqMagic         // R27: a sequence's page has no magic
+	RedoKeepRelMap       // R28: a relation map stays as it was
+	RedoCopyNothing      // R29: a copied database is empty
+	RedoCommitTime       // R30: a commit is a microsecond late
+	RedoKeepSegments     // R31: truncated segments of transaction logs stay
+	RedoKeepPrepared     // R32: a prepared transaction that ended stays
+	RedoKeepSettings     // R33: changed settings are not followed
+	RedoKeepSpace        // R34: a dropped tablespace stays
+	RedoOffsetLost       // R35: the offset after a new multixact is not written
+	RedoNextXID          // R36: a transaction does not move the next transaction id
 
 	// redo of GIN
 	RedoGinKeepIncomplete // RI1: a split stays incomplete when its parent has the downlink
@@ -233,6 +248,10 @@ const (
 	SwitchEndsEarly     // W05: after a segment switch the next record is looked for right behind it
 	HoleKept            // W06: the hole of a restored image keeps the bytes that were there
 	BootRedoAtX         // W07: the redo pointer of a boot's checkpoint ignores a page header
+	ImagesOf15          // W08: page images have the flags of 15 whatever wrote them
+	XactsOf15           // W09: records of transactions have the parts of 15 whatever wrote them
+	ControlOfFirst      // W10: a control file is of the first version with its layout
+	LevelLost           // W11: a checkpoint does not say what wal_level was
 
 	// the cross-check of written pages
 	SampleFlipped // X01: a page to be compared has a wrong bit
@@ -310,7 +329,7 @@ var names = map[Point]string{
 	RedoGenericHole: "RG1", RedoGenericLast: "RG2", RedoGenericFirst: "RG3", RedoGenericShort: "RG4", RedoGenericShift: "RG5",
 	ForgetTruncate: "P01", NewerPage: "P02", SkipVMClear: "P03", ChainOffByOne: "P04", ShortFork: "P05", DropMainOnly: "P06", CopyLater: "P07", SkipWait: "P08", IngestTwice: "P09", BootNow: "P10",
 	RecordCRCUnchecked: "W01", RecordLinkUnchecked: "W02", ContUnchecked: "W03", OverwriteUnnamed: "W04",
-	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07",
+	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07", ImagesOf15: "W08", XactsOf15: "W09", ControlOfFirst: "W10", LevelLost: "W11",
 	LayerNotSynced: "E01", ManifestNotSynced: "E02", FlushDropsLast: "E03", ImageOfNeighbour: "E04", ImageTooEarly: "E05",
 	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08",
 	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03", SupersededForGood: "T04",

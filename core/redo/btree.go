@@ -217,7 +217,9 @@ func redoBtMeta(p *Page, blk *wal.Block) bool {
 	// Version, root, level, fast root, its level and the count of deleted pages
 	// have the same order in the record.
 	copy(p[btMetaVersion:btMetaDelPages+4], blk.Data[:24])
-	put64(p[:], btMetaHeapTuples, minusOne)
+	if !faults.On || !faults.Hit(faults.RedoMetaZero) {
+		put64(p[:], btMetaHeapTuples, minusOne)
+	}
 	p[btMetaAllEqual] = blk.Data[24]
 	setLower(p, btMetaEnd)
 	return true

@@ -2,6 +2,7 @@ package redo
 
 import (
 	"xenon/core"
+	"xenon/core/faults"
 	"xenon/core/wal"
 )
 
@@ -29,6 +30,9 @@ func (d *Effects) commitTs(rec *wal.Record, c *Counters) error {
 func (d *Effects) setCommitTs(c *Counters, newest uint32, time int64, origin uint16) {
 	if !c.Settings.TrackCommitTimestamp {
 		return
+	}
+	if faults.On && faults.Hit(faults.RedoCommitTime) {
+		time++
 	}
 	var head [10]byte
 	put64(head[:], 0, uint64(time))

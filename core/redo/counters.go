@@ -2,6 +2,7 @@ package redo
 
 import (
 	"xenon/core"
+	"xenon/core/faults"
 	"xenon/core/wal"
 )
 
@@ -67,6 +68,9 @@ func (c *Counters) Into(ck *wal.CheckPoint) {
 // wraps (AdvanceNextFullTransactionIdPastXid).
 func (c *Counters) pastXID(xid uint32) {
 	next := uint32(c.NextXID)
+	if faults.On && faults.Hit(faults.RedoNextXID) {
+		return
+	}
 	if xid < firstNormalXID || int32(xid-next) < 0 {
 		return
 	}

@@ -2,6 +2,7 @@ package redo
 
 import (
 	"xenon/core"
+	"xenon/core/faults"
 	"xenon/core/wal"
 )
 
@@ -29,8 +30,11 @@ func (d *Effects) dbase(rec *wal.Record) error {
 	}
 	switch dbaseOp(rec) {
 	case dbCreateFileCopy:
-		to := place()
-		d.add(Effect{Kind: DBCopy, Rel: to, From: place()})
+		to, from := place(), place()
+		if faults.On && faults.Hit(faults.RedoCopyNothing) {
+			from.DB = 0
+		}
+		d.add(Effect{Kind: DBCopy, Rel: to, From: from})
 	case dbCreateWALLog:
 		d.add(Effect{Kind: DBCreate, Rel: place()})
 	case dbDrop:

@@ -1,6 +1,9 @@
 package redo
 
-import "xenon/core/wal"
+import (
+	"xenon/core/faults"
+	"xenon/core/wal"
+)
 
 // Opcodes and flags of Heap2 (src/include/access/heapam_xlog.h).
 const (
@@ -59,7 +62,9 @@ func redoMultiInsert(p *Page, rec *wal.Record, blk *wal.Block, c cursor) bool {
 		if !isInit {
 			n = c.u16()
 		}
-		at = shortAlign(at) // relative to the start of the block's data
+		if !faults.On || !faults.Hit(faults.RedoMultiUnaligned) {
+			at = shortAlign(at) // relative to the start of the block's data
+		}
 		if at > len(blk.Data) {
 			return false
 		}
@@ -100,7 +105,7 @@ func (a *Applier) redoVisible(p *Page, rec *wal.Record, blk *wal.Block) bool {
 	}
 	if blk.ID == visibleHeapBlock {
 		setFlags(p, flagAllVisible)
-		if a.LogHints {
+		if a.LogHints || faults.On && faults.Hit(faults.RedoVisibleLSN) {
 			setLSN(p, rec.End)
 		}
 		return true

@@ -165,8 +165,13 @@ func redoFreezePlans(p *Page, blk *wal.Block, c cursor) bool {
 // freezeByPlans freezes tuples that turn out alike together; d has the offset
 // numbers, those of the first plan first.
 func freezeByPlans(p *Page, plans []byte, d cursor) bool {
+	first := plans
 	for ; len(plans) >= freezeSize; plans = plans[freezeSize:] {
-		f := freezing{xmax: u32(plans, 0), mask2: u16(plans, 4), mask: u16(plans, 6), flags: plans[8]}
+		as := plans
+		if faults.On && faults.Hit(faults.RedoFreezePlans) {
+			as = first
+		}
+		f := freezing{xmax: u32(as, 0), mask2: u16(as, 4), mask: u16(as, 6), flags: as[8]}
 		for count := u16(plans, 10); count > 0; count-- {
 			if n := int(d.u16()); d.bad || !f.apply(p, n) {
 				return false

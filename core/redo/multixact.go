@@ -66,6 +66,9 @@ func (d *Effects) setOffsets(multi, offset, count uint32, c *Counters) {
 	if end == 0 {
 		end = 1 // 0 is no offset
 	}
+	if faults.On && faults.Hit(faults.RedoOffsetLost) {
+		end = 0
+	}
 	page, nextPage := multi/multisPerOffsetsPage, next/multisPerOffsetsPage
 	start := len(d.arena)
 	d.arena = appendOffset(d.arena, multi, offset)

@@ -1,6 +1,9 @@
 package redo
 
-import "xenon/core/wal"
+import (
+	"xenon/core/faults"
+	"xenon/core/wal"
+)
 
 const (
 	seqMagic   = 0x1717 // SEQ_MAGIC (src/backend/commands/sequence.c)
@@ -14,6 +17,8 @@ func redoSeq(p *Page, rec *wal.Record) bool {
 		return false
 	}
 	initPage(p, seqSpecial)
-	put32(p[:], special(p), seqMagic)
+	if !faults.On || !faults.Hit(faults.RedoSeqMagic) {
+		put32(p[:], special(p), seqMagic)
+	}
 	return addItem(p, rec.Main[seqHeader:], 1)
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"xenon/core"
+	"xenon/core/faults"
 	"xenon/core/wal"
 )
 
@@ -52,6 +53,9 @@ const maxMemberSegment = 0xFFFFFFFF / membersPerPage / core.SLRUSegmentPages
 // DropsSegment tells whether an SLRUTruncate removes segment seg of e.SLRU.
 func (e *Effect) DropsSegment(seg uint32) bool {
 	d := e.drop
+	if faults.On && faults.Hit(faults.RedoKeepSegments) {
+		return false
+	}
 	switch d.rule {
 	case dropBefore:
 		page := seg * core.SLRUSegmentPages

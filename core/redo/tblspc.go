@@ -2,6 +2,7 @@ package redo
 
 import (
 	"xenon/core"
+	"xenon/core/faults"
 	"xenon/core/wal"
 )
 
@@ -14,6 +15,9 @@ func (d *Effects) tablespace(rec *wal.Record) error {
 	kind, rel := SpcCreate, core.Rel{Spc: core.OID(r.u32())}
 	if rec.Op() == tblspcDrop {
 		kind = SpcDrop
+	}
+	if faults.On && faults.Hit(faults.RedoKeepSpace) {
+		kind = SpcCreate
 	}
 	if r.bad {
 		return fail(rec, ErrMalformed, "main data of %d bytes", len(rec.Main))

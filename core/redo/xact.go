@@ -52,6 +52,9 @@ func (d *Effects) end(x *wal.Xact, status uint8) {
 		}
 		d.add(Effect{Kind: RelDrop, Rel: rel})
 	}
+	if faults.On && faults.Hit(faults.RedoKeepPrepared) {
+		return
+	}
 	if x.Op == wal.XactCommitPrepared || x.Op == wal.XactAbortPrepared {
 		d.add(Effect{Kind: TwoPhaseRemove, XID: x.XID})
 	}

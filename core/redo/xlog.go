@@ -1,6 +1,7 @@
 package redo
 
 import (
+	"xenon/core/faults"
 	"xenon/core/wal"
 )
 
@@ -12,6 +13,9 @@ const parameterChangeSize = 26
 // it has no image to restore: with full_page_writes off a server with data
 // checksums or wal_log_hints writes them so.
 func hintOnly(rec *wal.Record) bool {
+	if faults.On && faults.Hit(faults.RedoHintRefused) {
+		return false
+	}
 	return rec.Rmgr == wal.RmgrXLOG && rec.Op() == wal.XLOGFPIForHint
 }
 
@@ -41,6 +45,9 @@ func (d *Effects) xlog(rec *wal.Record, c *Counters) error {
 func (d *Effects) parameters(rec *wal.Record, c *Counters) error {
 	if len(rec.Main) < parameterChangeSize {
 		return fail(rec, ErrMalformed, "main data of %d bytes", len(rec.Main))
+	}
+	if faults.On && faults.Hit(faults.RedoKeepSettings) {
+		return nil
 	}
 	r, s := cursor{b: rec.Main}, &c.Settings
 	for _, f := range [...]*int32{&s.MaxConnections, &s.MaxWorkers, &s.MaxWALSenders, &s.MaxPreparedXacts, &s.MaxLocks, &s.WALLevel} {

@@ -78,6 +78,7 @@ vacuum (freeze);
 	}
 	w.sql("postgres", "update pg_database set datallowconn = false where datname = 'template0'; checkpoint;")
 	w.sql("postgres", "insert into x select g, 0 from generate_series(50000, 50040) g; update x set b = 9 where a > 50000;")
+	w.attempt("begin; insert into x values (-7, 0); savepoint s; insert into x values (-8, 0); rollback;")
 	w.clients(6, lockers) // after the last online checkpoint, which would tell the counters
 	// One that stays prepared; before, it would have held the horizon back.
 	w.sql("postgres", `

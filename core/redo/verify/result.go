@@ -59,10 +59,13 @@ func (o *Op) add(p *Op) {
 	o.Adopted += p.Adopted
 }
 
-// Merge adds the counts by manager and opcode of another run.
+// Merge adds the counts by manager and opcode, and by reason, of another run.
 func (r *Result) Merge(other *Result) {
 	if r.Ops == nil {
-		r.Ops = map[string]*Op{}
+		r.Ops, r.AllowedBy = map[string]*Op{}, map[string]int64{}
+	}
+	for reason, n := range other.AllowedBy {
+		r.AllowedBy[reason] += n
 	}
 	for name, op := range other.Ops {
 		if r.Ops[name] == nil {

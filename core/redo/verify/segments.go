@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 
@@ -50,12 +51,9 @@ func (v *verifier) readWAL(f wal.Format, start core.LSN) error {
 		if !ok {
 			return fmt.Errorf("the WAL of the corpus has no segment at %s: %w", start, fs.ErrNotExist)
 		}
-		b, err := fs.ReadFile(v.fsys, name)
+		b, err := v.readSegment(name, int(f.SegmentSize))
 		if err != nil {
-			return fmt.Errorf("read the WAL of the corpus: %w", err)
-		}
-		if len(b) != int(f.SegmentSize) {
-			return fmt.Errorf("%s has %d bytes, want %d", name, len(b), f.SegmentSize)
+			return err
 		}
 		if err := d.Feed(d.Pos(), b[d.Pos().SegmentOffset(f.SegmentSize):]); err != nil {
 			return err
@@ -71,6 +69,27 @@ func (v *verifier) readWAL(f wal.Format, start core.LSN) error {
 			return nil
 		}
 	}
+}
+
+// readSegment is a whole segment, good until the next call: the decoder keeps
+// nothing of what it was fed once it asks for more.
+func (v *verifier) readSegment(name string, size int) ([]byte, error) {
+	f, err := v.fsys.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("read the WAL of the corpus: %w", err)
+	}
+	defer f.Close()
+	r, ok := f.(io.ReaderAt)
+	if !ok {
+		return nil, fmt.Errorf("read %s: the file system has no ReadAt", name)
+	}
+	if cap(v.segment) < size {
+		v.segment = make([]byte, size)
+	}
+	if n, err := r.ReadAt(v.segment[:size], 0); n < size {
+		return nil, fmt.Errorf("%s has %d bytes, want %d: %w", name, n, size, err)
+	}
+	return v.segment[:size], nil
 }
 
 // goesOn tells whether a segment holds WAL: a server makes segments ahead.

@@ -34,6 +34,7 @@ type verifier struct {
 	res      *Result
 	ops      [256 * 16]*Op // by manager and the high bits of xl_info
 	segments map[uint64]string
+	segment  []byte // read last
 
 	image, got redo.Page // scratch of comparisons
 }

@@ -51,7 +51,7 @@ func (f flippedFile) ReadAt(b []byte, off int64) (int, error) {
 // TestOraclesSeeOneByte damages the corpus instead of redo: one wrong byte in
 // what PostgreSQL made must show.
 func TestOraclesSeeOneByte(t *testing.T) {
-	dir := corpusDir(t, 15, "smoke")
+	dir := hinted.dir(t, 15)
 	for _, name := range []string{"replayed/base/5/1259", "replayed/global/1262", "replayed/pg_xact/0000",
 		"replayed/pg_commit_ts/0000", "replayed/base/5/pg_filenode.map", "initial/base/5/2601"} {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestOraclesSeeOneByte(t *testing.T) {
 }
 
 func TestWALThatEndsInTheMiddleIsAnError(t *testing.T) {
-	dir := corpusDir(t, 15, "pgbench")
+	dir := everything.dir(t, 15)
 	segments, err := filepath.Glob(filepath.Join(dir, "wal", "0*"))
 	if err != nil || len(segments) < 8 {
 		t.Fatalf("%d segments, %v", len(segments), err)
