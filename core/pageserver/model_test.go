@@ -274,8 +274,12 @@ func (s *script) compare(tl *pageserver.Timeline, lsn core.LSN) (diffs []string)
 				}
 				for blk := range n {
 					page, _ := want.Page(r, blk)
-					if err := tl.GetPage(ctx, pageserver.PageAt{Rel: r, Block: blk, LSN: lsn}, &got); err != nil || got != page {
+					at := pageserver.PageAt{Rel: r, Block: blk, LSN: lsn}
+					if err := tl.GetPage(ctx, at, &got); err != nil || got != page {
 						say("%s block %d differs: %s (%v)", r, blk, redo.Diff(&got, &page, 10), err)
+					}
+					if got, err := replayed(ctx, tl, at); err != nil || got != page {
+						say("%s block %d differs as its chain makes it: %s (%v)", r, blk, redo.Diff(&got, &page, 10), err)
 					}
 				}
 			}
@@ -287,6 +291,15 @@ func (s *script) compare(tl *pageserver.Timeline, lsn core.LSN) (diffs []string)
 	}
 	diffs = append(diffs, s.compareBoot(tl, lsn)...)
 	return diffs
+}
+
+// replayed is a page as whoever is told its chain makes it.
+func replayed(ctx context.Context, tl *pageserver.Timeline, at pageserver.PageAt) (redo.Page, error) {
+	c, err := tl.Chain(ctx, at)
+	if err != nil {
+		return redo.Page{}, err
+	}
+	return c.Replay(nil)
 }
 
 func (s *script) compareBoot(tl *pageserver.Timeline, lsn core.LSN) []string {

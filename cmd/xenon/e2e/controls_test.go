@@ -30,7 +30,7 @@ func TestControls(t *testing.T) {
 	tests := []struct{ fault, test, finds string }{
 		{"C01", "TestQuorumPaused", "the INSERT ended without a quorum"},
 		{"C01", "TestQuorumGone", "was acknowledged"},
-		{"X01", "TestCrossCheckSettings", "pd_linp[1]"},
+		{"X01", "TestCrossCheckSettings", "what the page is made of"},
 	}
 	for _, test := range tests {
 		t.Run(test.test+" with "+test.fault, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 type redoCommand struct {
 	Verify redoVerify `cmd:"" help:"Replay a corpus of WAL and compare with PostgreSQL's own pages."`
+	Report redoReport `cmd:"" help:"Show a page that a server wrote and that redo makes differently."`
 }
 
 type redoVerify struct {
