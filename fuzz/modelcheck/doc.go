@@ -1,0 +1,14 @@
+// Package modelcheck visits every state of a small model of the protocol:
+// breadth first, so that what it finds wrong is found by the shortest way.
+//
+// The models are abstract: an action is what several messages do together, at
+// once. The static one has a fixed set of acceptors; the reconfiguration model
+// adds membership configurations, their register and the steps that change
+// them. They follow Neon's TLA+ specifications (ProposerAcceptorStatic,
+// ProposerAcceptorReconfig) with one difference: every donor among equals is
+// tried, where the specifications pick one, so that the number of states does
+// not depend on an order of names.
+//
+// States that differ only in the names of proposers and acceptors are one
+// state. Start at [Run]; [Static] and [Reconfig] are the models.
+package modelcheck

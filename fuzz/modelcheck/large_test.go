@@ -1,0 +1,37 @@
+//go:build !faults
+
+package modelcheck
+
+import (
+	"os"
+	"testing"
+)
+
+// Millions of states each: once is enough, and the models hold no planted
+// faults.
+func TestLargerModelsHold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped: millions of states (-short)")
+	}
+	expectSize(t, static32, 2797577, 39)
+	expectSize(t, reconfig22, 1276365, 37)
+}
+
+// Bugs in histories need three terms.
+func TestRulesThatNeedMore(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped: millions of states (-short)")
+	}
+	expectBroken(t, LastTermFirst, static32, 20, "CommittedNotTruncated")
+	expectBroken(t, CutAtDivergence, static32, 22, "LogIsMonotonic")
+	expectBroken(t, EffectiveHistory, static32, 20, "CommittedNotTruncated")
+	expectBroken(t, SyncedPosition, reconfig22, 19, "LogSafety")
+}
+
+// Figure 8 of the Raft paper needs four terms, and tens of millions of states.
+func TestFigure8(t *testing.T) {
+	if os.Getenv("XENON_FULL") == "" {
+		t.Skip("tens of millions of states: only with XENON_FULL=1")
+	}
+	expectBroken(t, OwnTermCommits, Bounds{Proposers: 2, Acceptors: 3, Terms: 4, Entries: 2}, 0, "LogSafety")
+}
