@@ -68,12 +68,15 @@ func shutdownCheckpointAt(t rapid.TB, ctl *wal.Control, name string, x core.LSN)
 		t.Fatalf("%d records, %v", len(recs), err)
 	}
 	r := recs[0]
-	cp, err := wal.PG15.DecodeCheckPoint(r.Main)
+	cp, err := ctl.Version().DecodeCheckPoint(r.Main)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := ctl.CheckPoint
 	want.Redo, want.OldestActive = r.Start, 0
+	if ctl.Version().Major >= 17 {
+		want.WALLevel = ctl.WALLevel
+	}
 	if d := cmp.Diff(want, cp); d != "" {
 		t.Error(d)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/faults"
 )
 
 // CheckPointSize is sizeof(CheckPoint) in every supported version: what 17
@@ -64,7 +65,7 @@ func (v *Version) AppendCheckPoint(dst []byte, c CheckPoint) []byte {
 	le.PutUint32(b[8:], c.TimelineID)
 	le.PutUint32(b[12:], c.PrevTimelineID)
 	b[16] = bit(c.FullPageWrites)
-	if v.orDefault().checkPointLevel {
+	if v.orDefault().checkPointLevel && !(faults.On && faults.Hit(faults.LevelLost)) {
 		le.PutUint32(b[20:], uint32(c.WALLevel))
 	}
 	le.PutUint64(b[24:], c.NextXID)

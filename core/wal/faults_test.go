@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"xenon/core/faults"
+	"xenon/core/wal"
 )
 
 // Each check of the codec fails once the code it is there for is wrong.
@@ -30,6 +31,11 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		{"W05", faults.SwitchEndsEarly, decodeInvertsEncode},
 		{"W06", faults.HoleKept, restoreInvertsSetImage},
 		{"W07", faults.BootRedoAtX, shutdownCheckpoint},
+		{"W08", faults.ImagesOf15, ofMajor(wal.PG14, recordsOfMajor)},
+		{"W09", faults.XactsOf15, ofMajor(wal.PG14, recordsOfMajor)},
+		{"W09", faults.XactsOf15, ofMajor(wal.PG18, recordsOfMajor)},
+		{"W10", faults.ControlOfFirst, ofMajor(wal.PG15, controlOfMajor)},
+		{"W11", faults.LevelLost, ofMajor(wal.PG17, bootOfMajor)},
 	} {
 		if failed(t, tt.check) {
 			t.Errorf("%s: the check fails without the fault", tt.name)
@@ -41,6 +47,10 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			t.Errorf("%s is not found", tt.name)
 		}
 	}
+}
+
+func ofMajor(v *wal.Version, check func(rapid.TB, *wal.Version, *majorGolden)) func(rapid.TB) {
+	return func(t rapid.TB) { check(t, v, loadMajor(t, v)) }
 }
 
 // failed runs a check and tells whether it failed.

@@ -29,6 +29,17 @@ func goldenRecords(t testing.TB, f func(*wal.Record)) {
 	}
 }
 
+// majorRecords are the records of the logs of all versions.
+func majorRecords(t testing.TB, f func(*wal.Record)) {
+	for _, v := range wal.Versions {
+		for _, r := range loadMajor(t, v).records(t) {
+			f(r)
+		}
+	}
+}
+
+func versionOf(n uint8) *wal.Version { return wal.Versions[int(n)%len(wal.Versions)] }
+
 // Whatever the bytes and however they are cut, the decoder ends with records
 // and an error of a class, and says the same for every chunking.
 func FuzzDecoder(f *testing.F) {
@@ -64,15 +75,23 @@ func FuzzDecoder(f *testing.F) {
 // it can also write, unless PostgreSQL would have written it otherwise.
 func FuzzRecord(f *testing.F) {
 	seen := map[string]int{}
-	goldenRecords(f, func(r *wal.Record) {
+	add := func(r *wal.Record) {
 		if seen[r.Name()]++; seen[r.Name()] <= 2 && len(r.Raw) < 5000 {
-			f.Add(r.Raw[wal.RecordHeaderSize:], r.Info, uint8(r.Rmgr))
+			f.Add(r.Raw[wal.RecordHeaderSize:], r.Info, uint8(r.Rmgr), uint8(r.Major()))
+		}
+	}
+	goldenRecords(f, add)
+	majorRecords(f, func(r *wal.Record) {
+		if r.Rmgr == wal.RmgrXact || r.Rmgr == wal.RmgrXLOG || r.Rmgr == wal.RmgrHeap2 {
+			seen[r.Name()] = min(seen[r.Name()], 1) // one more of each version
+			add(r)
 		}
 	})
-	f.Fuzz(func(t *testing.T, body []byte, info, rmgr uint8) {
+	f.Fuzz(func(t *testing.T, body []byte, info, rmgr, major uint8) {
+		v := versionOf(major)
 		raw := sealed(body, info, rmgr)
 		var r wal.Record
-		if err := wal.PG15.ParseRecord(raw, 8, &r); err != nil {
+		if err := v.ParseRecord(raw, 8, &r); err != nil {
 			if !errors.Is(err, env.ErrCorrupt) {
 				t.Fatal(err)
 			}
@@ -91,12 +110,12 @@ func FuzzRecord(f *testing.F) {
 		if !r.Rmgr.Valid() {
 			return
 		}
-		again, err := wal.PG15.AppendRecord(nil, &r)
+		again, err := v.AppendRecord(nil, &r)
 		if err != nil {
 			t.Fatalf("parsed but not written: %v", err)
 		}
 		var r2 wal.Record
-		if err := wal.PG15.ParseRecord(again, 8, &r2); err != nil {
+		if err := v.ParseRecord(again, 8, &r2); err != nil {
 			t.Fatalf("written but not parsed: %v", err)
 		}
 		r2.Len = r.Len
@@ -109,13 +128,15 @@ func FuzzRecord(f *testing.F) {
 }
 
 func FuzzXact(f *testing.F) {
-	goldenRecords(f, func(r *wal.Record) {
+	add := func(r *wal.Record) {
 		if r.Rmgr == wal.RmgrXact {
-			f.Add(r.Main, r.Info)
+			f.Add(r.Main, r.Info, uint8(r.Major()))
 		}
-	})
-	f.Fuzz(func(t *testing.T, main []byte, info uint8) {
-		r := wal.Record{Rmgr: wal.RmgrXact, Info: info, Main: main}
+	}
+	goldenRecords(f, add)
+	majorRecords(f, add)
+	f.Fuzz(func(t *testing.T, main []byte, info, major uint8) {
+		r := wal.Record{Version: versionOf(major), Rmgr: wal.RmgrXact, Info: info, Main: main}
 		var x wal.Xact
 		if err := wal.ParseXact(&r, &x); err != nil {
 			return
@@ -146,15 +167,16 @@ func FuzzImage(f *testing.F) {
 // FuzzCheckPoint: the body of a checkpoint, and its padding dropped, is written
 // again as it was read.
 func FuzzCheckPoint(f *testing.F) {
-	f.Add(make([]byte, wal.CheckPointSize))
-	f.Add(bytes.Repeat([]byte{0xA5}, wal.CheckPointSize))
-	f.Add([]byte{1})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := wal.PG15.DecodeCheckPoint(b)
+	f.Add(make([]byte, wal.CheckPointSize), uint8(15))
+	f.Add(bytes.Repeat([]byte{0xA5}, wal.CheckPointSize), uint8(17))
+	f.Add([]byte{1}, uint8(18))
+	f.Fuzz(func(t *testing.T, b []byte, major uint8) {
+		v := versionOf(major)
+		c, err := v.DecodeCheckPoint(b)
 		if err != nil {
 			return
 		}
-		if again, err := wal.PG15.DecodeCheckPoint(wal.PG15.AppendCheckPoint(nil, c)); err != nil || again != c {
+		if again, err := v.DecodeCheckPoint(v.AppendCheckPoint(nil, c)); err != nil || again != c {
 			t.Fatalf("%+v became %+v, %v", c, again, err)
 		}
 	})
@@ -164,6 +186,9 @@ func FuzzControl(f *testing.F) {
 	good := loadGolden(f).Control
 	f.Add(good)
 	f.Add(good[:292])
+	for _, v := range wal.Versions {
+		f.Add(loadMajor(f, v).Control)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := wal.DecodeControl(b)
 		if err != nil {

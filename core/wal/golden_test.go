@@ -108,7 +108,7 @@ func (g *golden) decode(t *testing.T, chunk int) (lines, images []string) {
 	return lines, images
 }
 
-func restore(t *testing.T, b *wal.Block) *[core.PageSize]byte {
+func restore(t rapid.TB, b *wal.Block) *[core.PageSize]byte {
 	t.Helper()
 	var page [core.PageSize]byte
 	if err := wal.RestoreImage(b, &page); err != nil {
@@ -240,7 +240,7 @@ func checkIndexImages(t *testing.T, g *golden, pages map[string][]byte) {
 }
 
 // line writes a record the way that dumped rewrites pg_waldump's lines.
-func line(t *testing.T, r *wal.Record) string {
+func line(t rapid.TB, r *wal.Record) string {
 	var s strings.Builder
 	images := 0
 	for i := range r.Blocks {
@@ -265,7 +265,7 @@ func line(t *testing.T, r *wal.Record) string {
 func padded(l core.LSN) string { return fmt.Sprintf("%X/%08X", uint32(l>>32), uint32(l)) }
 
 // xactParts writes the parts of a transaction record as rmgrdesc does.
-func xactParts(t *testing.T, r *wal.Record) string {
+func xactParts(t rapid.TB, r *wal.Record) string {
 	var x wal.Xact
 	if err := wal.ParseXact(r, &x); err != nil {
 		t.Fatal(err)
@@ -334,17 +334,24 @@ func dumped(t *testing.T, s string) string {
 		fmt.Fprintf(&out, " #%s %s %s %s%s", b[1], b[2], b[3], b[4], b[5])
 	}
 	if m[1] == "Transaction" && op != "ASSIGNMENT" && op != "INVALIDATION" {
-		fmt.Fprintf(&out, " %s", xactTime.FindString(desc))
-		for _, p := range xactPart.FindAllStringSubmatch(desc, -1) {
-			label, rest, _ := strings.Cut(strings.TrimRight(p[1], " "), ":")
-			switch label {
-			case "inval msgs":
-				rest = fmt.Sprintf(" %d", len(invalMsg.FindAllString(rest, -1)))
-			case "dropped stats":
-				rest = fmt.Sprintf(" %d", len(strings.Fields(rest)))
-			}
-			fmt.Fprintf(&out, "; %s:%s", label, rest)
+		out.WriteString(dumpedXact(desc))
+	}
+	return out.String()
+}
+
+// dumpedXact rewrites the description of a transaction record.
+func dumpedXact(desc string) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, " %s", xactTime.FindString(desc))
+	for _, p := range xactPart.FindAllStringSubmatch(desc, -1) {
+		label, rest, _ := strings.Cut(strings.TrimRight(p[1], " "), ":")
+		switch label {
+		case "inval msgs":
+			rest = fmt.Sprintf(" %d", len(invalMsg.FindAllString(rest, -1)))
+		case "dropped stats":
+			rest = fmt.Sprintf(" %d", len(strings.Fields(rest)))
 		}
+		fmt.Fprintf(&out, "; %s:%s", label, rest)
 	}
 	return out.String()
 }

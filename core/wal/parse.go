@@ -179,6 +179,9 @@ func (p *parser) imageHeader(blk *Block) error {
 	length := le.Uint16(h)
 	blk.HoleOffset, blk.ImageInfo = le.Uint16(h[2:]), h[4]
 	flags := p.v.image
+	if faults.On && faults.Hit(faults.ImagesOf15) {
+		flags = image15
+	}
 	blk.ApplyImage = blk.ImageInfo&flags.apply != 0
 	hole := blk.ImageInfo&flags.hole != 0
 	compressed := blk.ImageInfo & flags.compressed()

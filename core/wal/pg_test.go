@@ -14,13 +14,17 @@ import (
 // A cluster is a throwaway PostgreSQL of 1 MiB segments that keeps all its WAL.
 type cluster struct {
 	pgtest.Postgres
-	t   *testing.T
-	dir string // holds data/ and the socket
+	t    *testing.T
+	dir  string   // holds data/ and the socket
+	opts []string // of the server, beyond those of all
 }
 
 // newCluster makes a cluster and starts it.
-func newCluster(t *testing.T) *cluster {
-	c := &cluster{t: t, Postgres: pgtest.Need(t)}
+func newCluster(t *testing.T) *cluster { return newClusterOf(t, pgtest.Need(t)) }
+
+// newClusterOf is newCluster of any version.
+func newClusterOf(t *testing.T, p pgtest.Postgres, opts ...string) *cluster {
+	c := &cluster{t: t, Postgres: p, opts: append([]string{"wal_level=replica"}, opts...)}
 	c.dir = c.Dir()
 	c.run("initdb", "-D", c.data(), "-U", "postgres", "-N", "-E", "UTF8", "--locale=C", "-A", "trust", "--wal-segsize=1")
 	c.start()
@@ -34,7 +38,8 @@ func (c *cluster) start() {
 	c.t.Helper()
 	opts := []string{"listen_addresses=", "unix_socket_directories=" + c.dir, "fsync=off", "shared_buffers=16MB",
 		"wal_keep_size=1GB", "max_wal_size=4GB", "autovacuum=off", "max_prepared_transactions=10",
-		"wal_level=replica", "checkpoint_timeout=1h", "bgwriter_lru_maxpages=0"}
+		"checkpoint_timeout=1h", "bgwriter_lru_maxpages=0"}
+	opts = append(opts, c.opts...)
 	c.run("pg_ctl", "-D", c.data(), "-s", "-w", "-t", "300", "-l", filepath.Join(c.dir, "log"), "-o", "-c "+strings.Join(opts, " -c "), "start")
 }
 

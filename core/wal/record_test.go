@@ -98,6 +98,10 @@ func TestAppendRecordRefuses(t *testing.T) {
 			t.Errorf("%s: %q, %v", tt.name, b, err)
 		}
 	}
+	lz4 := wal.Record{Blocks: []wal.Block{{HasImage: true, Compression: wal.LZ4, Image: page[:100]}}}
+	if b, err := wal.PG14.AppendRecord([]byte("kept"), &lz4); err == nil || string(b) != "kept" {
+		t.Errorf("an image that 14 cannot read: %q, %v", b, err)
+	}
 }
 
 func TestVersions(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"xenon/core"
+	"xenon/core/faults"
 )
 
 // Opcodes of resource manager Transaction, after masking with XactOpMask
@@ -97,6 +98,9 @@ func ParseXact(r *Record, x *Xact) error {
 	}
 	*x = Xact{Op: r.Info & XactOpMask, XID: r.XID, SubXIDs: x.SubXIDs[:0], Rels: x.Rels[:0], AbortRels: x.AbortRels[:0]}
 	p := xactParser{layout: &r.Version.orDefault().xact, b: r.Main, x: x}
+	if faults.On && faults.Hit(faults.XactsOf15) {
+		p.layout = &xact15
+	}
 	switch x.Op {
 	case XactCommit, XactCommitPrepared, XactAbort, XactAbortPrepared:
 		p.end(r.Info)

@@ -1,0 +1,33 @@
+-- What the log of each major version holds: records that the versions write in
+-- ways of their own. Run by majors_test.go on servers of 14 to 18.
+create table t (id int primary key, v text);
+insert into t select i, 'value number ' || i from generate_series(1, 300) i;
+begin;
+savepoint a;
+delete from t where id <= 20;
+release savepoint a;
+update t set v = 'd' where id = 30;
+commit;
+vacuum (freeze) t;
+set wal_compression = on;
+create index t_pglz on t (v);
+reset wal_compression;
+create table gone (id serial primary key, v text);
+begin;
+drop table gone;
+savepoint s;
+create table never (x int);
+prepare transaction 'drops';
+commit prepared 'drops';
+begin;
+create table unmade (x int);
+insert into unmade values (1);
+prepare transaction 'unmade';
+rollback prepared 'unmade';
+begin; select * from t for share; savepoint s; update t set v = 'e' where id = 31; commit;
+create sequence s;
+select nextval('s');
+select pg_logical_emit_message(true, 'm', repeat('x', 9000)) is not null;
+truncate t;
+checkpoint;
+begin; insert into t values (1, 'open'); prepare transaction 'left';
