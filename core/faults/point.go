@@ -252,10 +252,6 @@ const (
 	XactsOf15           // W09: records of transactions have the parts of 15 whatever wrote them
 	ControlOfFirst      // W10: a control file is of the first version with its layout
 	LevelLost           // W11: a checkpoint does not say what wal_level was
-	ImagesOf15          // W08: page images have the flags of 15 whatever wrote them
-	XactsOf15           // W09: records of transactions have the parts of 15 whatever wrote them
-	ControlOfFirst      // W10: a control file is of the first version with its layout
-	LevelLost           // W11: a checkpoint does not say what wal_level was
 
 	// the cross-check of written pages
 	SampleFlipped // X01: a page to be compared has a wrong bit
@@ -333,7 +329,7 @@ var names = map[Point]string{
 	RedoGenericHole: "RG1", RedoGenericLast: "RG2", RedoGenericFirst: "RG3", RedoGenericShort: "RG4", RedoGenericShift: "RG5",
 	ForgetTruncate: "P01", NewerPage: "P02", SkipVMClear: "P03", ChainOffByOne: "P04", ShortFork: "P05", DropMainOnly: "P06", CopyLater: "P07", SkipWait: "P08", IngestTwice: "P09", BootNow: "P10",
 	RecordCRCUnchecked: "W01", RecordLinkUnchecked: "W02", ContUnchecked: "W03", OverwriteUnnamed: "W04",
-	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07", ImagesOf15: "W08", XactsOf15: "W09", ControlOfFirst: "W10", LevelLost: "W11", ImagesOf15: "W08", XactsOf15: "W09", ControlOfFirst: "W10", LevelLost: "W11",
+	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07", ImagesOf15: "W08", XactsOf15: "W09", ControlOfFirst: "W10", LevelLost: "W11",
 	LayerNotSynced: "E01", ManifestNotSynced: "E02", FlushDropsLast: "E03", ImageOfNeighbour: "E04", ImageTooEarly: "E05",
 	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08",
 	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03", SupersededForGood: "T04",
