@@ -1,5 +1,5 @@
 // Package redo turns (page, record) into page, and a record into what else it
-// does to a cluster, for PostgreSQL 15, in pure Go.
+// does to a cluster, for PostgreSQL 14 to 18, in pure Go.
 //
 // Redo is page-local: every block that a record names is computed from that
 // block's previous version and the record, so a page at an LSN is a base image

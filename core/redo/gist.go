@@ -32,8 +32,7 @@ const (
 	gistFollowRight   = 1 << 3 // the page to the right has no downlink yet
 	gistHasGarbage    = 1 << 4
 
-	gistID   = 0xFF81 // GIST_PAGE_ID
-	gistRoot = 0      // GIST_ROOT_BLKNO
+	gistRoot = 0 // GIST_ROOT_BLKNO
 )
 
 // A gistOpaque is the special space of a Gist page.
@@ -60,7 +59,7 @@ func initGist(p *Page, flags uint16) gistOpaque {
 	o := gistOpaque(p[special(p):])
 	o.setRight(noBlock)
 	o.setFlags(flags)
-	put16(o, gistPageID, gistID)
+	put16(o, gistPageID, pageIDGist)
 	return o
 }
 
