@@ -49,11 +49,11 @@ func (v *Version) ParseRecord(raw []byte, at core.LSN, r *Record) error {
 	if want, got := le.Uint32(raw[20:]), recordCRC(raw); want != got && !unchecked {
 		return invalid(BadCRC, at, "record has checksum %08X, its bytes have %08X", want, got)
 	}
-	*r = Record{
-		Version: v, Start: r.Start, End: r.End, Blocks: r.Blocks[:0],
-		Len: uint32(len(raw)), XID: le.Uint32(raw[4:]), Prev: core.LSN(le.Uint64(raw[8:])),
-		Info: raw[16], Rmgr: RmgrID(raw[17]), Raw: raw,
-	}
+	// Field by field: a whole Record is many bytes to clear and copy.
+	r.Version, r.Blocks, r.Main, r.Raw = v, r.Blocks[:0], nil, raw
+	r.Len, r.XID, r.Prev = uint32(len(raw)), le.Uint32(raw[4:]), core.LSN(le.Uint64(raw[8:]))
+	r.Info, r.Rmgr = raw[16], RmgrID(raw[17])
+	r.Origin, r.HasOrigin, r.TopXID = 0, false, 0
 	p := parser{v: v, r: r, b: raw[RecordHeaderSize:], at: at}
 	if err := p.headers(); err != nil {
 		return err
@@ -74,8 +74,6 @@ type parser struct {
 	total  int // length of all data and images declared so far
 	rel    core.Rel
 	hasRel bool
-	// Lengths of the pieces of each block, to cut the payload by.
-	image, data [maxBlockID + 1]uint16
 }
 
 func (p *parser) bad(format string, args ...any) error {
@@ -153,19 +151,44 @@ func (p *parser) block(id uint8) error {
 	if (flags&blockHasData != 0) != (dataLen != 0) {
 		return p.bad("block %d: %d bytes of data contradict flags %02X", id, dataLen, flags)
 	}
-	blk := Block{ID: id, WillInit: flags&blockWillInit != 0, HasImage: flags&blockHasImage != 0}
-	p.data[id], p.image[id] = dataLen, 0
+	blk := p.nextBlock()
+	*blk = Block{ID: id, WillInit: flags&blockWillInit != 0, HasImage: flags&blockHasImage != 0}
 	if blk.HasImage {
-		if err := p.imageHeader(&blk); err != nil {
+		if err := p.imageHeader(blk); err != nil {
 			return err
 		}
 	}
-	if err := p.relation(&blk, flags); err != nil {
+	if err := p.relation(blk, flags); err != nil {
 		return err
 	}
-	p.total += int(dataLen) + int(p.image[id])
-	p.r.Blocks = append(p.r.Blocks, blk)
+	if dataLen != 0 {
+		var ok bool
+		if blk.Data, ok = p.declare(int(dataLen)); !ok {
+			return p.bad("block %d: %d bytes of data are more than the record has", id, dataLen)
+		}
+	}
 	return nil
+}
+
+// nextBlock is the next element of the record's blocks, with what it held.
+func (p *parser) nextBlock() *Block {
+	n := len(p.r.Blocks)
+	if n == cap(p.r.Blocks) {
+		p.r.Blocks = append(p.r.Blocks, Block{})
+	} else {
+		p.r.Blocks = p.r.Blocks[:n+1]
+	}
+	return &p.r.Blocks[n]
+}
+
+// declare counts a piece of the payload. The slice has its length already; where
+// it begins is known once all headers are read.
+func (p *parser) declare(n int) ([]byte, bool) {
+	if n > len(p.b) {
+		return nil, false
+	}
+	p.total += n
+	return p.b[:n], true
 }
 
 // imageHeader reads XLogRecordBlockImageHeader and, if there is one,
@@ -201,8 +224,13 @@ func (p *parser) imageHeader(blk *Block) error {
 	if blk.Compression, ok = flags.compression(compressed); !ok {
 		return p.bad("block %d: image has compression flags %02X", blk.ID, compressed)
 	}
-	p.image[blk.ID] = length
-	return p.checkHole(blk, hole, length)
+	if err := p.checkHole(blk, hole, length); err != nil {
+		return err
+	}
+	if blk.Image, ok = p.declare(int(length)); !ok {
+		return p.bad("block %d: image of %d bytes is more than the record has", blk.ID, length)
+	}
+	return nil
 }
 
 func (f imageFlags) compression(bits uint8) (Compression, bool) {
@@ -260,14 +288,15 @@ func (p *parser) relation(blk *Block, flags uint8) error {
 
 // payload cuts the data, whose length was found right, into its pieces.
 func (p *parser) payload() {
+	b := p.b
 	for i := range p.r.Blocks {
-		b := &p.r.Blocks[i]
-		if b.HasImage {
-			b.Image, _ = p.take(int(p.image[b.ID]))
+		blk := &p.r.Blocks[i]
+		if n := len(blk.Image); n > 0 {
+			blk.Image, b = b[:n], b[n:]
 		}
-		if n := p.data[b.ID]; n > 0 {
-			b.Data, _ = p.take(int(n))
+		if n := len(blk.Data); n > 0 {
+			blk.Data, b = b[:n], b[n:]
 		}
 	}
-	p.r.Main, _ = p.take(p.main)
+	p.r.Main = b
 }

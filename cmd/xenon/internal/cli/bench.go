@@ -18,6 +18,7 @@ type benchCommand struct {
 	Commit  benchCommit  `cmd:"" help:"Commits/s beside the same PostgreSQL with a synchronous quorum of pg_receivewal, in paired slices."`
 	GetPage benchGetPage `cmd:"" name:"getpage" help:"Reads of pages with chains of records over them, warm and cold, beside a server of a file's blocks."`
 	Ingest  benchIngest  `cmd:"" help:"A pageserver taking in WAL, beside pg_receivewal --synchronous on the same WAL."`
+	Redo    benchRedo    `cmd:"" help:"Redo of the WAL of pgbench in memory, beside the startup process of the same PostgreSQL; decoding beside pg_waldump."`
 	Branch  benchBranch  `cmd:"" help:"Making a branch of databases of several sizes, beside cp -r of the data directory."`
 	Start   benchStart   `cmd:"" help:"A new branch up to its first row, beside pg_ctl start of a copy of the data directory."`
 	File    benchFile    `cmd:"" name:"file-server" hidden:"" help:"The peer of getpage: serves the blocks of a file, and prints its address."`
@@ -165,6 +166,21 @@ func (c benchIngest) Run(g *Globals) error {
 		return bench.Ingest(ctx, site, bench.IngestOptions{Scale: c.Scale, Transactions: c.Transactions, Rounds: c.Rounds})
 	}, func(report bench.IngestReport) string {
 		return fmt.Sprintf("%.0f MB of WAL per CPU-second, %.2f × the time of pg_receivewal\n", report.Value, report.Ratio)
+	})
+}
+
+type benchRedo struct {
+	benchSite
+	Scale        int `default:"10" help:"Scale of pgbench."`
+	Transactions int `default:"100000" help:"Transactions of pgbench."`
+	Rounds       int `default:"5" help:"Times that both sides replay the WAL."`
+}
+
+func (c benchRedo) Run(g *Globals) error {
+	return measure(c.benchSite, g, func(ctx context.Context, site bench.Site) (bench.RedoReport, error) {
+		return bench.Redo(ctx, site, bench.RedoOptions{Scale: c.Scale, Transactions: c.Transactions, Rounds: c.Rounds})
+	}, func(report bench.RedoReport) string {
+		return fmt.Sprintf("%s%.2f µs of processor time a record, %.2f × PostgreSQL's\n", report.Table(), report.Value, report.Ratio)
 	})
 }
 
