@@ -51,7 +51,7 @@ func (o *Options) defaults() {
 		o.Major = 15
 	}
 	if o.Bin == "" {
-		o.Bin = Bin(o.Major)
+		o.Bin = bin(o.Major)
 	}
 	if o.User == "" {
 		o.User = "postgres"

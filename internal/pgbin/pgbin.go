@@ -144,11 +144,12 @@ func (i Install) Path(program string) (string, error) {
 
 // Client is Path for a program that only speaks to servers, like psql. Those
 // of other versions do as well: it is that of the newest of Debian's packages,
-// or what is in PATH, where the version came without.
+// or what is in PATH, where the version came without. A server's own programs are
+// never another version's.
 func (i Install) Client(program string) (string, error) {
 	name, err := i.Path(program)
-	if err == nil {
-		return name, nil
+	if err == nil || program == "postgres" || program == "initdb" || program == "pg_ctl" {
+		return name, err
 	}
 	newest, other := 0, ""
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + program)

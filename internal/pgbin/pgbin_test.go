@@ -81,6 +81,9 @@ func TestPath(t *testing.T) {
 	if err != nil || filepath.Base(sh) != "sh" {
 		t.Errorf("a client that is in PATH: %s, %v", sh, err)
 	}
+	if name, err := i.Client("initdb"); err == nil {
+		t.Errorf("a program of the server: that of another version, %s", name)
+	}
 	if _, err := i.Client("no-such-client"); err == nil || !strings.Contains(err.Error(), "postgresql-client-93") {
 		t.Errorf("a client that is nowhere: %v", err)
 	}

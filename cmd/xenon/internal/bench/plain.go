@@ -72,7 +72,7 @@ func (p *plain) url() string { return fmt.Sprintf("postgres://postgres@127.0.0.1
 // client runs one of PostgreSQL's clients as the caller: it needs no other
 // user.
 func client(ctx context.Context, d pgdist.Dist, u pgdist.User, program string, args ...string) (string, error) {
-	name, err := d.Path(program)
+	name, err := d.Client(program)
 	if err != nil {
 		return "", err
 	}

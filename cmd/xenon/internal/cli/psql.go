@@ -36,7 +36,11 @@ func (c psqlCommand) Run(g *Globals) error {
 	if err != nil {
 		return err
 	}
-	psql, err := dist.Path("psql")
+	path := dist.Client
+	if c.PgBin != "" {
+		path = dist.Path // as it was said
+	}
+	psql, err := path("psql")
 	if err != nil {
 		return err
 	}
