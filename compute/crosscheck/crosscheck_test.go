@@ -141,10 +141,11 @@ func written(block uint32, p *redo.Page) filetree.WrittenPage {
 
 func TestSamePagesAreChecked(t *testing.T) {
 	ps := &pageserver{pages: map[uint32]*redo.Page{}}
+	for blk := range uint32(100) {
+		ps.pages[blk] = page(boot+8*core.LSN(blk+1), byte(blk))
+	}
 	c := start(t, 1, ps)
 	for blk := range uint32(100) {
-		lsn := boot + 8*core.LSN(blk+1)
-		ps.pages[blk] = page(lsn, byte(blk))
 		w := *ps.pages[blk]
 		w[8] = 9 // pd_checksum
 		c.Take(written(blk, &w))
@@ -222,10 +223,12 @@ func TestMismatchIsStored(t *testing.T) {
 
 func TestReportsAreBounded(t *testing.T) {
 	ps := &pageserver{pages: map[uint32]*redo.Page{}}
-	c := start(t, 1, ps)
 	const many = 40
 	for blk := range uint32(many) {
 		ps.pages[blk] = page(boot+8, 1)
+	}
+	c := start(t, 1, ps)
+	for blk := range uint32(many) {
 		c.Take(written(blk, page(boot+8, 2)))
 	}
 	s := c.settle(t)

@@ -138,7 +138,12 @@ func DiffWritten(written, rebuilt *Page, block uint32) string {
 	}
 	MaskWritten(&w, id, block)
 	MaskWritten(&r, id, block)
-	return Diff(&r, &w, id)
+	if w == r {
+		return ""
+	}
+	// Copies, so that the pages above need no heap where all is well.
+	got, want := r, w
+	return Diff(&got, &want, id)
 }
 
 func describeManager(id wal.RmgrID, known bool) string {
