@@ -24,3 +24,17 @@ func TestOutsideCatches(t *testing.T) {
 		})
 	}
 }
+
+// TestChecksumsCatch: a page with the checksum of another block is seen.
+func TestChecksumsCatch(t *testing.T) {
+	s := needPostgres(t)
+	s.initdb("sums", "-k")
+	tl, im := importAndOpen(t, s.path("sums"))
+	sameFiles(t, tl, im.Index.LSN, s.path("sums"))
+	defer faults.Plant(faults.SealAnyBlock)()
+	r := &recorder{TB: t}
+	sameFiles(r, tl, im.Index.LSN, s.path("sums"))
+	if r.n == 0 {
+		t.Error("no difference")
+	}
+}
