@@ -276,13 +276,19 @@ func plainCtl(t *testing.T, d pgdist.Dist, dir string, args ...string) (string, 
 // startPlain starts a server with pg_ctl; it is stopped with the test.
 func startPlain(t *testing.T, d pgdist.Dist, dir string) *plain {
 	t.Helper()
+	return startPlainOn(t, d, dir, "")
+}
+
+// startPlainOn is startPlain with a directory for the server's socket.
+func startPlainOn(t *testing.T, d pgdist.Dist, dir, socketDir string) *plain {
+	t.Helper()
 	port, err := host.FreePort("127.0.0.1", 57432)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &plain{t, d, dir, port}
 	t.Cleanup(func() { plainCtl(t, d, dir, "stop", "-m", "immediate") })
-	out, err := plainCtl(t, d, dir, "-o", fmt.Sprintf("-p %d -c unix_socket_directories=", port), "start")
+	out, err := plainCtl(t, d, dir, "-o", fmt.Sprintf("-p %d -c unix_socket_directories=%s", port, socketDir), "start")
 	if err != nil {
 		t.Fatalf("pg_ctl start: %v\n%s\n%s", err, out, p.log())
 	}
