@@ -28,12 +28,16 @@ func (v *verifier) compareImage(p *page, rec *wal.Record, blk *wal.Block) error 
 		return nil
 	}
 	v.got = p.Page
-	redo.Mask(&v.got, rec.Rmgr, blk.Block)
-	redo.Mask(&v.image, rec.Rmgr, blk.Block)
+	v.opt.Managers.Mask(&v.got, rec.Rmgr, blk.Block)
+	v.opt.Managers.Mask(&v.image, rec.Rmgr, blk.Block)
 	if v.got == v.image {
 		return nil
 	}
-	v.blame("image", rec, blk, redo.Diff(&v.got, &v.image, rec.Rmgr))
+	text := redo.Diff(&v.got, &v.image, rec.Rmgr)
+	if err := wal.RestoreImage(blk, &v.image); err != nil { // it is masked
+		return err
+	}
+	v.blame("image", rec, blk, text, &p.Page, &v.image)
 	return v.adopt(p, rec, blk)
 }
 
@@ -48,7 +52,7 @@ func (v *verifier) compareMap(p *page, rec *wal.Record, blk *wal.Block) {
 		v.res.VMBitsLost++
 		return
 	}
-	v.blame("vm image", rec, blk, redo.Diff(&p.Page, &v.image, wal.RmgrXLOG))
+	v.blame("vm image", rec, blk, redo.Diff(&p.Page, &v.image, wal.RmgrXLOG), &p.Page, &v.image)
 	copy(got, want)
 }
 
@@ -191,7 +195,8 @@ func (v *verifier) comparePage(r core.Rel, blk uint32, p, q *page) {
 		redo.Mask(&v.image, id, blk)
 	}
 	if v.got != v.image {
-		v.differs(r, blk, "%s", redo.Diff(&v.got, &v.image, id))
+		v.mismatch(Mismatch{Oracle: "replayed", Rel: r, Block: blk, Text: redo.Diff(&v.got, &v.image, id),
+			Manager: id, Got: &p.Page, Want: &q.Page})
 	}
 }
 

@@ -96,6 +96,13 @@ type Mismatch struct {
 	Rel    core.Rel
 	Block  uint32
 	Text   string // what differs, both sides; or the error
+
+	// Manager is whose layout the pages have.
+	Manager wal.RmgrID
+	// Rec is the record to blame, Got and Want are both pages with nothing
+	// masked; nil where there is none. They are good only while Report runs.
+	Rec       *wal.Record
+	Got, Want *redo.Page
 }
 
 func (m Mismatch) String() string {
@@ -124,9 +131,11 @@ func (v *verifier) mismatch(m Mismatch) {
 	}
 }
 
-// blame reports a mismatch of a page after a record.
-func (v *verifier) blame(oracle string, rec *wal.Record, blk *wal.Block, text string) {
-	v.mismatch(Mismatch{Oracle: oracle, Record: rec.Name(), LSN: rec.Start, Rel: blk.Rel, Block: blk.Block, Text: text})
+// blame reports a mismatch of a page after a record. Want is nil if there is
+// no page to compare with.
+func (v *verifier) blame(oracle string, rec *wal.Record, blk *wal.Block, text string, got, want *redo.Page) {
+	v.mismatch(Mismatch{Oracle: oracle, Record: v.opt.Managers.RecordName(rec), LSN: rec.Start, Rel: blk.Rel, Block: blk.Block, Text: text,
+		Manager: rec.Rmgr, Rec: rec, Got: got, Want: want})
 }
 
 // exact are the counters that records state as they move.

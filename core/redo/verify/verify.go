@@ -19,6 +19,10 @@ type Options struct {
 	Progress func(records int64, at core.LSN)
 	// Limit ends the run after so many mismatches; 0 is none.
 	Limit int64
+	// Managers is the redo of extensions, nil if there are none.
+	Managers *redo.Managers
+	// Watch is one page to be followed; nil: none.
+	Watch *Watch
 }
 
 // progressEvery is how many records pass between reports of progress.
@@ -37,6 +41,7 @@ type verifier struct {
 	segment  []byte // read last
 
 	image, got redo.Page // scratch of comparisons
+	before     redo.Page // scratch of the page that is watched
 }
 
 // Corpus replays the corpus in fsys, whose files must have ReadAt as those of
@@ -62,6 +67,7 @@ func Corpus(fsys fs.FS, opt Options) (*Result, error) {
 		return nil, err
 	}
 	v.counters = redo.CountersOf(ctl)
+	v.applier.Managers, v.effects.Managers = opt.Managers, opt.Managers
 	err = v.readWAL(ctl.Format(), ctl.CheckPoint.Redo)
 	if err == nil {
 		err = v.compareReplayed()
@@ -158,9 +164,11 @@ func (v *verifier) block(op *Op, rec *wal.Record, blk *wal.Block) (adopted bool,
 	if err != nil {
 		return false, err
 	}
+	v.watchBefore(blk.Rel, blk.Block, &p.Page)
 	outcome, err := v.applier.Apply(&p.Page, rec, blk)
+	v.watchAfter(rec, blk.Rel, blk.Block, &p.Page, outcome, err)
 	if err != nil {
-		v.blame("redo", rec, blk, err.Error())
+		v.blame("redo", rec, blk, err.Error(), nil, nil)
 		return true, v.adopt(p, rec, blk)
 	}
 	switch outcome {
@@ -260,5 +268,8 @@ func (v *verifier) patch(rec *wal.Record, e *redo.Effect) error {
 	if err != nil {
 		return err
 	}
-	return e.Patch.Apply(&p.Page)
+	v.watchBefore(rel, blk, &p.Page)
+	err = e.Patch.Apply(&p.Page)
+	v.watchAfter(rec, rel, blk, &p.Page, redo.Redone, err)
+	return err
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"xenon/core"
+	"xenon/core/redo"
 	"xenon/core/redo/verify"
 )
 
@@ -96,5 +98,27 @@ func TestCorpusThatIsNone(t *testing.T) {
 				t.Errorf("error %v, want %q in it", err, test.want)
 			}
 		})
+	}
+}
+
+// TestWatch follows a page: its LSN is that of the last record that changed it,
+// and each step begins where the one before ended.
+func TestWatch(t *testing.T) {
+	var last redo.Page
+	steps, broken := 0, 0
+	watch := &verify.Watch{Rel: core.Rel{Spc: 1663, DB: 5, Node: 1259}, Step: func(s verify.Step) {
+		if steps++; steps > 1 && *s.Before != last {
+			broken++
+		}
+		if s.Err == nil && s.Outcome == redo.Redone && redo.PageLSN(s.After) != s.Rec.End {
+			t.Errorf("after %s at %s the page is of %s", s.Rec.Name(), s.Rec.Start, redo.PageLSN(s.After))
+		}
+		last = *s.After
+	}}
+	if _, err := verify.Corpus(os.DirFS(corpusDir(t, 15, "smoke")), verify.Options{Watch: watch}); err != nil {
+		t.Fatal(err)
+	}
+	if steps < 5 || broken != 0 {
+		t.Errorf("%d steps, %d of them do not begin where the one before ended", steps, broken)
 	}
 }
