@@ -21,6 +21,7 @@ import (
 	"xenon/core"
 	"xenon/core/pageserver/pagechain"
 	"xenon/core/redo"
+	"xenon/core/wal"
 	"xenon/core/wire/http1"
 	"xenon/realio"
 )
@@ -52,6 +53,7 @@ func page(lsn core.LSN, last byte) *redo.Page {
 type pageserver struct {
 	pages   map[uint32]*redo.Page
 	refuses bool
+	hinted  bool           // chains end with a record of hint bits
 	fails   map[uint32]int // by block: HTTP status of a chain
 	hold    chan struct{}  // closed to let it answer; nil does
 	asked   atomic.Int64
@@ -80,7 +82,15 @@ func (s *pageserver) Chain(_ context.Context, v pageclient.Version) (*pagechain.
 		return nil, &http1.StatusError{Status: status, Message: "no such relation"}
 	}
 	image := pagechain.Version{Kind: pagechain.Image, LSN: v.LSN, Data: s.pages[v.Block][:]}
-	return &pagechain.Chain{Rel: pagechain.RelName(v.Rel), Block: v.Block, LSN: v.LSN, Major: 15, Versions: []pagechain.Version{image}}, nil
+	c := &pagechain.Chain{Rel: pagechain.RelName(v.Rel), Block: v.Block, LSN: v.LSN, Major: 15, Versions: []pagechain.Version{image}}
+	if s.hinted {
+		b, err := wal.PG15.AppendRecord(nil, &wal.Record{Rmgr: wal.RmgrXLOG, Info: wal.XLOGFPIForHint, Blocks: []wal.Block{{Rel: v.Rel, Block: v.Block}}})
+		if err != nil {
+			return nil, err
+		}
+		c.Versions = append(c.Versions, pagechain.Version{Kind: pagechain.Record, Start: v.LSN - 8, LSN: v.LSN, Data: b})
+	}
+	return c, nil
 }
 
 // A quorum has committed up to an LSN and gets no further.
@@ -218,6 +228,20 @@ func TestMismatchIsStored(t *testing.T) {
 	r, err := crosscheck.ParseReport(read(crosscheck.ReportFile))
 	if err != nil || core.Rel(r.Rel) != rel || r.Block != 7 || r.LSN != lsn || r.StartLSN != boot || r.Difference != c.found[0].Diff {
 		t.Errorf("report %+v (%v)", r, err)
+	}
+}
+
+// TestHintsMoveTheLSN: with full_page_writes off, a record of hint bits gives
+// the server's page its LSN, and does nothing in replay.
+func TestHintsMoveTheLSN(t *testing.T) {
+	for _, refuses := range []bool{false, true} {
+		ps := &pageserver{hinted: true, refuses: refuses, pages: map[uint32]*redo.Page{0: page(boot+8, 1), 1: page(boot+8, 1)}}
+		c := start(t, 1, ps)
+		c.Take(written(0, page(boot+0x100, 1)))
+		c.Take(written(1, page(boot+0x100, 2)))
+		if s := c.settle(t); s.Checked != 2 || s.Mismatched != 1 || c.found[0].Block != 1 {
+			t.Errorf("status %+v, want a mismatch of block 1 alone", s)
+		}
 	}
 }
 

@@ -62,11 +62,26 @@ func (s *Sampler) compare(ctx context.Context, x *sample, rebuilt *redo.Page) {
 	}
 	chain, err := s.life.Pages.Chain(ctx, x.Version)
 	if err != nil {
-		diff += fmt.Sprintf(" (what it is made of is not known: %v)", err)
-	} else if again, err := chain.Replay(nil); err != nil || !same(&again, rebuilt) {
+		s.found(x, rebuilt, nil, fmt.Sprintf("%s (what it is made of is not known: %v)", diff, err))
+		return
+	}
+	if diff = x.diff(rebuilt, chain); diff == "" {
+		return
+	}
+	if again, err := chain.Replay(nil); err != nil || !same(&again, rebuilt) {
 		diff += "; the pageserver's page is not what its own records make"
 	}
 	s.found(x, rebuilt, chain, diff)
+}
+
+// diff is in what the page differs from the one rebuilt, which is made of chain.
+func (x *sample) diff(rebuilt *redo.Page, chain *pagechain.Chain) string {
+	if chain.EndsWithHint() {
+		moved := *rebuilt
+		redo.SetPageLSN(&moved, x.LSN)
+		rebuilt = &moved
+	}
+	return redo.DiffWritten(&x.page, rebuilt, x.Block)
 }
 
 // same tells whether two pages are equal but for their checksums, which a
@@ -96,7 +111,7 @@ func (s *Sampler) alone(ctx context.Context, x *sample, refused error) {
 		return
 	}
 	rebuilt, err := chain.Replay(nil)
-	diff := redo.DiffWritten(&x.page, &rebuilt, x.Block)
+	diff := x.diff(&rebuilt, chain)
 	s.c.checked.Add(1)
 	if err != nil {
 		diff = err.Error()

@@ -198,6 +198,22 @@ func (c *Chain) Replay(step Step) (page redo.Page, err error) {
 	return page, nil
 }
 
+// EndsWithHint tells whether the last record only says that hint bits changed,
+// and has no image, as with full_page_writes off. The server that wrote it gave
+// its page the record's LSN; replay, any server's, does nothing.
+func (c *Chain) EndsWithHint() bool {
+	version, err := wal.VersionByMajor(c.Major)
+	if err != nil || len(c.Versions) == 0 {
+		return false
+	}
+	v := &c.Versions[len(c.Versions)-1]
+	var rec wal.Record
+	if v.Kind != Record || v.LSN != c.LSN || version.ParseRecord(v.Data, v.Start, &rec) != nil {
+		return false
+	}
+	return rec.Rmgr == wal.RmgrXLOG && rec.Op() == wal.XLOGFPIForHint && len(rec.Blocks) == 1 && !rec.Blocks[0].ApplyImage
+}
+
 func (c *Chain) apply(a *redo.Applier, v *Version, version *wal.Version, rec *wal.Record, page *redo.Page) error {
 	if err := version.ParseRecord(v.Data, v.Start, rec); err != nil {
 		return err

@@ -79,6 +79,40 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+func TestEndsWithHint(t *testing.T) {
+	hint := func(image bool) []byte {
+		b := wal.Block{Rel: rel, Block: 3}
+		if image {
+			b.SetImage(wal.PG15, new(redo.Page), wal.ImageOpts{Apply: true, Standard: true})
+		}
+		raw, err := wal.PG15.AppendRecord(nil, &wal.Record{Rmgr: wal.RmgrXLOG, Info: wal.XLOGFPIForHint, Blocks: []wal.Block{b}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	c := chain(t)
+	if c.EndsWithHint() {
+		t.Error("it ends with an insertion")
+	}
+	c.Versions = append(c.Versions, pagechain.Version{Kind: pagechain.Record, Start: 0x3FC0, LSN: 0x4000, Data: hint(false)})
+	if !c.EndsWithHint() {
+		t.Error("it does not end with a hint")
+	}
+	before, _ := chain(t).Replay(nil)
+	if after, err := c.Replay(nil); err != nil || after != before {
+		t.Errorf("a hint without an image changes the page (%v)", err)
+	}
+	c.Versions[3].Data = hint(true)
+	if c.EndsWithHint() {
+		t.Error("an image is more than a hint")
+	}
+	c.Versions[3] = pagechain.Version{Kind: pagechain.Record, Start: 0x3E00, LSN: 0x3F00, Data: hint(false)}
+	if c.EndsWithHint() {
+		t.Error("the hint is older than the page")
+	}
+}
+
 func TestReplayFails(t *testing.T) {
 	c := chain(t)
 	c.Versions = c.Versions[1:] // the page was never made
