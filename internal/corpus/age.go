@@ -1,9 +1,11 @@
 package corpus
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"xenon/core"
 	"xenon/core/wal"
@@ -69,6 +71,50 @@ func (s *server) age(dir string) error {
 		}
 	}
 	return nil
+}
+
+// freeze lets the databases of a cluster know how old it is: as long as one of
+// them may hold the first multixact of all, the server takes the numbers of
+// members for used up and vacuums everything without being asked.
+func (s *server) freeze(ctx context.Context, dir string) error {
+	s.log = dir + ".log"
+	if err := s.appendFile(s.log, ""); err != nil {
+		return err
+	}
+	if err := s.makeSocket(); err != nil {
+		return err
+	}
+	defer os.RemoveAll(s.socket)
+	// Not in its configuration: a corpus begins with that of initdb.
+	options := "-c listen_addresses='' -c fsync=off -c autovacuum=off -c unix_socket_directories=" + s.socket
+	if _, err := s.run(ctx, "pg_ctl", "-D", dir, "-l", s.log, "-s", "-w", "-t", "600", "-o", options, "start"); err != nil {
+		return err
+	}
+	w := &session{ctx: ctx, s: s, data: dir, major: s.opt.Major}
+	w.freezeAll()
+	if err := s.stop(ctx, dir, "fast"); w.err == nil {
+		w.err = err
+	}
+	if w.err == nil {
+		w.err = os.Remove(s.log)
+	}
+	return w.err
+}
+
+// freezeAll moves the oldest transaction and multixact of every database, so
+// that the logs of both are cut.
+func (w *session) freezeAll() {
+	w.sql("postgres", "update pg_database set datallowconn = true where datname = 'template0';")
+	for db := range strings.FieldsSeq(w.query("postgres", "select datname from pg_database order by oid")) {
+		w.sql(db, `
+set vacuum_freeze_min_age = 0;
+set vacuum_freeze_table_age = 0;
+set vacuum_multixact_freeze_min_age = 0;
+set vacuum_multixact_freeze_table_age = 0;
+vacuum (freeze);
+`)
+	}
+	w.sql("postgres", "update pg_database set datallowconn = false where datname = 'template0'; checkpoint;")
 }
 
 func segmentOf(dir string, ctl *wal.Control, at core.LSN) string {

@@ -84,7 +84,10 @@ func Init(ctx context.Context, dir string, o Options) error {
 	if _, err = s.run(ctx, "initdb", args...); err != nil || !o.Aged {
 		return err
 	}
-	return s.age(dir)
+	if err := s.age(dir); err != nil {
+		return err
+	}
+	return s.freeze(ctx, dir)
 }
 
 // Make runs workloads one after the other in one server and leaves their

@@ -93,18 +93,24 @@ func (s *server) linkTree(ctx context.Context, from, to string) error {
 	return nil
 }
 
+// makeSocket makes the directory of the server's socket.
+func (s *server) makeSocket() error {
+	if s.socket != "" {
+		return nil
+	}
+	socket, err := os.MkdirTemp("", "xcorpus") // short: a socket's path is limited
+	if err != nil {
+		return err
+	}
+	s.socket = socket
+	return s.own(socket)
+}
+
 // configure makes every record keep its change and carry the image of the page
 // after it, and keeps all WAL.
 func (s *server) configure(data string) error {
-	if s.socket == "" {
-		socket, err := os.MkdirTemp("", "xcorpus") // short: a socket's path is limited
-		if err != nil {
-			return err
-		}
-		s.socket = socket
-		if err := s.own(socket); err != nil {
-			return err
-		}
+	if err := s.makeSocket(); err != nil {
+		return err
 	}
 	onOff := map[bool]string{true: "on", false: "off"}
 	conf := []string{

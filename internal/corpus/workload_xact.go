@@ -1,9 +1,6 @@
 package corpus
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 func xact(w *session) error {
 	// Lockers of the same rows at the same time make multixacts.
@@ -64,19 +61,7 @@ select `+start+`('b', true);
 insert into x values (-5, 0);
 select `+stop+`();
 `)
-	// Freezing everything moves the oldest transaction and multixact of every
-	// database, so that the logs of both are cut.
-	w.sql("postgres", "update pg_database set datallowconn = true where datname = 'template0';")
-	for db := range strings.FieldsSeq(w.query("postgres", "select datname from pg_database order by oid")) {
-		w.sql(db, `
-set vacuum_freeze_min_age = 0;
-set vacuum_freeze_table_age = 0;
-set vacuum_multixact_freeze_min_age = 0;
-set vacuum_multixact_freeze_table_age = 0;
-vacuum (freeze);
-`)
-	}
-	w.sql("postgres", "update pg_database set datallowconn = false where datname = 'template0'; checkpoint;")
+	w.freezeAll()
 	w.sql("postgres", "insert into x select g, 0 from generate_series(50000, 50040) g; update x set b = 9 where a > 50000;")
 	w.attempt("begin; insert into x values (-7, 0); savepoint s; insert into x values (-8, 0); rollback;")
 	w.clients(6, lockers) // after the last online checkpoint, which would tell the counters

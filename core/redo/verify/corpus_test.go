@@ -88,7 +88,7 @@ func needMajor(t *testing.T, major int) {
 // A recording is a corpus that the tests share, one of each major.
 type recording struct {
 	name, workloads string
-	hints           bool // changes by hints are logged, as checksums make it
+	hints           bool // changes by hints are logged, as checksums make it; images are compressed
 	aged            bool // the logs of transactions begin at the end of a segment
 }
 
@@ -107,7 +107,10 @@ func (r recording) dir(t *testing.T, major int) string {
 	needMajor(t, major)
 	o := corpus.Options{Major: major, Aged: r.aged}
 	if os.Getenv("XENON_FULL") == "1" {
-		o.Rows, o.Txns = 4000, 300
+		o.Rows, o.Txns = 900, 150 // some two gigabytes for each major
+	}
+	if r.hints {
+		o.Compression = "on" // pglz
 	}
 	if r.hints && major >= 18 {
 		o.Checksums = true // as they are unless initdb is told otherwise
