@@ -110,7 +110,9 @@ func TestWatch(t *testing.T) {
 		if steps++; steps > 1 && *s.Before != last {
 			broken++
 		}
-		if s.Err == nil && s.Outcome == redo.Redone && redo.PageLSN(s.After) != s.Rec.End {
+		// VISIBLE moves a heap page's LSN only where hint bits are logged.
+		visible := strings.HasSuffix(s.Rec.Name(), "/VISIBLE")
+		if s.Err == nil && s.Outcome == redo.Redone && !visible && redo.PageLSN(s.After) != s.Rec.End {
 			t.Errorf("after %s at %s the page is of %s", s.Rec.Name(), s.Rec.Start, redo.PageLSN(s.After))
 		}
 		last = *s.After

@@ -55,16 +55,6 @@ type StatsOptions struct {
 	By     By
 }
 
-// Stats counts the chosen records of a source.
-func Stats(s *Source, o *StatsOptions) (res StatsResult, err error) {
-	c := &counting{o: o, res: &res, rels: map[core.Rel]*Row{}}
-	res.By, res.Start = o.By, max(o.Start, s.Set.Start())
-	res.End, err = o.Scan.run(s, c.record)
-	res.Total.Name = "total"
-	c.rows()
-	return res, err
-}
-
 // counting is statistics being made. Records are counted in an array: that is
 // no allocation and no lookup for each.
 type counting struct {

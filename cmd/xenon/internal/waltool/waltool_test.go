@@ -3,10 +3,12 @@ package waltool_test
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,6 +18,8 @@ import (
 	"xenon/core"
 	"xenon/core/wal"
 	"xenon/internal/corpus"
+	"xenon/internal/pgbin"
+	"xenon/internal/pgtest"
 )
 
 const segSize = 1 << 20
@@ -243,12 +247,13 @@ func TestStatsByRelation(t *testing.T) {
 
 // TestStatsAsPgWaldump holds every number to pg_waldump --stats=record.
 func TestStatsAsPgWaldump(t *testing.T) {
-	dump := filepath.Join(corpus.Bin(15), "pg_waldump")
-	if _, err := os.Stat(dump); err != nil {
-		if os.Getenv("XENON_NO_SKIP") == "1" {
-			t.Fatal(err)
-		}
-		t.Skipf("skipped: needs pg_waldump: %v", err)
+	install, err := pgbin.Find(15)
+	if err != nil {
+		pgtest.Skip(t, "pg_waldump of PostgreSQL 15", err)
+	}
+	dump, err := install.Path("pg_waldump")
+	if err != nil {
+		pgtest.Skip(t, "pg_waldump of PostgreSQL 15", err)
 	}
 	root, err := os.MkdirTemp("/var/tmp", "xenon-waldump-")
 	if err != nil {
@@ -315,4 +320,60 @@ func pgWaldumpStats(t *testing.T, dump, dir string, from core.LSN) map[string]wa
 		rows[name] = waltool.Row{Name: name, Count: n[0], Record: n[1], FPI: n[2], Combined: n[3]}
 	}
 	return rows
+}
+
+// TestStatsInParts holds the counts of several segments, read at once, to those
+// of a reader that goes through them.
+func TestStatsInParts(t *testing.T) {
+	f := wal.Format{Version: wal.PG15, SegmentSize: segSize, SystemID: 77, TimelineID: 1}
+	e := wal.NewEncoder(f, start, 0)
+	var out []byte
+	var ends []core.LSN
+	for i := range 9000 {
+		rec := &wal.Record{Rmgr: wal.RmgrLogicalMsg, XID: uint32(i), Main: make([]byte, 100+i%700)}
+		b, err := e.Append(out, rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, ends = b, append(ends, e.Pos())
+	}
+	dir := t.TempDir()
+	write := func(b []byte) {
+		for seg := uint64(1); len(b) > 0; seg++ {
+			data := make([]byte, segSize)
+			b = b[copy(data, b):]
+			if err := os.WriteFile(filepath.Join(dir, core.SegmentName(1, seg, segSize)), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	check := func(from, to core.LSN, want int64, stop string) {
+		t.Helper()
+		src, err := waltool.Open(dir, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+		res, err := waltool.Stats(src, &waltool.StatsOptions{Scan: waltool.Scan{Start: from, End: to}, By: waltool.ByRecord})
+		if err != nil || res.Total.Count != want || res.Records != want || !strings.Contains(res.Stop, stop) {
+			t.Errorf("%d records, ended by %q, %v, want %d and %q", res.Total.Count, res.Stop, err, want, stop)
+		}
+	}
+	write(out)
+	check(0, 0, 9000, "only zeroes follow")
+	check(ends[99], 0, 8900, "only zeroes follow")
+	check(ends[99], ends[7999], 7900, "asked for")
+	// What is behind a place that is damaged does not count.
+	bad := append([]byte(nil), out...)
+	bad[2*segSize+500_000] ^= 1
+	write(bad)
+	src, err := waltool.Open(dir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := waltool.Dump(io.Discard, src, &waltool.DumpOptions{Count: true})
+	if err != nil || !res.Damaged {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	check(0, 0, res.Records, "damaged")
 }
