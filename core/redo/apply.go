@@ -122,7 +122,7 @@ func restore(page *Page, rec *wal.Record, blk *wal.Block) error {
 		setLSN(page, rec.End)
 	}
 	if !hashRestored(page, rec, blk) {
-		return failPage(rec, blk, ErrMalformed, "")
+		return failPage(rec, blk, ErrMalformed, "the image is not of a Hash page")
 	}
 	return nil
 }

@@ -224,6 +224,12 @@ func TestHashSplitAfterImage(t *testing.T) {
 		if o.flags() != test.flags || u32(o, hashPrev) != test.prev || PageLSN(&p) != test.rec.End {
 			t.Errorf("%s: flags %x, prev %d", test.rec.Name(), o.flags(), u32(o, hashPrev))
 		}
+		heap := new(Page)
+		initPage(heap, 0)
+		blk.SetImage(wal.PG15, heap, wal.ImageOpts{Apply: true, Standard: true})
+		if _, err := a.Apply(&p, test.rec, blk); !errors.Is(err, ErrMalformed) {
+			t.Errorf("an image of another manager's page: %v", err)
+		}
 	}
 }
 
