@@ -129,6 +129,7 @@ mapfile -t need < <(missing "$what" | tr ' ' '\n')
 [ -x "$pg_bin/postgres" ] || die "xenon needs PostgreSQL $pg_major: no $pg_bin/postgres$(other_major)"
 case $("$pg_bin/postgres" --version 2>&1) in
 *"(PostgreSQL) $pg_major"[!0-9]*) ;;
+*"(PostgreSQL) 1"[4-8][!0-9]*) [ "$what" = run ] || die "the tests of xenon need PostgreSQL $pg_major behind XENON_PG_BIN: $pg_bin has another version" ;;
 *) die "xenon needs PostgreSQL $pg_major: $pg_bin has $("$pg_bin/postgres" --version 2>&1 | head -n 1) (apt-get install postgresql-$pg_major, or point XENON_PG_BIN at its binaries)" ;;
 esac
 [ -e /dev/fuse ] || die "xenon needs /dev/fuse: run 'modprobe fuse', or start the container with --device /dev/fuse --cap-add SYS_ADMIN"

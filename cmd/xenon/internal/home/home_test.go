@@ -12,11 +12,14 @@ import (
 
 func TestOpenMakesAndRemembers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	h, err := home.Open(dir, 15)
+	if got := home.Major(dir); got != 0 {
+		t.Errorf("a directory that is not there is of PostgreSQL %d", got)
+	}
+	h, err := home.Open(dir, 17)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := home.Open(dir, 15); !errors.As(err, new(home.InUseError)) {
+	if _, err := home.Open(dir, 17); !errors.As(err, new(home.InUseError)) {
 		t.Fatalf("second open: %v, want an InUseError", err)
 	}
 	if got := home.Holder(dir); got != os.Getpid() {
@@ -26,7 +29,10 @@ func TestOpenMakesAndRemembers(t *testing.T) {
 	if got := home.Holder(dir); got != 0 {
 		t.Errorf("holder after close is %d", got)
 	}
-	h, err = home.Open(dir, 15)
+	if got := home.Major(dir); got != 17 {
+		t.Errorf("it is of PostgreSQL %d, want 17", got)
+	}
+	h, err = home.Open(dir, 17)
 	if err != nil {
 		t.Fatalf("open again: %v", err)
 	}

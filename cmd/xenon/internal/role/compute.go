@@ -47,7 +47,7 @@ type Compute struct {
 	Dir    string `toml:"dir" comment:"scratch files and the server's log"`
 	RunDir string `toml:"run_dir" comment:"mount points and sockets; short, and the server's user can reach it"`
 
-	PgBin  string `toml:"pg_bin" comment:"directory of PostgreSQL's binaries"`
+	PgBin  string `toml:"pg_bin" comment:"directory of PostgreSQL's binaries; none: those found of the branch's version"`
 	User   string `toml:"user" comment:"who the server runs as, if we are root"`
 	Listen string `toml:"listen" comment:"addresses the server listens on, as listen_addresses"`
 	Port   int    `toml:"port"`
