@@ -126,7 +126,7 @@ func (n *node) giveBack(o *remote.Owner) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.timelines[o.ID()] == nil {
+	if had := n.made[o.ID()]; n.timelines[o.ID()] == nil && (had == nil || had.Generation() < o.Generation()) {
 		n.made[o.ID()] = o
 	}
 }
@@ -139,30 +139,6 @@ func (a *attached) owns() (*remote.Owner, error) {
 		return nil, fmt.Errorf("timeline %s is not taken over yet: %w: %s", a.t.id, env.ErrUnavailable, a.up.Progress().Wait)
 	}
 	return o, o.Superseded()
-}
-
-// ancestorOf is the timeline that one branches off, nil if it is no branch. An
-// ancestor that is not attached is, with the safekeepers that it had, or with
-// those of its branch.
-func (n *node) ancestorOf(ctx context.Context, x *Index, safekeepers []string) (*Timeline, error) {
-	if x.Ancestor == nil {
-		return nil, nil
-	}
-	id := core.TTID{Tenant: x.Tenant, Timeline: x.Ancestor.Timeline}
-	a := n.get(id)
-	if a == nil {
-		if req, err := n.recall(timelineDir(id)); err == nil {
-			safekeepers = req.Safekeepers
-		}
-		var err error
-		if a, err = n.open(ctx, id, safekeepers); err != nil {
-			return nil, fmt.Errorf("ancestor of timeline %s: %w", x.Timeline, err)
-		}
-	}
-	if last := a.t.LastRecord().LSN; !a.t.ctl.Format().Reached(last, x.Ancestor.LSN) {
-		return nil, &behindError{a.t, x.Ancestor.LSN}
-	}
-	return a.t, nil
 }
 
 // A behindError reports an ancestor that has not come back to the branch point
@@ -288,13 +264,15 @@ func (n *node) destroy(ctx context.Context, id core.TTID, x *Index) error {
 func (n *node) condemn(ctx context.Context, id core.TTID) (*attached, error) {
 	n.mu.Lock()
 	n.condemned[id] = true
+	o := n.openings[id]
 	n.mu.Unlock()
-	// Whoever is opening it right now ends before.
-	if err := n.attaching.LockCtx(ctx); err != nil {
-		n.spare(id)
-		return nil, err
+	if o != nil {
+		o.cancel(fmt.Errorf("timeline %s is being deleted: %w", id, env.ErrUnavailable))
+		if _, err := o.end.Await(ctx, func(x *opened) bool { return x != nil }); err != nil {
+			n.spare(id)
+			return nil, err
+		}
 	}
-	defer n.attaching.Unlock()
 	return n.get(id), nil
 }
 
@@ -304,22 +282,20 @@ func (n *node) spare(id core.TTID) {
 	delete(n.condemned, id)
 }
 
-func (n *node) isCondemned(id core.TTID) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.condemned[id]
-}
-
 // detach ends the tasks of a timeline and serves it no more.
 func (n *node) detach(a *attached) {
 	n.mu.Lock()
 	delete(n.timelines, a.t.id)
+	n.leaving[a.t.id] = true
 	n.mu.Unlock()
 	a.tasks.Cancel(fmt.Errorf("timeline %s: %w any more", a.t.id, errNotAttached))
 	a.fetcher.Close()
 	a.users.Close(context.Background())
 	a.tasks.Wait()
 	a.t.Close()
+	n.mu.Lock()
+	delete(n.leaving, a.t.id)
+	n.mu.Unlock()
 }
 
 // within is ctx that ends with the timeline's service, too; stop must be called.

@@ -17,6 +17,7 @@ import (
 	"xenon/core/env"
 	"xenon/core/faults"
 	"xenon/core/layer"
+	"xenon/core/xsync"
 )
 
 // metaKeys are the directories, the commit-time index and the counters.
@@ -83,10 +84,19 @@ func (t *Timeline) restoreFrom(ctx context.Context, layers []manifestLayer, disk
 		t.disk = layers[len(layers)-2].Ends
 	}
 	var commits []commitAt
-	for i, d := range t.layers.list {
-		if err := t.replayMeta(ctx, d, &commits); err != nil {
+	for begin, list := 0, t.layers.list; begin < len(list); begin += restoreMost {
+		some := list[begin:min(begin+restoreMost, len(list))]
+		metas, errs := t.readMetas(ctx, some)
+		for i, d := range some {
+			err := errs[i]
+			if err == nil {
+				err = t.replayMeta(d, metas[i], &commits)
+			}
+			if err == nil {
+				continue
+			}
 			if gone := errors.Is(err, env.ErrCorrupt) || errors.Is(err, fs.ErrNotExist); gone && !d.uploaded() {
-				return i, err
+				return begin + i, err
 			}
 			return -1, err
 		}
@@ -153,30 +163,48 @@ func (m *manifest) adopt(stored []manifestLayer) (ok bool) {
 	return true
 }
 
-// replayMeta does what a layer has of what is not pages.
-func (t *Timeline) replayMeta(ctx context.Context, d *deltaLayer, commits *[]commitAt) error {
-	return d.retried(ctx, func(r *layer.Delta) error {
-		// What was done of a layer that turned out to be damaged is done again:
-		// so read it first.
-		var list []placedVersion
+// restoreMost is how many layers are read at once: of each there are a few
+// requests to the object store, one after the other, if it is not on the disk.
+const restoreMost = 16
+
+// readMetas reads of layers, side by side, what is not pages.
+func (t *Timeline) readMetas(ctx context.Context, layers []*deltaLayer) ([][]placedVersion, []error) {
+	metas, errs := make([][]placedVersion, len(layers)), make([]error, len(layers))
+	g := xsync.NewGroup(ctx, t.env)
+	for i, d := range layers {
+		g.Go("restore", func(ctx context.Context) error {
+			metas[i], errs[i] = d.readMeta(ctx)
+			return nil
+		})
+	}
+	g.Wait()
+	return metas, errs
+}
+
+// readMeta lists what a layer has of what is not pages.
+func (d *deltaLayer) readMeta(ctx context.Context) (list []placedVersion, err error) {
+	err = d.retried(ctx, func(r *layer.Delta) error {
+		list = nil
 		c := r.Cursor(metaKeys)
 		for {
 			k, v, ok, err := c.Next(ctx)
-			if err != nil {
+			if err != nil || !ok {
 				return err
-			}
-			if !ok {
-				break
 			}
 			list = append(list, placedVersion{k, v})
 		}
-		for _, v := range list {
-			if err := t.loadMeta(v.key, v.Version, commits); err != nil {
-				return fmt.Errorf("layer %s: key %s at %s: %w", d.entry.Name, v.key, v.LSN, err)
-			}
-		}
-		return nil
 	})
+	return list, err
+}
+
+// replayMeta does what a layer has of what is not pages.
+func (t *Timeline) replayMeta(d *deltaLayer, list []placedVersion, commits *[]commitAt) error {
+	for _, v := range list {
+		if err := t.loadMeta(v.key, v.Version, commits); err != nil {
+			return fmt.Errorf("layer %s: key %s at %s: %w", d.entry.Name, v.key, v.LSN, err)
+		}
+	}
+	return nil
 }
 
 // loadMeta does one version of what is not a page.

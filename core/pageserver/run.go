@@ -89,7 +89,7 @@ type node struct {
 
 	downloads *xsync.Sem // of all timelines
 
-	attaching xsync.Mutex // one timeline at a time
+	attaching xsync.Mutex // held while it is changed what is attached, or written down
 	branching xsync.Mutex // nobody makes a branch of what is being deleted
 
 	mu        sync.Mutex // leaf: guards what follows
@@ -97,8 +97,10 @@ type node struct {
 	made      map[core.TTID]*remote.Owner // of branches to be attached
 	condemned map[core.TTID]bool          // that are being deleted
 	begun     map[core.TTID][]*bool       // branches being made, and whether they were deleted meanwhile
+	openings  map[core.TTID]*opening      // timelines that are about to be attached
+	leaving   map[core.TTID]bool          // that were detached, and are still being closed
 	troubles  map[string]string           // why timelines are not attached yet, by directory
-	early     map[core.TTID]error         // why acquireEarly could not
+	away      error                       // why the last timeline that need not wait for it was not taken over
 }
 
 // attached is a timeline that is served.
@@ -131,8 +133,8 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 	// budget of repetitions.
 	store := objstore.New(e, e.Objects(), objstore.Options{})
 	e = objstore.Over(e, store)
-	n := &node{e: e, store: store, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}, condemned: map[core.TTID]bool{}, begun: map[core.TTID][]*bool{}, troubles: map[string]string{},
-		early: map[core.TTID]error{}}
+	n := &node{e: e, store: store, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}, condemned: map[core.TTID]bool{}, begun: map[core.TTID][]*bool{}, openings: map[core.TTID]*opening{},
+		leaving: map[core.TTID]bool{}, troubles: map[string]string{}}
 	n.memory = NewMemory(e, cfg.MemoryBytes)
 	n.memory.relieve = n.relieve
 	n.downloads = xsync.NewSem(e, remote.Downloads)
@@ -155,6 +157,11 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 func (n *node) list() []*attached {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.sorted()
+}
+
+// sorted is list for who holds mu.
+func (n *node) sorted() []*attached {
 	return slices.SortedFunc(maps.Values(n.timelines), func(a, b *attached) int {
 		return strings.Compare(a.t.id.String(), b.t.id.String())
 	})
@@ -193,101 +200,6 @@ func (n *node) get(id core.TTID) *attached {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.timelines[id]
-}
-
-// openPatience bounds the opening of one timeline, which keeps others from being
-// opened: it reads of every layer what that has of directories.
-const openPatience = 10 * time.Minute
-
-// attach serves a timeline and remembers it; one that is served already gets
-// other safekeepers, and is taken over anew if somebody else has done so.
-func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (*attached, error) {
-	if err := n.attaching.LockCtx(ctx); err != nil {
-		return nil, err
-	}
-	defer n.attaching.Unlock()
-	a := n.get(id)
-	if a == nil {
-		// Who asked may not have the patience that many layers take; when he asks
-		// again, the timeline is there.
-		opening, cancel := xsync.WithTimeout(n.group.Context(), n.e, openPatience)
-		defer cancel()
-		var err error
-		if a, err = n.open(opening, id, safekeepers); err != nil {
-			return nil, err
-		}
-	} else {
-		a.receiver.setPeers(safekeepers)
-		a.claim()
-	}
-	return a, n.remember(id, safekeepers)
-}
-
-// open opens a timeline and its ancestors and follows their WAL. The lock on
-// attaching is held.
-func (n *node) open(ctx context.Context, id core.TTID, safekeepers []string) (*attached, error) {
-	if n.isCondemned(id) {
-		return nil, fmt.Errorf("timeline %s is being deleted: %w", id, env.ErrUnavailable)
-	}
-	dir := timelineDir(id)
-	if err := mkdirs(n.e.FS(), dir); err != nil {
-		return nil, err
-	}
-	index, owner, waits := n.indexOf(ctx, id)
-	if index == nil {
-		return nil, waits
-	}
-	o := Opening{ID: id, Dir: dir, Cache: n.cache, Index: index, Memory: n.memory, Flush: n.cfg.flushPolicy()}
-	var err error
-	if o.Ancestor, err = n.ancestorOf(ctx, o.Index, safekeepers); err != nil {
-		n.giveBack(owner)
-		return nil, err
-	}
-	fetcher := remote.NewFetcher(n.group.Context(), n.e, id, n.downloads)
-	o.Layers = fetcher
-	t, err := open(ctx, n.e, o)
-	if errors.Is(err, env.ErrNotFound) {
-		// There is such a timeline, and a part of it is missing.
-		err = fmt.Errorf("%w: %v", env.ErrCorrupt, err)
-	}
-	if err == nil && owner != nil {
-		err = keepIndex(n.e.FS(), dir, index)
-	}
-	if err != nil {
-		fetcher.Close()
-		n.giveBack(owner)
-		return nil, err
-	}
-	return n.serve(t, fetcher, owner, waits, safekeepers), nil
-}
-
-// serve starts the tasks of an opened timeline. Without an owner, for the
-// reason in waits, one is acquired later.
-func (n *node) serve(t *Timeline, fetcher *remote.Fetcher, owner *remote.Owner, waits error, safekeepers []string) *attached {
-	a := &attached{t: t, fetcher: fetcher, claims: xsync.NewWatch(n.e, uint64(0)), tasks: xsync.NewGroup(n.group.Context(), n.e), users: xsync.NewGate(n.e)}
-	a.up = remote.NewUploader(n.e, t.id, localLayers{t})
-	if owner == nil {
-		a.up.Waits(waits)
-	}
-	a.receiver = newReceiver(t, n.e, &n.cfg, safekeepers)
-	a.receiver.remote = a.up.RemoteConsistent
-	n.mu.Lock()
-	n.timelines[t.id] = a
-	delete(n.made, t.id) // who was acquired meanwhile is superseded
-	n.mu.Unlock()
-	a.tasks.Go("flush", ended(t.flushes))
-	a.tasks.Go("receiver", ended(a.receiver.run))
-	a.tasks.Go("receiver-watch", ended(a.receiver.watch))
-	a.tasks.Go("upload", ended(func(ctx context.Context) error { return n.uploads(ctx, a, owner) }))
-	return a
-}
-
-// ended makes the end of one timeline's task no error of the node.
-func ended(f func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error {
-		f(ctx)
-		return xsync.Cause(ctx)
-	}
 }
 
 const attachName = "attach.json"
@@ -373,34 +285,6 @@ func writeFile(fsys env.FS, dir, name string, b []byte) error {
 	return fsys.SyncDir(dir)
 }
 
-// attachPatience bounds one attempt to attach a timeline again: others are to
-// have their turn.
-const attachPatience = time.Minute
-
-// attachAll attaches what was attached before. A timeline that cannot be is
-// tried again: the object store may be away for a while.
-func (n *node) attachAll(ctx context.Context) error {
-	if err := n.acquireEarly(ctx, n.remembered()); err != nil {
-		return err
-	}
-	for pause := retryMin; ; pause = min(2*pause, retryMax) {
-		left := 0
-		for _, dir := range n.remembered() {
-			err := n.reattach(ctx, dir)
-			if err != nil {
-				left++
-			}
-			n.troubled(dir, err)
-		}
-		if left == 0 {
-			return nil
-		}
-		if err := n.e.Clock().Sleep(ctx, pause); err != nil {
-			return err
-		}
-	}
-}
-
 // troubled notes why a timeline is not attached yet, nil if it is. The same
 // reason is logged once, however often it is met.
 func (n *node) troubled(dir string, err error) {
@@ -440,32 +324,6 @@ func timelineAt(dir string) (id core.TTID, err error) {
 	id.Tenant, err = core.ParseTenantID(tenant)
 	id.Timeline, err2 = core.ParseTimelineID(parts[3])
 	return id, errors.Join(err, err2)
-}
-
-func (n *node) reattach(ctx context.Context, dir string) error {
-	id, err := timelineAt(dir)
-	if err != nil {
-		return err
-	}
-	req, err := n.recall(dir)
-	if errors.Is(err, env.ErrCorrupt) {
-		// Whoever wants the timeline attaches it again.
-		n.e.Log().Error("timeline is not attached", slog.Any("err", err))
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if n.get(id) != nil {
-		return nil // attached meanwhile, with safekeepers of today
-	}
-	step, cancel := xsync.WithTimeout(ctx, n.e, attachPatience)
-	defer cancel()
-	_, err = n.attach(step, id, req.Safekeepers)
-	if errors.Is(err, remote.ErrDeleted) {
-		return n.removeDir(dir) // its deletion did not get here
-	}
-	return err
 }
 
 // recall reads what remember wrote.

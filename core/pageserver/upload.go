@@ -79,13 +79,9 @@ func (n *node) indexOf(ctx context.Context, id core.TTID) (x *Index, owner *remo
 		return owner.Index(), owner, nil
 	}
 	kept, patience := n.keptIndex(id), takeOverStep
-	n.mu.Lock()
-	tried := n.early[id]
-	delete(n.early, id)
-	n.mu.Unlock()
 	if kept != nil {
-		if tried != nil {
-			return kept, nil, tried
+		if err := n.storeAway(); err != nil {
+			return kept, nil, err
 		}
 		patience = takeOver
 	}
@@ -94,72 +90,30 @@ func (n *node) indexOf(ctx context.Context, id core.TTID) (x *Index, owner *remo
 	owner, err := remote.Acquire(step, n.e, id, n.who())
 	switch {
 	case err == nil:
+		n.answered(nil)
 		return owner.Index(), owner, nil
 	case errors.Is(err, remote.ErrDeleted) || errors.Is(err, env.ErrNotFound) || ctx.Err() != nil:
 		return nil, nil, err
 	}
+	if kept != nil && xsync.Cause(step) != nil {
+		n.answered(err)
+	}
 	return kept, nil, err
 }
 
-// earlyMost is how many timelines are taken over at once.
-const earlyMost = 16
-
-// acquireEarly takes over, side by side, the timelines that are about to be
-// attached one after the other: each takes a few answers of the object store.
-// If it does not answer one, the others are opened without it. Nobody attaches
-// meanwhile: what is attached here has an owner here.
-func (n *node) acquireEarly(ctx context.Context, dirs []string) error {
-	if err := n.attaching.LockCtx(ctx); err != nil {
-		return err
-	}
-	defer n.attaching.Unlock()
-	g, slots := xsync.NewGroup(ctx, n.e), xsync.NewSem(n.e, earlyMost)
-	away := xsync.NewWatch[error](n.e, nil)
-	for _, dir := range dirs {
-		id, err := timelineAt(dir)
-		if err != nil || n.has(id) || n.keptIndex(id) == nil {
-			continue
-		}
-		g.Go("acquire", func(ctx context.Context) error {
-			if err := slots.Acquire(ctx, 1); err != nil {
-				return err
-			}
-			defer slots.Release(1)
-			err := away.Get()
-			if err == nil {
-				err = n.acquireOne(ctx, id)
-			}
-			if err != nil {
-				away.Set(err)
-				n.mu.Lock()
-				n.early[id] = err
-				n.mu.Unlock()
-			}
-			return nil
-		})
-	}
-	return g.Wait()
-}
-
-// acquireOne takes over one timeline and keeps its owner for the attach. The
-// error is of a store that does not answer.
-func (n *node) acquireOne(ctx context.Context, id core.TTID) error {
-	step, cancel := xsync.WithTimeout(ctx, n.e, takeOver)
-	defer cancel()
-	owner, err := remote.Acquire(step, n.e, id, n.who())
-	n.giveBack(owner)
-	if xsync.Cause(step) == nil {
-		return nil // what else is wrong shows when it is attached
-	}
-	return err
-}
-
-// has tells whether a timeline is attached, or has an owner here that waits for
-// that.
-func (n *node) has(id core.TTID) bool {
+// storeAway is why the object store did not let a timeline be taken over just
+// now, nil if it did: then those that can be opened without it are, at once.
+func (n *node) storeAway() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.timelines[id] != nil || n.made[id] != nil
+	return n.away
+}
+
+// answered notes whether it did, nil, or why not.
+func (n *node) answered(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.away = err
 }
 
 // localLayers is a timeline as its uploader sees it.
@@ -284,6 +238,7 @@ func (n *node) takesOver(ctx context.Context, a *attached) (*remote.Owner, error
 		owner, err := remote.Acquire(step, n.e, a.t.id, n.who())
 		cancel()
 		if err == nil {
+			n.answered(nil)
 			return owner, nil
 		}
 		if xsync.Cause(ctx) != nil {
@@ -291,6 +246,7 @@ func (n *node) takesOver(ctx context.Context, a *attached) (*remote.Owner, error
 		}
 		a.up.Waits(err)
 		if errors.Is(err, remote.ErrSuperseded) || errors.Is(err, remote.ErrDeleted) {
+			n.answered(nil)
 			n.e.Log().Warn("timeline is not taken over", slog.String("timeline", a.t.id.String()), slog.Any("err", err))
 			return nil, err
 		}
@@ -324,15 +280,41 @@ func (n *node) reopen(ctx context.Context, a *attached, owner *remote.Owner) {
 	if n.attaching.LockCtx(ctx) != nil {
 		return
 	}
-	for _, b := range n.list() {
-		if b != a && b.t.descends(a.t) {
-			n.detach(b)
-		}
-	}
-	n.detach(a)
+	gone := n.withdraw(a)
 	n.giveBack(owner)
+	for _, b := range gone {
+		n.detach(b)
+	}
 	n.attaching.Unlock()
 	n.attachAll(ctx)
+}
+
+// withdraw takes a timeline and all that branch off it from those that are
+// served, at once, so that no other can be opened on one of them. It lists them
+// in the order in which they can be closed: branches first.
+func (n *node) withdraw(a *attached) (gone []*attached) {
+	n.mu.Lock()
+	for _, b := range n.sorted() {
+		if b == a || b.t.descends(a.t) {
+			gone = append(gone, b)
+			delete(n.timelines, b.t.id)
+			n.leaving[b.t.id] = true
+		}
+	}
+	n.mu.Unlock()
+	slices.SortStableFunc(gone, func(a, b *attached) int { return b.t.depth() - a.t.depth() })
+	return gone
+}
+
+// depth is how many ancestors the timeline has.
+func (t *Timeline) depth() (n int) {
+	for {
+		a, ok := t.base.(*ancestor)
+		if !ok {
+			return n
+		}
+		t, n = a.t, n+1
+	}
 }
 
 // descends tells whether the timeline branches off from, or off one that does.

@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// Downloads bounds how many layers a process downloads at once.
+	// Downloads bounds how many layers that are not small a process downloads at
+	// once.
 	Downloads = 4
 	// MinFree is how many bytes of the disk downloads leave free.
 	MinFree = 256 << 20
@@ -33,9 +34,9 @@ var ErrLost = errors.New("layer object is lost")
 
 // A Fetcher makes layers readable that lie in the object store and may be on
 // the disk. The first few reads of one that is not go to the store: to open
-// a layer and to look at its metadata takes a few blocks. What is read more is
-// brought to the disk, once, and read there from then on. A file may be removed
-// at any time.
+// a layer and to look at its metadata takes a few blocks. What is read more, or
+// is small, is brought to the disk, once, and read there from then on. A file
+// may be removed at any time.
 type Fetcher struct {
 	e     env.Env
 	id    core.TTID
@@ -122,6 +123,10 @@ type fetched struct {
 // brought to the disk: enough to open it and to find a few keys.
 const farReads = 12
 
+// smallLayer is up to how many bytes a layer is brought to the disk as soon as
+// it is read: to get all of it takes as long as to get a block.
+const smallLayer = 256 << 10
+
 func (s *fetched) Size() int64  { return s.l.Size }
 func (s *fetched) Name() string { return objectName(s.from.id, s.l) }
 
@@ -131,6 +136,16 @@ func (s *fetched) ReadRange(ctx context.Context, p []byte, off int64) error {
 	err := s.readFile(ctx, p, off)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if s.l.Size <= smallLayer && s.far.Load() <= farReads {
+		// One request instead of the three that opening it takes, and none the
+		// next time. If there is no place for it, it is read where it is.
+		if err := s.from.Fetch(ctx, s.l, s.path); err == nil {
+			err := s.readFile(ctx, p, off)
+			if !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
 	}
 	if s.far.Add(1) > farReads {
 		// The read does not wait for it. What becomes of it shows in Waits;
@@ -211,10 +226,12 @@ func (f *Fetcher) land(path string, flight *xsync.Watch[landing], err error) {
 // download brings the object to the disk: under another name first, so that a
 // file under the layer's own is always whole.
 func (f *Fetcher) download(ctx context.Context, l LayerEntry, to string) error {
-	if err := f.slots.Acquire(ctx, 1); err != nil {
-		return err
+	if l.Size > smallLayer { // others are bounded as all requests are
+		if err := f.slots.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer f.slots.Release(1)
 	}
-	defer f.slots.Release(1)
 	if free, err := f.e.FS().Free(); err == nil && free < MinFree+uint64(l.Size) {
 		return fmt.Errorf("layer %s is read from the object store: %w: %d bytes are free, %d are to stay so", objectName(f.id, l), env.ErrNoSpace, free, MinFree)
 	}

@@ -30,8 +30,11 @@ type shelf struct {
 	gets    atomic.Int32 // of the whole object
 }
 
-func newShelf(t *testing.T) *shelf {
-	s := &shelf{w: newWorld(), want: bytes.Repeat([]byte("a layer "), 1000)}
+// newShelf has a layer that is not small.
+func newShelf(t *testing.T) *shelf { return newShelfOf(t, 300<<10) }
+
+func newShelfOf(t *testing.T, size int) *shelf {
+	s := &shelf{w: newWorld(), want: bytes.Repeat([]byte("a layer "), size/8)}
 	store := &counting{s.w.bucket.Objects(nil, "a"), &s.gets}
 	e := realio.New(realio.Options{Root: t.TempDir(), Objects: store})
 	t.Cleanup(func() { e.Close() })
@@ -115,6 +118,19 @@ func TestFetch(t *testing.T) {
 	s.fetcher.Close()
 	if err := s.fetcher.Fetch(t.Context(), s.l, "another"); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("fetch by a closed fetcher: %v", err)
+	}
+}
+
+// TestFetchSmall: a small layer comes to the disk when it is first read, if
+// there is room, and is one request.
+func TestFetchSmall(t *testing.T) {
+	s := newShelfOf(t, 8000)
+	src := s.source(t)
+	for i := range 20 {
+		s.read(t, src, i*100)
+	}
+	if !s.onDisk() || s.gets.Load() != 1 {
+		t.Errorf("%d downloads, on the disk: %t", s.gets.Load(), s.onDisk())
 	}
 }
 
