@@ -23,6 +23,7 @@ import (
 	"xenon/core/redo"
 	"xenon/core/wal"
 	"xenon/core/wire/http1"
+	"xenon/core/xsync"
 	"xenon/realio"
 )
 
@@ -93,24 +94,22 @@ func (s *pageserver) Chain(_ context.Context, v pageclient.Version) (*pagechain.
 	return c, nil
 }
 
-// A quorum has committed up to an LSN and gets no further.
-type quorum core.LSN
+// A quorum has committed up to an LSN.
+type quorum struct{ *xsync.Watch[core.LSN] }
 
-func (q quorum) Committed() core.LSN { return core.LSN(q) }
+func (q quorum) Committed() core.LSN { return q.Get() }
 
 func (q quorum) AwaitCommit(ctx context.Context, lsn core.LSN) error {
-	if core.LSN(q) >= lsn {
-		return nil
-	}
-	<-ctx.Done()
-	return ctx.Err()
+	_, err := q.Await(ctx, func(c core.LSN) bool { return c >= lsn })
+	return err
 }
 
 // A check is a checker with a sampler that runs.
 type check struct {
 	*crosscheck.Checker
 	*crosscheck.Sampler
-	env   *realio.Env
+	env *realio.Env
+	quorum
 	dir   string
 	found []*crosscheck.Mismatch
 	end   func()
@@ -125,7 +124,8 @@ func start(t *testing.T, rate float64, ps *pageserver) *check {
 		copied := *m
 		c.found = append(c.found, &copied)
 	}})
-	c.Sampler = c.Checker.Sampler(crosscheck.Life{Branch: "main", Boot: boot, Quorum: quorum(boot + 0x100000), Pages: ps})
+	c.quorum = quorum{xsync.NewWatch(c.env, boot+0x100000)}
+	c.Sampler = c.Checker.Sampler(crosscheck.Life{Branch: "main", Boot: boot, Quorum: c.quorum, Pages: ps})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	c.env.Go("sampler", func(context.Context) {
@@ -301,8 +301,25 @@ func TestEndCountsWhatIsLeft(t *testing.T) {
 		c.Take(written(0, page(boot+8, 1)))
 	}
 	c.end()
-	if s := c.Checker.Status(); s.Skipped["ended"] != 100 || s.Checked != 0 {
-		t.Errorf("status %+v, want 100 ended", s)
+	c.Take(written(0, page(boot+8, 1)))
+	if s := c.Checker.Status(); s.Skipped["ended"] != 101 || s.Checked != 0 {
+		t.Errorf("status %+v, want 101 ended", s)
+	}
+}
+
+// TestCommitIsAwaited: whoever builds an index writes pages before their WAL is
+// committed.
+func TestCommitIsAwaited(t *testing.T) {
+	lsn := boot + 0x200000
+	c := start(t, 1, &pageserver{pages: map[uint32]*redo.Page{0: page(lsn, 1)}})
+	c.Take(written(0, page(lsn, 1)))
+	time.Sleep(50 * time.Millisecond)
+	if s := c.Checker.Status(); s.Checked != 0 || len(s.Skipped) != 0 {
+		t.Errorf("status %+v before the commit", s)
+	}
+	c.quorum.Set(lsn)
+	if s := c.settle(t); s.Checked != 1 || s.Mismatched != 0 {
+		t.Errorf("status %+v, want one checked", s)
 	}
 }
 

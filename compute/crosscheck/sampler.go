@@ -57,6 +57,7 @@ type Sampler struct {
 
 	queue   *xsync.Queue[*sample]
 	pending atomic.Int64 // samples in the queue and at hand
+	over    atomic.Bool  // the queue is closed
 
 	// Of the task alone.
 	batch    [batchLimit]*sample
@@ -108,7 +109,11 @@ func (s *Sampler) Take(w filetree.WrittenPage) {
 	s.pending.Add(1)
 	if !s.queue.TryPush(x) {
 		s.done(x)
-		s.c.skip(Behind)
+		if s.over.Load() {
+			s.c.skip(Ended)
+		} else {
+			s.c.skip(Behind)
+		}
 	}
 }
 
@@ -206,6 +211,8 @@ func (s *Sampler) committed(ctx context.Context, batch []*sample) []*sample {
 
 // abandon counts what nobody will look at.
 func (s *Sampler) abandon() {
+	s.over.Store(true)
+	s.queue.Close(nil)
 	for {
 		x, ok := s.queue.TryPop()
 		if !ok {
