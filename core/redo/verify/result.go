@@ -64,14 +64,14 @@ func (r *Result) Merge(other *Result) {
 	if r.Ops == nil {
 		r.Ops, r.AllowedBy = map[string]*Op{}, map[string]int64{}
 	}
-	for reason, n := range other.AllowedBy {
-		r.AllowedBy[reason] += n
+	for _, reason := range slices.Sorted(maps.Keys(other.AllowedBy)) {
+		r.AllowedBy[reason] += other.AllowedBy[reason]
 	}
-	for name, op := range other.Ops {
+	for _, name := range slices.Sorted(maps.Keys(other.Ops)) {
 		if r.Ops[name] == nil {
 			r.Ops[name] = new(Op)
 		}
-		r.Ops[name].add(op)
+		r.Ops[name].add(other.Ops[name])
 	}
 }
 
