@@ -149,12 +149,13 @@ func (a *Applier) compact(p *Page) bool {
 	if total > special(p)-lower(p) {
 		return false
 	}
-	src := p
+	// Sorted items move up in place; moving others there could overwrite some
+	// that have yet to move, so they are put together elsewhere first.
+	dst := p
 	if !sorted {
-		// Moving one item could overwrite another that has yet to move.
-		copy(a.scratch[upper(p):special(p)], p[upper(p):special(p)])
-		src = &a.scratch
+		dst = &a.scratch
 	}
+	r := itemRun{src: p, dst: dst}
 	to := special(p)
 	for n := 1; n <= maxOffset(p); n++ {
 		it := itemAt(p, n)
@@ -163,13 +164,42 @@ func (a *Applier) compact(p *Page) bool {
 		}
 		size := maxAlign(it.len())
 		to -= size
-		if src != p || it.off() != to {
-			copy(p[to:to+size], src[it.off():it.off()+size])
+		if it.off() == to && r.top == 0 {
+			continue // in place, as all before it
 		}
+		r.add(it.off(), to, size)
 		setItem(p, n, makeItem(to, it.flags(), it.len()))
+	}
+	r.flush()
+	if !sorted && r.top > 0 {
+		copy(p[to:r.top], a.scratch[to:r.top])
 	}
 	setUpper(p, to)
 	return true
+}
+
+// An itemRun moves items that lie side by side, before and after, at once: most
+// of a page's do, and each copy has its price.
+type itemRun struct {
+	src, dst      *Page
+	from, to, len int // of the run that has yet to be moved
+	top           int // where the highest item that moves will end; 0: none does
+}
+
+// add takes in the next item, which goes right below the one before.
+func (r *itemRun) add(from, to, size int) {
+	if r.top == 0 {
+		r.top = to + size
+	}
+	if r.len == 0 || from+size != r.from {
+		r.flush()
+	}
+	r.from, r.to, r.len = from, to, r.len+size
+}
+
+func (r *itemRun) flush() {
+	copy(r.dst[r.to:r.to+r.len], r.src[r.from:r.from+r.len])
+	r.len = 0
 }
 
 // truncateLinePointers forgets unused line pointers at the end, but the first

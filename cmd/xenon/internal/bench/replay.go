@@ -104,15 +104,35 @@ func (r *replayer) page(rel core.Rel, blk uint32) (*redo.Page, error) {
 	if p := f.pages[blk]; p != nil {
 		return p, nil
 	}
-	p := r.newPage()
-	f.pages[blk] = p
-	if f.file != nil {
-		n, err := f.file.ReadAt(p[:], int64(blk)*core.PageSize)
-		if err != nil && (!errors.Is(err, io.EOF) || n != 0) {
-			return nil, fmt.Errorf("%s block %d: %w", rel, blk, err)
+	if f.file == nil {
+		f.pages[blk] = r.newPage()
+		return f.pages[blk], nil
+	}
+	err = r.read(f, blk)
+	return f.pages[blk], err
+}
+
+// readAhead is how many pages are read at once.
+const readAhead = 16
+
+// read reads a block of a file, and with it those around that were not touched
+// yet.
+func (r *replayer) read(f *replayFork, blk uint32) error {
+	first := blk &^ (readAhead - 1)
+	b := make([]byte, readAhead*core.PageSize)
+	n, err := f.file.ReadAt(b, int64(first)*core.PageSize)
+	if err != nil && (!errors.Is(err, io.EOF) || n%core.PageSize != 0) {
+		return fmt.Errorf("%s block %d: %w", f.rel, blk, err)
+	}
+	if m := int(first) + readAhead; m > len(f.pages) {
+		f.pages = append(f.pages, make([]*redo.Page, m-len(f.pages))...)
+	}
+	for i := range readAhead {
+		if at := &f.pages[int(first)+i]; *at == nil {
+			*at = (*redo.Page)(b[i*core.PageSize:])
 		}
 	}
-	return p, nil
+	return nil
 }
 
 // apply replays one record.
