@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,6 +29,7 @@ func TestMajors(t *testing.T) {
 			in.await()
 			in.start()
 			in.oldStateIsBack(then)
+			in.exportRuns(then)
 			in.stateIsBack()
 			e := in.endpoint("main")
 			if out, err := in.pg("pg_amcheck", "--all", "--install-missing", "--heapallindexed", "-h", e.Host, "-p", strconv.Itoa(e.Port), "-U", "postgres"); err != nil {
@@ -116,6 +118,33 @@ func (in *installation) oldStateIsBack(lsn string) {
 	in.psql("then", "ROLLBACK PREPARED 'half'", "INSERT INTO t (n) VALUES (7)")
 	if got := in.psql("then", "SELECT count(*) FROM t"); got != "5001" {
 		in.t.Errorf("the branch has %s rows after one more, want 5001", got)
+	}
+}
+
+// exportRuns exports main as of an LSN, and starts plain PostgreSQL of the same
+// version on that.
+func (in *installation) exportRuns(lsn string) {
+	in.t.Helper()
+	dir := filepath.Join(workDir(in.t), "export")
+	in.must("export", "main@"+lsn, dir)
+	// What up was given with -c is no part of the branch.
+	appendTo(in.t, filepath.Join(dir, "postgresql.conf"), "max_prepared_transactions = 4\n")
+	p := startPlain(in.t, in.dist, dir)
+	if got, want := in.sqlAt(p.url(), "SELECT count(*), sum(n), (SELECT gid FROM pg_prepared_xacts) FROM t"), "5000|247500|half"; got != want {
+		in.t.Errorf("the export has %q, want %q", got, want)
+	}
+	p.stop()
+}
+
+func appendTo(t *testing.T, name, text string) {
+	t.Helper()
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteString(text)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -59,9 +59,9 @@ func (branchList) Run(g *Globals) error {
 	}
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "BRANCH\tPARENT\tSTART\tCOMMIT\tCREATED\tENDPOINT")
+	fmt.Fprintln(w, "BRANCH\tPARENT\tSTART\tCOMMIT\tCREATED\tPOSTGRES\tENDPOINT")
 	for _, b := range s.Branches {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", b.Name, dash(b.Parent), b.StartLSN, b.CommitLSN, createdText(b), dash(endpointsOn(s, b.Name)))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", b.Name, dash(b.Parent), b.StartLSN, b.CommitLSN, createdText(b), b.Postgres, dash(endpointsOn(s, b.Name)))
 	}
 	w.Flush()
 	return g.Result(s.Branches, text.String())
