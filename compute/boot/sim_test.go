@@ -35,8 +35,11 @@ var (
 )
 
 // goldenControl is the control file of a real cluster.
-func goldenControl() *wal.Control {
-	f, err := os.Open("../../core/wal/testdata/golden.json.gz")
+func goldenControl() *wal.Control { return controlIn("golden") }
+
+// controlIn is the control file in one of core/wal's golden files.
+func controlIn(name string) *wal.Control {
+	f, err := os.Open("../../core/wal/testdata/" + name + ".json.gz")
 	if err != nil {
 		panic(err)
 	}
