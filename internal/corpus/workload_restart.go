@@ -17,7 +17,7 @@ checkpoint;
 select count(*) from hi where b = 0;   -- hints of a page that was not touched since
 vacuum hi;
 `)
-	w.reload("full_page_writes = on")
+	w.fullPageWrites("on", "t")
 	w.sql("postgres", `
 update hi set b = 1 where a % 3 = 0;
 checkpoint;
@@ -28,15 +28,19 @@ set enable_seqscan = off;
 select count(*) from hi where a between 1 and ROWS;
 vacuum hi;
 `)
-	w.reload("full_page_writes = off")
+	w.fullPageWrites("off", "f")
 	w.sql("postgres", "update hi set b = 2 where a % 5 = 0; vacuum (freeze) hi;")
 	return w.err
 }
 
-// reload changes the configuration of the running server.
-func (w *session) reload(setting string) {
-	w.set(setting)
-	w.sql("postgres", "select pg_reload_conf(); select pg_sleep(0.3); checkpoint;")
+// fullPageWrites switches the setting in the running server and waits until a
+// checkpoint says so: the process that writes the record takes its time.
+func (w *session) fullPageWrites(setting, told string) {
+	w.set("full_page_writes = " + setting)
+	w.sql("postgres", "select pg_reload_conf();")
+	for w.err == nil && strings.TrimSpace(w.query("postgres", "select full_page_writes from pg_control_checkpoint()")) != told {
+		w.sql("postgres", "select pg_sleep(0.02); checkpoint;")
+	}
 }
 
 // crash stops the server as a power cut would, in the middle of transactions,
