@@ -14,6 +14,7 @@ import (
 	"xenon/core/env"
 	"xenon/core/layer"
 	"xenon/core/pageserver/remote"
+	"xenon/core/redo"
 	"xenon/core/xsync"
 )
 
@@ -358,4 +359,6 @@ type Opening struct {
 	Layers Layers
 	Memory *Memory // shared by all timelines of a node; nil is no bound
 	Flush  FlushPolicy
+	// Managers is the redo of extensions; nil if there are none.
+	Managers *redo.Managers
 }

@@ -118,7 +118,7 @@ func (n *node) open(ctx context.Context, id core.TTID, safekeepers []string) (*a
 	if index == nil {
 		return nil, waits
 	}
-	o := Opening{ID: id, Dir: dir, Cache: n.cache, Index: index, Memory: n.memory, Flush: n.cfg.flushPolicy()}
+	o := Opening{ID: id, Dir: dir, Cache: n.cache, Index: index, Memory: n.memory, Flush: n.cfg.flushPolicy(), Managers: n.cfg.Managers}
 	on, err := n.ancestorOf(ctx, index, safekeepers)
 	if err != nil {
 		n.giveBack(owner)

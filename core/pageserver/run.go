@@ -20,6 +20,7 @@ import (
 	"xenon/core/layer"
 	"xenon/core/objstore"
 	"xenon/core/pageserver/remote"
+	"xenon/core/redo"
 	"xenon/core/wire/port"
 	"xenon/core/xsync"
 )
@@ -40,6 +41,9 @@ type Config struct {
 	CheckpointTimeoutSeconds int   `toml:"checkpoint_timeout_seconds"`
 	// WaitLSNSeconds is how long a request waits for WAL that has not arrived.
 	WaitLSNSeconds int `toml:"wait_lsn_seconds"`
+	// Managers is the redo of extensions' resource managers, nil if the program
+	// has none: then WAL that needs one stops ingest, which says so.
+	Managers *redo.Managers `toml:"-"`
 }
 
 // DefaultConfig is what [Run] takes where a number is 0. The wait is Neon's
