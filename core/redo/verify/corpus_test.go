@@ -107,7 +107,7 @@ func (r recording) dir(t *testing.T, major int) string {
 	needMajor(t, major)
 	o := corpus.Options{Major: major, Aged: r.aged}
 	if os.Getenv("XENON_FULL") == "1" {
-		o.Rows, o.Txns = 900, 150 // some two gigabytes for each major
+		o.Rows, o.Txns = 900, 150 // a gigabyte of WAL for each major
 	}
 	if r.hints {
 		o.Compression = "on" // pglz
