@@ -67,6 +67,7 @@ func TestSummaryAddsUp(t *testing.T) {
 		seen[r.Seed] = true
 		want.Writes += r.Counts.Writes
 		want.PagesCompared += r.Counts.PagesCompared
+		want.CrossChecked += r.Counts.CrossChecked
 		want.Uploads += r.Counts.Uploads
 		want.Injected[fuzz.KillServer] += r.Counts.Injected[fuzz.KillServer]
 	}})
@@ -74,7 +75,7 @@ func TestSummaryAddsUp(t *testing.T) {
 		t.Errorf("%d seeds ran, %d are told, %d failed", len(seen), s.Seeds, s.Failures)
 	}
 	got := s.Classes[fuzz.KillServer.String()]
-	if s.Writes != want.Writes || s.Pages != want.PagesCompared || s.Uploads != want.Uploads || got.Injected != want.Injected[fuzz.KillServer] {
+	if s.Writes != want.Writes || s.Pages != want.PagesCompared || s.CrossChecked != want.CrossChecked || s.Uploads != want.Uploads || got.Injected != want.Injected[fuzz.KillServer] {
 		t.Errorf("told %+v, want %+v", s, want)
 	}
 	if want.Writes == 0 || got.Injected == 0 || s.SimSeconds == 0 || s.Steps == 0 {

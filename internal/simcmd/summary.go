@@ -27,6 +27,7 @@ type Summary struct {
 	Reads            int                    `json:"reads"`
 	Records          int                    `json:"records"`
 	Pages            int                    `json:"pages_compared"`
+	CrossChecked     int                    `json:"pages_cross_checked"`
 	Branches         int                    `json:"branch_creations"`
 	Dropped          int                    `json:"branch_deletions"`
 	Restores         int                    `json:"restarts_from_bucket"`
@@ -101,7 +102,7 @@ func (s *Summary) add(r *fuzz.Result) {
 	s.Steps += r.Steps
 	c := &r.Counts
 	s.Elections, s.Writes, s.Reads = s.Elections+c.Elections, s.Writes+c.Writes, s.Reads+c.Reads
-	s.Records, s.Pages = s.Records+c.Records, s.Pages+c.PagesCompared
+	s.Records, s.Pages, s.CrossChecked = s.Records+c.Records, s.Pages+c.PagesCompared, s.CrossChecked+c.CrossChecked
 	s.pass(underLoad, c.ElectionsUnderLoad)
 	s.pass(tailCut, c.TailsCut)
 	s.pass(lostWrite, c.LostWrites)
@@ -175,7 +176,7 @@ func (s *Summary) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seeds %d, failures %d\n%.0f simulated seconds in %.1f CPU seconds, %d steps\n",
 		s.Seeds, s.Failures, s.SimSeconds, s.CPUSeconds, s.Steps)
-	fmt.Fprintf(&b, "elections %d, writes %d, reads %d, records %d, pages compared %d\n", s.Elections, s.Writes, s.Reads, s.Records, s.Pages)
+	fmt.Fprintf(&b, "elections %d, writes %d, reads %d, records %d, pages compared %d, written ones %d\n", s.Elections, s.Writes, s.Reads, s.Records, s.Pages, s.CrossChecked)
 	fmt.Fprintf(&b, "branches created %d, deleted %d; restarts from the bucket %d; generation changes %d; index writes of unknown outcome %d\n",
 		s.Branches, s.Dropped, s.Restores, s.Generations, s.IndexUnknown)
 	fmt.Fprintf(&b, "layers: flushes %d, uploads %d, downloads %d, deletions %d\n", s.Flushes, s.Uploads, s.Downloads, s.Deletions)
