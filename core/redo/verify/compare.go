@@ -107,6 +107,7 @@ func (v *verifier) compareReplayed() error {
 	if err != nil {
 		return err
 	}
+	defer want.files.close()
 	rels := append(v.c.rels(), want.rels()...)
 	slices.SortFunc(rels, func(a, b core.Rel) int {
 		ka, kb := core.BlockKey(a, 0), core.BlockKey(b, 0)

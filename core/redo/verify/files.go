@@ -22,6 +22,34 @@ type files struct {
 	root  string
 	paths map[core.Rel]string // of the first file of each fork
 	seen  map[string]bool     // files that are part of the cluster
+
+	// The file of a relation that was read last: blocks are read in runs.
+	last     fs.File
+	lastName string
+}
+
+// open is a file of a relation, good until the next call.
+func (f *files) open(name string) (io.ReaderAt, error) {
+	if name != f.lastName {
+		f.close()
+		file, err := f.fsys.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("read the corpus: %w", err)
+		}
+		f.last, f.lastName = file, name
+	}
+	r, ok := f.last.(io.ReaderAt)
+	if !ok {
+		return nil, fmt.Errorf("read %s: the file system has no ReadAt", name)
+	}
+	return r, nil
+}
+
+func (f *files) close() {
+	if f.last != nil {
+		f.last.Close()
+		f.last, f.lastName = nil, ""
+	}
 }
 
 // read is a file that is part of the cluster, nil if it is not there.
@@ -180,14 +208,9 @@ func (f *files) readBlock(rel core.Rel, blk uint32, dst *redo.Page) error {
 	if seg := blk / relSegBlocks; seg > 0 {
 		name += fmt.Sprintf(".%d", seg)
 	}
-	file, err := f.fsys.Open(name)
+	r, err := f.open(name)
 	if err != nil {
-		return fmt.Errorf("read the corpus: %w", err)
-	}
-	defer file.Close()
-	r, ok := file.(io.ReaderAt)
-	if !ok {
-		return fmt.Errorf("read %s: the file system has no ReadAt", name)
+		return err
 	}
 	if n, err := r.ReadAt(dst[:], int64(blk%relSegBlocks)*core.PageSize); n < len(dst) {
 		return fmt.Errorf("read block %d of %s: %w", blk, name, err)

@@ -66,6 +66,7 @@ func Corpus(fsys fs.FS, opt Options) (*Result, error) {
 	if v.c, err = load(fsys, "initial"); err != nil {
 		return nil, err
 	}
+	defer v.c.files.close()
 	v.counters = redo.CountersOf(ctl)
 	v.applier.Managers, v.effects.Managers = opt.Managers, opt.Managers
 	err = v.readWAL(ctl.Format(), ctl.CheckPoint.Redo)
