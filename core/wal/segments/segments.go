@@ -43,8 +43,8 @@ var segmentName = regexp.MustCompile(`^[0-9A-F]{24}(\.partial)?$`)
 // Open finds the segments in dir of fsys; files of other names are left alone.
 // A segment that is still being received, NAME.partial, counts where the whole
 // one is not there. Of a segment that several timelines have, the one of tli
-// counts, or of its ancestors as its history file tells; tli 0 is the highest
-// there is. An error that matches env.ErrCorrupt says that the first segment
+// counts, or of its ancestors as its history file tells, or without one the
+// newest; tli 0 is the highest there is. An error that matches env.ErrCorrupt says that the first segment
 // is no WAL.
 func Open(fsys fs.FS, dir string, tli uint32) (*Set, error) {
 	s := &Set{fsys: fsys, dir: dir, tli: tli}
@@ -115,6 +115,9 @@ func (s *Set) choose(dir string, names []string, tli uint32) error {
 		s.Format.TimelineID = tli
 	}
 	history, err := s.history(dir, s.Format.TimelineID)
+	if errors.Is(err, fs.ErrNotExist) {
+		history, err = s.guess(names, s.Format.TimelineID), nil
+	}
 	if err != nil {
 		return err
 	}
@@ -162,7 +165,7 @@ func (l lineage) owns(tli uint32, seg uint64) bool {
 // with a copy of it (src/backend/access/transam/timeline.c).
 func (s *Set) history(dir string, tli uint32) (l lineage, err error) {
 	b, err := fs.ReadFile(s.fsys, path.Join(dir, fmt.Sprintf("%08X.history", tli)))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return nil, err
 	}
 	first := uint64(0)
@@ -183,6 +186,23 @@ func (s *Set) history(dir string, tli uint32) (l lineage, err error) {
 		}
 	}
 	return append(l, ancestor{tli, first, ^uint64(0)}), lines.Err()
+}
+
+// guess is the lineage where there is no history: every timeline that has
+// segments is an ancestor of the next, which took over in its first segment.
+func (s *Set) guess(names []string, tli uint32) (l lineage) {
+	for _, name := range names { // ascending
+		t, seg, ok := s.parse(name)
+		switch n := len(l); {
+		case !ok || t > tli || n > 0 && l[n-1].tli == t:
+		case n > 0:
+			l[n-1].last = seg - 1
+			fallthrough
+		default:
+			l = append(l, ancestor{t, seg, ^uint64(0)})
+		}
+	}
+	return l
 }
 
 func readPage(fsys fs.FS, name string) ([]byte, error) {

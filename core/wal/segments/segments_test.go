@@ -168,6 +168,12 @@ func TestTimelines(t *testing.T) {
 	if n := read(t, r); n < 1900 {
 		t.Errorf("%d records", n)
 	}
+	history := fsys["d/00000002.history"]
+	delete(fsys, "d/00000002.history")
+	if set, err = segments.Open(fsys, "d", 0); err != nil || set.First != 1 || set.Last != 2 {
+		t.Errorf("without a history: %+v, %v, want segments 1 and 2", set, err)
+	}
+	fsys["d/00000002.history"] = history
 	if set, err = segments.Open(fsys, "d", 1); err != nil || set.Last != 3 {
 		t.Errorf("timeline 1: %+v, %v", set, err)
 	}
