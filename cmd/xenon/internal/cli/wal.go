@@ -160,6 +160,11 @@ func isTerminal(f *os.File) bool {
 
 type walDump struct{ walPrint }
 
+// Help tells what the exit status means.
+func (walDump) Help() string {
+	return "Exit status 0: the log ended as logs do, in zeroes, in a segment that is reused, behind the last segment, or as asked; 1: it is damaged, has a gap, or could not be read; 2: wrong use. Why it ended is said on standard error, with --json in the last object."
+}
+
 func (c *walDump) Run(g *Globals) error {
 	_, err := c.print(g, nil, nil)
 	return err
