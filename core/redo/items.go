@@ -133,20 +133,22 @@ func setFreeLinesHint(p *Page, on bool) {
 // compact moves every item that has storage against the special space, in the
 // order of line pointers (compactify_tuples). The bytes below stay.
 func (a *Applier) compact(p *Page) bool {
-	total, last, sorted := 0, special(p), true
-	for n := 1; n <= maxOffset(p); n++ {
+	lines, low, end := maxOffset(p), upper(p), special(p)
+	total, last, sorted := 0, end, true
+	for n := 1; n <= lines; n++ {
 		it := itemAt(p, n)
 		if !it.hasStorage() {
 			continue
 		}
-		if !inside(p, it) || it.off()+maxAlign(it.len()) > special(p) {
+		size := maxAlign(it.len())
+		if it.off() < low || it.off()+size > end {
 			return false
 		}
 		sorted = sorted && it.off() < last
 		last = it.off()
-		total += maxAlign(it.len())
+		total += size
 	}
-	if total > special(p)-lower(p) {
+	if total > end-lower(p) {
 		return false
 	}
 	// Sorted items move up in place; moving others there could overwrite some
@@ -156,8 +158,8 @@ func (a *Applier) compact(p *Page) bool {
 		dst = &a.scratch
 	}
 	r := itemRun{src: p, dst: dst}
-	to := special(p)
-	for n := 1; n <= maxOffset(p); n++ {
+	to := end
+	for n := 1; n <= lines; n++ {
 		it := itemAt(p, n)
 		if !it.hasStorage() {
 			continue
