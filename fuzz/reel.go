@@ -15,8 +15,6 @@ type reel struct {
 	// disk is what it last said outlives its memory; 0 for a disk that was
 	// wiped since.
 	disk core.LSN
-	// opened is where it last went on from.
-	opened core.LSN
 }
 
 // reel is what a process said of the timeline.
@@ -54,12 +52,11 @@ func (l *line) paged(p *netsim.Proc, e env.Event) {
 // disk or the object store holds for good, and no earlier than it said.
 func (l *line) opened(who string, r *reel, at core.LSN) {
 	h := l.j.store.shelf(l.id.Timeline)
-	if l.j.store.foreign(h, r.opened, who) {
+	if l.j.store.foreign(h, who) {
 		// Another one went on from there, and its layers may end elsewhere. Then
 		// what the disk has is of no use, and the WAL behind theirs is held.
 		r.disk = min(r.disk, at)
 	}
-	r.opened = at
 	switch {
 	case l.ghost.ends[l.ghost.index(at)] != at || at > l.ghost.end():
 		l.j.violated(IngestBound, "%s opens %s at %s, where no committed record ends", who, l.name, at)

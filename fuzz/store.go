@@ -42,6 +42,9 @@ type shelf struct {
 	held map[string]bool
 	// last is the current index before its tombstone.
 	last *remote.Index
+	// reached is up to where the last index went that somebody stored of his own
+	// doing, not as he found it.
+	reached map[string]core.LSN
 	// reported is up to where WAL was ever said to be in the store for good.
 	reported core.LSN
 }
@@ -53,7 +56,7 @@ func newStore(j *judge) *store {
 func (s *store) shelf(id core.TimelineID) *shelf {
 	h := s.shelves[id]
 	if h == nil {
-		h = &shelf{minted: map[core.Generation]string{}, indices: map[core.Generation]*remote.Index{}, held: map[string]bool{}}
+		h = &shelf{minted: map[core.Generation]string{}, indices: map[core.Generation]*remote.Index{}, held: map[string]bool{}, reached: map[string]core.LSN{}}
 		s.shelves[id] = h
 	}
 	return h
@@ -62,12 +65,12 @@ func (s *store) shelf(id core.TimelineID) *shelf {
 // index is the one that whoever comes next builds on, nil if there is none.
 func (h *shelf) index() *remote.Index { return h.indices[h.current] }
 
-// foreign tells whether the newest index has a layer with records above lsn that
-// somebody else uploaded.
-func (s *store) foreign(h *shelf, lsn core.LSN, who string) bool {
+// foreign tells whether the newest index has a layer that somebody else uploaded
+// with records above the last index of who.
+func (s *store) foreign(h *shelf, who string) bool {
 	x := h.index()
 	return x != nil && slices.ContainsFunc(x.Layers, func(l remote.LayerEntry) bool {
-		return s.named(x, l).extent.LSNs.End > lsn+1 && h.minted[l.Generation] != who
+		return s.named(x, l).extent.LSNs.End > max(x.LSN, h.reached[who])+1 && h.minted[l.Generation] != who
 	})
 }
 
@@ -164,6 +167,9 @@ func (s *store) indexed(h *shelf, id core.TimelineID, g core.Generation, o diskd
 	if g >= h.current {
 		s.complete(x, o)
 		s.covers(h, id, x, o)
+	}
+	if h.indices[g] != nil { // the first one of a generation is what others left
+		h.reached[o.Owner] = max(h.reached[o.Owner], x.DiskConsistent.LSN)
 	}
 	h.indices[g] = x
 	s.hold(h, g, x)

@@ -211,7 +211,7 @@ func TestDisksAreJudged(t *testing.T) {
 	for _, tt := range tests {
 		l := newLedger(t)
 		l.mint("ps1", ttid, 1)
-		tt.do(l.main, &reel{opened: l.main.ghost.begin}, l.main.ghost.begin)
+		tt.do(l.main, &reel{}, l.main.ghost.begin)
 		if got := l.verdict(); got != tt.want {
 			t.Errorf("%s: judged %q, want %q", tt.name, got, tt.want)
 		}
