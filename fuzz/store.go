@@ -168,7 +168,9 @@ func (s *store) indexed(h *shelf, id core.TimelineID, g core.Generation, o diskd
 		s.complete(x, o)
 		s.covers(h, id, x, o)
 	}
-	if h.indices[g] != nil { // the first one of a generation is what others left
+	// The first one of a generation is what others left, one of a generation that
+	// has been passed is nothing to go on from.
+	if h.indices[g] != nil && g >= h.current {
 		h.reached[o.Owner] = max(h.reached[o.Owner], x.DiskConsistent.LSN)
 	}
 	h.indices[g] = x
