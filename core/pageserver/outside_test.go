@@ -1,6 +1,7 @@
 package pageserver_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -28,7 +29,7 @@ func (o *outside) clone() outside { return outside{maps.Clone(o.dirs), maps.Clon
 
 func (o *outside) String() string {
 	dirs := slices.Collect(maps.Keys(o.dirs))
-	slices.SortFunc(dirs, func(a, b bootset.Database) int { return int(a.Spc-b.Spc)<<16 + int(a.DB-b.DB) })
+	slices.SortFunc(dirs, func(a, b bootset.Database) int { return cmp.Or(cmp.Compare(a.Spc, b.Spc), cmp.Compare(a.DB, b.DB)) })
 	var s strings.Builder
 	for _, d := range dirs {
 		fmt.Fprintf(&s, " %d/%d", d.Spc, d.DB)
@@ -101,7 +102,7 @@ func (o *outsider) step(t testing.TB, d draw) {
 		}
 		main := append(make([]byte, 8), dbBytes(1<<5)...)
 		main = binary.LittleEndian.AppendUint64(main, uint64(at))
-		o.put(t, &wal.Record{Rmgr: wal.RmgrXact, Info: 0x80, XID: o.xid, Origin: id, Main: append(main, make([]byte, 8)...)})
+		o.put(t, &wal.Record{Rmgr: wal.RmgrXact, Info: 0x80, XID: o.xid, Origin: id, HasOrigin: true, Main: append(main, make([]byte, 8)...)})
 		o.xid++
 	case 7:
 		delete(o.now.origins, id)
