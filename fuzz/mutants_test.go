@@ -54,7 +54,7 @@ var mutants = []mutant{
 	{faults.RemoteTellsDisk, 1, []fuzz.Oracle{fuzz.RemoteHeld}, ""},
 	{faults.RemoteLoadsOldest, 1, []fuzz.Oracle{fuzz.RemoteHeld}, ""},
 	{faults.RemoteReportUnseen, 29, []fuzz.Oracle{fuzz.RemoteHeld}, ""},
-	{faults.RemoteClaimsLoaded, 6, []fuzz.Oracle{fuzz.Reachable, fuzz.DiskHeld, fuzz.RemoteHeld, fuzz.Liveness, fuzz.WrittenPages}, "replace-pageserver,kill-pageserver,index-unknown"},
+	{faults.RemoteClaimsLoaded, 6, []fuzz.Oracle{fuzz.Reachable, fuzz.IndexComplete, fuzz.DiskHeld, fuzz.RemoteHeld, fuzz.Liveness, fuzz.WrittenPages}, "replace-pageserver,kill-pageserver,index-unknown"},
 	{faults.RemoteIndexFirst, 1, []fuzz.Oracle{fuzz.IndexComplete}, ""},
 	{faults.BranchAdoptsNow, 1, []fuzz.Oracle{fuzz.PageReplay, fuzz.Liveness, fuzz.WrittenPages}, ""},
 	{faults.BranchReadsNow, 1, []fuzz.Oracle{fuzz.PageReplay, fuzz.Liveness, fuzz.WrittenPages}, ""},

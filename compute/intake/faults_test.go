@@ -34,7 +34,7 @@ func TestFaultsAreSeen(t *testing.T) {
 	})
 	for point, name := range map[faults.Point]string{
 		faults.TailExcused:   "content that contradicts itself",
-		faults.UnkeptOffered: "a replication origin's record",
+		faults.UnkeptOffered: "a tablespace without a number",
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer faults.Plant(point)()
