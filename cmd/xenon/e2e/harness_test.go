@@ -217,9 +217,19 @@ func (in *installation) destroy() {
 	select {
 	case <-in.done:
 	case <-time.After(60 * time.Second):
-		in.up.Process.Kill()
-		in.t.Errorf("xenon up did not end after SIGTERM")
+		in.t.Errorf("xenon up did not end after SIGTERM:\n%s", in.stacks())
 	}
+}
+
+// stacks ends a process that hangs, and has it say where.
+func (in *installation) stacks() string {
+	in.up.Process.Signal(syscall.SIGQUIT)
+	select {
+	case <-in.done:
+	case <-time.After(10 * time.Second):
+		in.up.Process.Kill()
+	}
+	return tail(in.log.String(), 60_000)
 }
 
 func tail(s string, n int) string {
