@@ -27,7 +27,8 @@ var rules = []rule{
 	{"core/env/envtest", []string{"core", "core/env", "core/xsync"}},
 	{"core/xsync", []string{"core", "core/env", "core/faults"}},
 	{"core/wal", []string{"core", "core/env", "core/faults"}},
-	{"core/redo/...", []string{"core", "core/env", "core/faults", "core/wal", "core/redo/..."}},
+	{"core/wal/...", []string{"core", "core/env", "core/faults", "core/wal/..."}},
+	{"core/redo/...", []string{"core", "core/env", "core/faults", "core/wal/...", "core/redo/..."}},
 	{"core/layer/...", []string{"core", "core/env", "core/faults", "core/xsync", "core/layer/..."}},
 	{"core/register/...", []string{"core", "core/env", "core/faults", "core/xsync", "core/register/..."}},
 	// The messages of the walproposer protocol, feedback of pageservers among

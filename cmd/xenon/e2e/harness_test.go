@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -221,15 +222,23 @@ func (in *installation) destroy() {
 	}
 }
 
-// stacks ends a process that hangs, and has it say where.
+// stacks ends a process that hangs, and has it and its children say where.
 func (in *installation) stacks() string {
+	children, _ := exec.Command("pkill", "-QUIT", "-e", "-P", strconv.Itoa(in.up.Process.Pid)).CombinedOutput()
+	time.Sleep(time.Second)
 	in.up.Process.Signal(syscall.SIGQUIT)
 	select {
 	case <-in.done:
 	case <-time.After(10 * time.Second):
 		in.up.Process.Kill()
 	}
-	return tail(in.log.String(), 60_000)
+	text := string(children) + tail(in.log.String(), 60_000)
+	logs, _ := filepath.Glob(filepath.Join(in.dir, "log", "*.log"))
+	for _, name := range logs {
+		b, err := os.ReadFile(name)
+		text += fmt.Sprintf("\n== %s (%v)\n%s", filepath.Base(name), err, tail(string(b), 20_000))
+	}
+	return text
 }
 
 func tail(s string, n int) string {

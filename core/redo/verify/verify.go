@@ -37,8 +37,6 @@ type verifier struct {
 	counters redo.Counters
 	res      *Result
 	ops      [256 * 16]*Op // by manager and the high bits of xl_info
-	segments map[uint64]string
-	segment  []byte // read last
 
 	image, got redo.Page // scratch of comparisons
 	before     redo.Page // scratch of the page that is watched
@@ -100,22 +98,6 @@ func (v *verifier) op(rec *wal.Record) *Op {
 		*at = v.res.Ops[name]
 	}
 	return *at
-}
-
-// replay takes the records there are; stop is what ended the WAL.
-func (v *verifier) replay(d *wal.Decoder) (stop, err error) {
-	for {
-		rec, ok, err := d.Next()
-		if err != nil {
-			return err, nil
-		}
-		if !ok {
-			return nil, nil
-		}
-		if err := v.record(rec); err != nil {
-			return nil, err
-		}
-	}
 }
 
 // record replays one record: its blocks, then its effects.

@@ -4,7 +4,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -34,20 +36,31 @@ func (f flipped) Open(name string) (fs.File, error) {
 	if err != nil || name != f.name {
 		return file, err
 	}
-	return flippedFile{file, f.at}, nil
+	return &flippedFile{File: file, at: f.at}, nil
 }
 
 type flippedFile struct {
 	fs.File
-	at int64
+	at, pos int64
 }
 
-func (f flippedFile) ReadAt(b []byte, off int64) (int, error) {
+func (f *flippedFile) ReadAt(b []byte, off int64) (int, error) {
 	n, err := f.File.(io.ReaderAt).ReadAt(b, off)
-	if i := f.at - off; i >= 0 && i < int64(n) {
+	f.flip(b[:n], off)
+	return n, err
+}
+
+func (f *flippedFile) Read(b []byte) (int, error) {
+	n, err := f.File.Read(b)
+	f.flip(b[:n], f.pos)
+	f.pos += int64(n)
+	return n, err
+}
+
+func (f *flippedFile) flip(b []byte, off int64) {
+	if i := f.at - off; i >= 0 && i < int64(len(b)) {
 		b[i] ^= 0x40
 	}
-	return n, err
 }
 
 // TestOraclesSeeOneByte damages the corpus instead of redo: one wrong byte in
@@ -77,6 +90,49 @@ func TestWALThatEndsInTheMiddleIsAnError(t *testing.T) {
 	name := "wal/" + filepath.Base(segments[6])
 	_, err = verify.Corpus(flipped{os.DirFS(dir), name, 50000}, verify.Options{})
 	if err == nil || !strings.Contains(err.Error(), "ends within the corpus") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// without is a corpus that lacks a file.
+type without struct {
+	fs.FS
+	name string
+}
+
+func (f without) Open(name string) (fs.File, error) {
+	if name == f.name {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return f.FS.Open(name)
+}
+
+func (f without) ReadDir(name string) ([]fs.DirEntry, error) {
+	list, err := fs.ReadDir(f.FS, name)
+	return slices.DeleteFunc(list, func(e fs.DirEntry) bool { return path.Join(name, e.Name()) == f.name }), err
+}
+
+func TestMissingSegmentIsAnError(t *testing.T) {
+	dir := everything.dir(t, 15)
+	segments, err := filepath.Glob(filepath.Join(dir, "wal", "0*"))
+	if err != nil || len(segments) < 8 {
+		t.Fatalf("%d segments, %v", len(segments), err)
+	}
+	_, err = verify.Corpus(without{os.DirFS(dir), "wal/" + filepath.Base(segments[6])}, verify.Options{})
+	if err == nil || !strings.Contains(err.Error(), "ends within the corpus") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestWALOfAnotherClusterIsRefused(t *testing.T) {
+	dir := everything.dir(t, 15)
+	segments, err := filepath.Glob(filepath.Join(dir, "wal", "0*"))
+	if err != nil || len(segments) == 0 {
+		t.Fatalf("%d segments, %v", len(segments), err)
+	}
+	const systemID = 24 // in the header of a segment's first page
+	_, err = verify.Corpus(flipped{os.DirFS(dir), "wal/" + filepath.Base(segments[0]), systemID}, verify.Options{})
+	if err == nil || !strings.Contains(err.Error(), "another cluster") {
 		t.Errorf("error %v", err)
 	}
 }
