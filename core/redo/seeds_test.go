@@ -18,7 +18,7 @@ import (
 // before it. internal/corpus/mkseeds makes the files in testdata.
 type seed struct {
 	rec   *wal.Record
-	block uint8
+	block uint8 // 255 for none: what the record does beyond blocks counts
 	page  Page
 }
 
@@ -105,7 +105,7 @@ func (s *seed) mutate(program []byte, others []seed) {
 		case 8:
 			s.rec.Info = how
 		case 9: // another block of the record, or another version's record
-			if how%2 == 0 {
+			if how%2 == 0 && s.blk() != nil {
 				s.block = s.rec.Blocks[where%len(s.rec.Blocks)].ID
 			} else {
 				s.rec.Version, _ = wal.VersionByMajor(14 + where%5)
@@ -117,10 +117,10 @@ func (s *seed) mutate(program []byte, others []seed) {
 // part is the main data, the block's data or a copy of nothing for the page,
 // which is written in place.
 func (s *seed) part(n uint8) *[]byte {
-	switch n % 4 {
-	case 0:
+	switch {
+	case n%4 == 0 || s.blk() == nil:
 		return &s.rec.Main
-	case 3:
+	case n%4 == 3:
 		page := s.page[:]
 		return &page
 	}

@@ -3,6 +3,10 @@
 // with:
 //
 //	go run ./internal/corpus/mkseeds -manager Gin -corpus /var/tmp/gin core/redo/testdata/gin.seeds
+//
+// or records of all managers that do more than change the blocks they name:
+//
+//	go run ./internal/corpus/mkseeds -effects -each 1 -corpus /var/tmp/all core/redo/testdata/effects.seeds
 package main
 
 import (
@@ -21,6 +25,9 @@ import (
 	"xenon/core/wal"
 )
 
+// noBlock stands for no block of a record, whose page is zeroes.
+const noBlock = 255
+
 // A seed is one block of a record and its page before.
 type seed struct {
 	rec   *wal.Record
@@ -31,14 +38,15 @@ type seed struct {
 func main() {
 	manager := flag.String("manager", "", "name of the resource manager, as pg_waldump prints it")
 	dir := flag.String("corpus", "", "directory of the corpus")
+	effects := flag.Bool("effects", false, "take records that do more than change blocks, without pages, instead of those of a manager")
 	each := flag.Int("each", 2, "seeds of each opcode and block")
 	flag.Parse()
-	if flag.NArg() != 1 || *manager == "" || *dir == "" {
+	if flag.NArg() != 1 || (*manager == "") != *effects || *dir == "" {
 		fmt.Fprintln(os.Stderr, "usage: mkseeds -manager NAME -corpus DIR FILE")
 		flag.PrintDefaults()
 		os.Exit(2)
 	}
-	seeds, err := collect(*dir, *manager, *each)
+	seeds, err := collect(*dir, *manager, *effects, *each)
 	if err == nil {
 		err = write(flag.Arg(0), seeds)
 	}
@@ -51,7 +59,7 @@ func main() {
 
 // collect replays the WAL of a corpus. Pages that it does not make whole are
 // left out.
-func collect(dir, manager string, each int) ([]seed, error) {
+func collect(dir, manager string, effects bool, each int) ([]seed, error) {
 	ctl, err := control(dir)
 	if err != nil {
 		return nil, err
@@ -62,7 +70,7 @@ func collect(dir, manager string, each int) ([]seed, error) {
 		return nil, err
 	}
 	slices.Sort(names)
-	s := selection{pages: map[core.Key]*redo.Page{}, taken: map[string][]seed{}, seen: map[string]int{}, manager: manager, each: each}
+	s := selection{pages: map[core.Key]*redo.Page{}, taken: map[string][]seed{}, seen: map[string]int{}, manager: manager, effects: effects, each: each}
 	d := wal.NewDecoder(format, ctl.CheckPoint.Redo, 0)
 	for _, name := range names {
 		_, seg, ok := core.ParseSegmentName(filepath.Base(name), format.SegmentSize)
@@ -103,6 +111,9 @@ type selection struct {
 	pages   map[core.Key]*redo.Page
 	applier redo.Applier
 	manager string
+	effects bool
+	decoder redo.Effects
+	after   redo.Counters
 	each    int
 	taken   map[string][]seed
 	seen    map[string]int
@@ -110,6 +121,12 @@ type selection struct {
 
 // record takes the record's blocks if they are wanted, and replays them.
 func (s *selection) record(rec *wal.Record) {
+	if s.effects {
+		if list, err := s.decoder.Decode(rec, &s.after); err == nil && (len(list) > 0 || len(rec.Blocks) == 0) {
+			s.consider(rec, noBlock, new(redo.Page))
+		}
+		return
+	}
 	for i := range rec.Blocks {
 		blk := &rec.Blocks[i]
 		key := core.BlockKey(blk.Rel, blk.Block)
@@ -118,7 +135,7 @@ func (s *selection) record(rec *wal.Record) {
 			page = new(redo.Page)
 		}
 		if rec.Rmgr.String() == s.manager && !blk.ApplyImage && (blk.WillInit || !redo.IsNew(page)) {
-			s.consider(rec, blk, page)
+			s.consider(rec, blk.ID, page)
 		}
 		next := *page
 		if _, err := s.applier.Apply(&next, rec, blk); err == nil {
@@ -129,15 +146,15 @@ func (s *selection) record(rec *wal.Record) {
 
 // consider is reservoir sampling with the record's place for a lot, so that the
 // same WAL gives the same seeds.
-func (s *selection) consider(rec *wal.Record, blk *wal.Block, page *redo.Page) {
-	kind := fmt.Sprintf("%s %d", rec.Name(), blk.ID)
+func (s *selection) consider(rec *wal.Record, block uint8, page *redo.Page) {
+	kind := fmt.Sprintf("%s %d", rec.Name(), block)
 	s.seen[kind]++
 	at := len(s.taken[kind])
 	if at < s.each {
 		s.taken[kind] = append(s.taken[kind], seed{})
 	} else {
 		h := fnv.New64a()
-		fmt.Fprint(h, rec.Start, blk.ID)
+		fmt.Fprint(h, rec.Start, block)
 		if at = int(h.Sum64() % uint64(s.seen[kind])); at >= s.each {
 			return
 		}
@@ -147,7 +164,7 @@ func (s *selection) consider(rec *wal.Record, blk *wal.Block, page *redo.Page) {
 		b := &bare.Blocks[i]
 		b.HasImage, b.Image, b.HoleOffset, b.HoleLen, b.Compression, b.ImageInfo = false, nil, 0, 0, 0, 0
 	}
-	s.taken[kind][at] = seed{rec: bare, block: blk.ID, page: *page}
+	s.taken[kind][at] = seed{rec: bare, block: block, page: *page}
 }
 
 func (s *selection) all() []seed {
