@@ -107,7 +107,11 @@ func (c *conn) fail(err error) {
 	if c.gone() {
 		return
 	}
-	c.w.trace.event(Event{At: c.w.now, Kind: "fail", A: c.id})
+	e := Event{At: c.w.now, Kind: "fail", A: c.id}
+	c.w.trace.event(e)
+	if c.w.opts.Record != nil {
+		c.record(e, nil)
+	}
 	c.err = err
 	c.wakeAll()
 	c.w.net.sweep(c)

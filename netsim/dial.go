@@ -179,7 +179,11 @@ func (d *dial) arrived() (c *conn, answered bool) {
 	}
 	local := addr{d.env.proc.host.name, d.env.proc.host.freePort()}
 	client, server := w.net.pair(d.env, l.env, local, d.addr)
-	w.trace.event(Event{At: w.now, Kind: "dial", A: client.id, B: uint64(client.host.id), C: uint64(server.host.id)})
+	e := Event{At: w.now, Kind: "dial", A: client.id, B: uint64(client.host.id), C: uint64(server.host.id)}
+	w.trace.event(e)
+	if w.opts.Record != nil {
+		client.record(e, nil)
+	}
 	l.queue = append(l.queue, server)
 	l.waiting.wakeAll(w)
 	return client, true
@@ -237,7 +241,11 @@ func (l *listener) Accept() (net.Conn, error) {
 	c := l.queue[0]
 	l.queue[0] = nil
 	l.queue = l.queue[1:]
-	l.w.trace.event(Event{At: l.w.now, Kind: "accept", A: c.id})
+	e := Event{At: l.w.now, Kind: "accept", A: c.id}
+	l.w.trace.event(e)
+	if l.w.opts.Record != nil {
+		c.record(e, nil)
+	}
 	return c, nil
 }
 

@@ -149,7 +149,11 @@ func (e *Env) Trace() *env.Trace { return &e.trace }
 func (e *Env) noted(v env.Event) {
 	e.Step()
 	w := e.w
-	w.trace.event(Event{At: w.now, Kind: v.Kind, A: v.A, B: v.B, C: v.C, D: v.D, Hash: e.id})
+	o := Event{At: w.now, Kind: v.Kind, A: v.A, B: v.B, C: v.C, D: v.D, Hash: e.id}
+	w.trace.event(o)
+	if w.opts.Record != nil {
+		w.opts.Record(Detail{Event: o, Proc: e.proc.name, Incarnation: e.incarnation})
+	}
 	if w.opts.OnNote != nil {
 		w.opts.OnNote(e.proc, v)
 	}

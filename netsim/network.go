@@ -97,7 +97,11 @@ func (n *network) setCut(from, to *host, cut bool) {
 		kind = "cut"
 		l.cutAt = n.w.now
 	}
-	n.w.trace.event(Event{At: n.w.now, Kind: kind, A: uint64(from.id), B: uint64(to.id)})
+	e := Event{At: n.w.now, Kind: kind, A: uint64(from.id), B: uint64(to.id)}
+	n.w.trace.event(e)
+	if n.w.opts.Record != nil {
+		n.w.opts.Record(Detail{Event: e, Proc: from.name, Peer: to.name})
+	}
 	n.between(from, to, func(c *conn) {
 		if cut {
 			c.watchSilence()

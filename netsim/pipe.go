@@ -73,7 +73,11 @@ func (p *pipe) send(kind segmentKind, data []byte) {
 	at := p.link.arrival(p.w.now, len(data))
 	p.used += len(data)
 	p.flight.push(segment{data: data, at: at, kind: kind})
-	p.w.trace.event(Event{At: p.w.now, Kind: "send", A: p.from.id, B: uint64(len(data)), C: uint64(kind), Hash: hashBytes(0, data)})
+	e := Event{At: p.w.now, Kind: "send", A: p.from.id, B: uint64(len(data)), C: uint64(kind), Hash: hashBytes(0, data)}
+	p.w.trace.event(e)
+	if p.w.opts.Record != nil {
+		p.from.record(e, data)
+	}
 	if p.from.cutOff() {
 		p.from.watchSilence()
 	}
@@ -115,7 +119,11 @@ func (p *pipe) retransmit() {
 }
 
 func (p *pipe) deliver(s segment) {
-	p.w.trace.event(Event{At: p.w.now, Kind: "deliver", A: p.to.id, B: uint64(len(s.data)), C: uint64(s.kind)})
+	e := Event{At: p.w.now, Kind: "deliver", A: p.to.id, B: uint64(len(s.data)), C: uint64(s.kind)}
+	p.w.trace.event(e)
+	if p.w.opts.Record != nil {
+		p.to.record(e, s.data)
+	}
 	to := p.to
 	if to.gone() {
 		p.used -= len(s.data)
@@ -181,6 +189,9 @@ func (p *pipe) discard() {
 
 // lose drops what is on its way, as if it had never been sent.
 func (p *pipe) lose() {
+	if p.w.opts.Record != nil && p.flying() {
+		p.from.record(Event{At: p.w.now, Kind: "lose", A: p.from.id}, nil)
+	}
 	for p.flying() {
 		s := p.flight.pop()
 		p.used -= len(s.data)

@@ -220,14 +220,24 @@ func (p *Proc) Resume() {
 }
 
 // Slow makes each step of the process cost d; 0 ends that.
-func (p *Proc) Slow(d time.Duration) { p.slow = d }
+func (p *Proc) Slow(d time.Duration) {
+	p.slow = d
+	p.w.Show("slow", p.name, "", uint64(d), 0)
+}
 
 func (p *Proc) note(kind string, e *Env) {
-	p.w.trace.event(Event{At: p.w.now, Kind: kind, A: hashString(0, p.name), B: uint64(e.incarnation)})
+	v := Event{At: p.w.now, Kind: kind, A: hashString(0, p.name), B: uint64(e.incarnation)}
+	p.w.trace.event(v)
+	if p.w.opts.Record != nil {
+		p.w.opts.Record(Detail{Event: v, Proc: p.name, Incarnation: e.incarnation})
+	}
 }
 
 // StepClock moves the wall clock of the process by d.
-func (p *Proc) StepClock(d time.Duration) { p.clock.skew += int64(d) }
+func (p *Proc) StepClock(d time.Duration) {
+	p.clock.skew += int64(d)
+	p.w.Show("clock", p.name, "", uint64(d), 0)
+}
 
 // SetDrift makes the clocks of the process run faster by ppm millionths, or
 // slower, but not backwards: ppm is above -1,000,000.
@@ -237,6 +247,7 @@ func (p *Proc) SetDrift(ppm int64) {
 	}
 	p.clock.rebase(p.w.now)
 	p.clock.ppm = ppm
+	p.w.Show("drift", p.name, "", uint64(ppm), 0)
 }
 
 // init gives an incarnation its context.
@@ -244,4 +255,7 @@ func (e *Env) init() {
 	e.ctx, e.cancel = xsync.Root(e)
 	e.net.env = e
 	e.trace.Sink = e.noted
+	if e.w.opts.Record != nil {
+		e.trace.Shown = e.shown
+	}
 }

@@ -78,5 +78,9 @@ func (w *World) Windows() []uint64 { return w.trace.windows }
 // Note folds something into the trace hash that the world does not see itself,
 // such as an operation of a simulated disk.
 func (w *World) Note(kind, name string, a, b uint64, data []byte) {
-	w.trace.event(Event{At: w.now, Kind: kind, A: hashString(0, name), B: a, C: b, Hash: hashBytes(0, data)})
+	e := Event{At: w.now, Kind: kind, A: hashString(0, name), B: a, C: b, Hash: hashBytes(0, data)}
+	w.trace.event(e)
+	if w.opts.Record != nil {
+		w.opts.Record(Detail{Event: e, Name: name, Data: data})
+	}
 }
