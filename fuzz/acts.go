@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"xenon/core/wire/http1"
 	"xenon/core/xsync"
 	"xenon/fuzz/standin"
+	"xenon/netsim"
 )
 
 // A Deed is what somebody does with branches.
@@ -48,21 +50,25 @@ const maxForks = 3
 
 // drawActs makes the acts of a plan: a branch in most runs, and what befalls
 // branches behind it.
-func drawActs(r *rand.Rand, length time.Duration) []Act {
+func drawActs(d dice, length time.Duration) []Act {
 	var acts []Act
-	add := func(d Deed) {
-		acts = append(acts, Act{At: millis(r, length), Deed: d, Which: r.IntN(1 << 16)})
+	add := func(deed Deed, i int) {
+		r := d.of("act %s %d", deed, i)
+		acts = append(acts, Act{At: millis(r, length), Deed: deed, Which: r.IntN(1 << 16)})
 	}
-	for range max(0, r.IntN(maxForks+2)-1) {
-		add(Fork)
-		if r.IntN(4) == 0 {
-			add(Drop)
+	forks := max(0, d.of("forks").IntN(maxForks+2)-1)
+	for i := range forks {
+		add(Fork, i)
+		if d.of("drop %d", i).IntN(4) == 0 {
+			add(Drop, i)
 		}
 	}
-	if r.IntN(3) == 0 {
-		add(Static)
+	if d.of("static").IntN(3) == 0 {
+		add(Static, 0)
 	}
-	slices.SortStableFunc(acts, func(a, b Act) int { return int(a.At - b.At) })
+	slices.SortFunc(acts, func(a, b Act) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Deed.String(), b.Deed.String()), cmp.Compare(a.Which, b.Which))
+	})
 	return acts
 }
 
@@ -90,11 +96,13 @@ func (b *brancher) run(ctx context.Context, e env.Env) error {
 				return err
 			}
 		}
-		b.dice = rand.New(rand.NewPCG(uint64(a.Which), uint64(a.At)))
+		b.dice = netsim.Stream(uint64(a.Which), a.Deed.String())
+		b.r.acting("act", a)
 		if err := b.do(ctx, e, a); err != nil {
 			b.why = fmt.Errorf("given up: %w", err)
 			return err
 		}
+		b.r.acting("act.end", a)
 	}
 	b.done = true
 	return nil

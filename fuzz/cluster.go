@@ -1,10 +1,12 @@
 package fuzz
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"xenon/compute"
@@ -129,6 +131,7 @@ func (c *cluster) node(name string, main netsim.Main) *node {
 		Note: func(o diskdrv.Op, data []byte) {
 			if o.Err != nil {
 				n.failed++
+				c.w.Show("disk.error", name, o.Err.Error(), 0, 0)
 			}
 			c.w.Note(o.Kind, name+":"+o.Name+o.To, uint64(o.Off), uint64(o.Len), data)
 		},
@@ -277,8 +280,20 @@ func patiently(ctx context.Context, e env.Env, f func() error) error {
 func (c *cluster) nodes() []*node {
 	all := append([]*node{}, c.sks[:]...)
 	all = append(all, c.pss[:]...)
+	return append(all, c.processes()...)
+}
+
+// processes are those of all endpoints.
+func (c *cluster) processes() (all []*node) {
 	for _, s := range c.servers {
 		all = append(all, s.node)
 	}
 	return all
+}
+
+// victim is whom a step befalls: another node more or less among those that
+// there are seldom makes it another one.
+func victim(which int, among []*node) *node {
+	rank := func(x *node) uint64 { return netsim.Stream(uint64(which), x.Name()).Uint64() }
+	return slices.MaxFunc(among, func(a, b *node) int { return cmp.Compare(rank(a), rank(b)) })
 }

@@ -36,13 +36,16 @@ type load struct {
 	CrossCheck int `json:"cross_check"`
 }
 
-func drawLoad(r *rand.Rand) load {
-	pick := func(list ...int) int { return list[r.IntN(len(list))] }
+func drawLoad(d dice) load {
 	return load{
-		Clients: 2 + r.IntN(4), Think: time.Duration(pick(20, 40, 80)) * time.Millisecond,
-		ValueMax: pick(24, 100, 700), BulkMax: pick(500, 9000, 40_000, 200_000), Churn: pick(0, 150, 300),
-		Switches: r.IntN(6) == 0, Evictions: pick(0, 100, 500, 1000),
-		Memory: int64(pick(128<<10, 16<<20)), Distance: int64(pick(4<<10, 16<<10, 64<<10, 1<<20)), Buffer: pick(1, 1<<20), Direct: pick(1<<10, 16<<10),
+		Clients: d.pick("clients", 2, 3, 4, 5), Think: time.Duration(d.pick("think", 20, 40, 80)) * time.Millisecond,
+		ValueMax: d.pick("value_max", 24, 100, 700), BulkMax: d.pick("bulk_max", 500, 9000, 40_000, 200_000), Churn: d.pick("churn", 0, 150, 300),
+		Switches: d.of("switches").IntN(6) == 0, Evictions: d.pick("evictions", 0, 100, 500, 1000),
+		Memory:     int64(d.pick("pageserver_memory", 128<<10, 16<<20)),
+		Distance:   int64(d.pick("checkpoint_distance", 4<<10, 16<<10, 64<<10, 1<<20)),
+		Buffer:     d.pick("proposer_buffer", 1, 1<<20),
+		Direct:     d.pick("proposer_direct", 1<<10, 16<<10),
+		CrossCheck: d.pick("cross_check", 0, 100),
 	}
 }
 

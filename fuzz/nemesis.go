@@ -69,12 +69,12 @@ func always() bool { return true }
 // begin does what a step says. It returns nil if there was nobody to befall,
 // else what tells whether it changed the course of the run.
 func (n *nemesis) begin(s Step) (effect func() bool) {
-	sk, ps, srv := n.c.sks[s.Which%keepers], n.pageserver(s), n.c.servers[s.Which%len(n.c.servers)].node
-	any := n.c.nodes()[s.Which%len(n.c.nodes())]
+	sk, ps, srv := victim(s.Which, n.c.sks[:]), n.pageserver(s), victim(s.Which, n.c.processes())
+	any := victim(s.Which, n.c.nodes())
 	switch s.Class {
 	case KillKeeper, KillServer, KillPages, CutKeeper, CutServer, CutPages:
-		victim := map[Class]*node{KillKeeper: sk, CutKeeper: sk, KillServer: srv, CutServer: srv, KillPages: ps, CutPages: ps}[s.Class]
-		return n.end(victim, s.Class == CutKeeper || s.Class == CutServer || s.Class == CutPages, s.For)
+		x := map[Class]*node{KillKeeper: sk, CutKeeper: sk, KillServer: srv, CutServer: srv, KillPages: ps, CutPages: ps}[s.Class]
+		return n.end(x, s.Class == CutKeeper || s.Class == CutServer || s.Class == CutPages, s.For)
 	case PauseKeeper:
 		return n.pause(sk, s.For)
 	case PauseServer:
@@ -150,8 +150,9 @@ func (n *nemesis) pause(x *node, d time.Duration) func() bool {
 // network does what befalls links.
 func (n *nemesis) network(s Step) func() bool {
 	all := n.c.nodes()
-	a := all[s.Which%len(all)].Name()
-	b := all[(s.Which+1+s.Which/len(all)%(len(all)-1))%len(all)].Name()
+	first := victim(s.Which, all)
+	all = slices.DeleteFunc(all, func(x *node) bool { return x == first })
+	a, b := first.Name(), victim(s.Which, all).Name()
 	dials := n.dials
 	redialled := func() bool { return n.dials > dials }
 	switch s.Class {
@@ -255,9 +256,9 @@ func (n *nemesis) strand(s Step) func() bool {
 	if old == nil {
 		return nil
 	}
-	kept := s.Which % keepers
-	for i, sk := range n.c.sks {
-		if i != kept {
+	kept := victim(s.Which, n.c.sks[:])
+	for _, sk := range n.c.sks {
+		if sk != kept {
 			n.w.Partition([]string{old.Name()}, []string{sk.Name()})
 		}
 	}
@@ -268,7 +269,7 @@ func (n *nemesis) strand(s Step) func() bool {
 		}
 		n.end(old.node, s.Which&1 == 0, 50*time.Millisecond)
 		n.w.HealAll()
-		n.end(n.c.sks[kept], s.Which&2 == 0, 300*time.Millisecond+s.For)
+		n.end(kept, s.Which&2 == 0, 300*time.Millisecond+s.For)
 	})
 	return func() bool { return n.counts.TailsCut > cut }
 }

@@ -166,37 +166,57 @@ const usually = 30
 // few classes are all meant to strike.
 const few = 4
 
+// Dice are where the decisions of a plan come from: each thing that is decided
+// has a stream of its own, by its name, so that a new class of faults, a new
+// deed or another knob moves nothing else in the plans of all seeds.
+type dice uint64
+
+func (d dice) of(format string, args ...any) *rand.Rand {
+	return netsim.Stream(uint64(d), "plan "+fmt.Sprintf(format, args...))
+}
+
+// pick draws one of a list.
+func (d dice) pick(name string, list ...int) int { return list[d.of("%s", name).IntN(len(list))] }
+
 // drawPlan makes the plan of a run with faults of the classes given: each is in
 // or out by the throw of a coin, and how often it strikes is drawn, too.
-func drawPlan(seed uint64, r *rand.Rand, from []Class) *Plan {
-	p := &Plan{Seed: seed, Blank: r.IntN(len(blanks)), Load: drawLoad(r), Length: 4*time.Second + millis(r, 5*time.Second)}
-	p.Policy.Kind = netsim.PolicyKind(r.IntN(int(netsim.StarveProc) + 1))
-	p.Policy.Depth = 1 + r.IntN(10)
-	p.Policy.Starved = []string{"sk1", "sk2", "compute1", "ps1"}[r.IntN(4)]
-	p.Yields, p.Wakes = []int{0, 5, 50}[r.IntN(3)], []int{0, 0, 5}[r.IntN(3)]
+func drawPlan(seed uint64, from []Class) *Plan {
+	d := dice(seed)
+	p := &Plan{Seed: seed, Blank: d.of("blank").IntN(len(blanks)), Load: drawLoad(d)}
+	p.Length = 4*time.Second + millis(d.of("length"), 5*time.Second)
+	p.Policy.Kind = netsim.PolicyKind(d.of("policy").IntN(int(netsim.StarveProc) + 1))
+	p.Policy.Depth = 1 + d.of("depth").IntN(10)
+	p.Policy.Starved = []string{"sk1", "sk2", "compute1", "ps1"}[d.of("starved").IntN(4)]
+	p.Yields, p.Wakes = d.pick("yields", 0, 5, 50), d.pick("wakes", 0, 0, 5)
 	for _, c := range from {
-		chance := cmp.Or(odds[c], usually)
-		if len(from) <= few {
-			chance = 100
-		}
-		if r.IntN(100) >= chance {
-			continue
-		}
-		times := logUniform(r, 5)
-		if c == Strand {
-			times += 2 // mostly there is nobody to strand, or nothing comes of it
-		}
-		for range times {
-			p.Steps = append(p.Steps, Step{
-				At: millis(r, p.Length), Class: c, Which: r.IntN(1 << 16),
-				For: time.Duration(20+logUniform(r, 2000)) * time.Millisecond,
-			})
+		p.Steps = append(p.Steps, drawSteps(d, c, p.Length, len(from) <= few)...)
+	}
+	slices.SortFunc(p.Steps, func(a, b Step) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Class.String(), b.Class.String()), cmp.Compare(a.Which, b.Which))
+	})
+	p.Acts = drawActs(d, p.Length)
+	return p
+}
+
+// drawSteps makes the steps of one class, none if it is out.
+func drawSteps(d dice, c Class, length time.Duration, sure bool) []Step {
+	r := d.of("class %s", c)
+	if !sure && r.IntN(100) >= cmp.Or(odds[c], usually) {
+		return nil
+	}
+	times := logUniform(r, 5)
+	if c == Strand {
+		times += 2 // mostly there is nobody to strand, or nothing comes of it
+	}
+	steps := make([]Step, times)
+	for i := range steps {
+		r := d.of("class %s step %d", c, i)
+		steps[i] = Step{
+			At: millis(r, length), Class: c, Which: r.IntN(1 << 16),
+			For: time.Duration(20+logUniform(r, 2000)) * time.Millisecond,
 		}
 	}
-	slices.SortStableFunc(p.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
-	p.Acts = drawActs(r, p.Length)
-	p.Load.CrossCheck = []int{0, 100}[r.IntN(2)]
-	return p
+	return steps
 }
 
 // millis draws a time below limit: in whole milliseconds, as it is written.

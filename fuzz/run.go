@@ -33,6 +33,8 @@ type Counts struct {
 	LostWrites         int // taken by power cuts before any sync
 
 	Writes, Reads int // acknowledged
+	Copies             int // a safekeeper copied WAL from another one
+	Learned            int // a safekeeper learned from another one what is committed
 	Records       int // committed
 	PagesCompared int
 	CrossChecked  int // pages that servers wrote, compared by their endpoints
@@ -132,8 +134,7 @@ func (o *Options) plan() *Plan {
 	if from == nil {
 		from = Classes()
 	}
-	draw := netsim.New(netsim.Options{Seed: o.Seed})
-	return drawPlan(o.Seed, draw.Rand("plan"), from)
+	return drawPlan(o.Seed, from)
 }
 
 // observe counts what the nemesis wants to know.
@@ -172,8 +173,8 @@ func (r *run) all(p *Plan) error {
 	asking.Start(reader{r.j}.run)
 	for i := range branchers {
 		b := &brancher{r: r}
-		for n, a := range p.Acts {
-			if n%branchers == i {
+		for _, a := range p.Acts {
+			if a.Which%branchers == i { // not by its place: the others stay with theirs if one goes
 				b.acts = append(b.acts, a)
 			}
 		}

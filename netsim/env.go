@@ -46,7 +46,7 @@ func (e *Env) Step() {
 		return
 	}
 	t.checkAlive()
-	if w.opts.Yields > 0 && w.rand.IntN(1000) < w.opts.Yields {
+	if w.opts.Yields > 0 && w.yield.IntN(1000) < w.opts.Yields {
 		t.rest("yield")
 	}
 }
@@ -87,23 +87,19 @@ func (e *Env) Objects() env.ObjectStore {
 	return e.objects
 }
 
-func (e *Env) seed(stream string) (uint64, uint64) {
-	h := mix(hashString(e.w.opts.Seed, e.proc.name), uint64(e.incarnation))
-	return hashString(h, stream), hashString(^h, stream)
+func (e *Env) seed(stream string) uint64 {
+	return hashString(mix(hashString(e.w.opts.Seed, e.proc.name), uint64(e.incarnation)), stream)
 }
 
 // Rand implements env.Env.
-func (e *Env) Rand(stream string) *rand.Rand { return rand.New(rand.NewPCG(e.seed(stream))) }
+func (e *Env) Rand(stream string) *rand.Rand {
+	return rand.New(&source{w: e.w, key: e.seed(stream)})
+}
 
 // Entropy implements env.Env.
 func (e *Env) Entropy() io.Reader {
 	if e.entropy == nil {
-		a, b := e.seed("entropy")
-		var key [32]byte
-		for i := range 8 {
-			key[i], key[8+i] = byte(a>>(8*i)), byte(b>>(8*i))
-		}
-		e.entropy = rand.NewChaCha8(key)
+		e.entropy = &entropy{source: source{w: e.w, key: e.seed("entropy")}}
 	}
 	return e.entropy
 }

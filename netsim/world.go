@@ -14,6 +14,7 @@ import (
 // order, no needless wakes, the default link everywhere.
 type Options struct {
 	Seed   uint64
+	Fork   Fork
 	Policy Policy
 	// Yields and Wakes are how many of 1,000 operations first let others run,
 	// and how many of 1,000 steps wake a parked task for no reason.
@@ -49,7 +50,9 @@ type Options struct {
 // time; several worlds share nothing.
 type World struct {
 	opts  Options
-	rand  *rand.Rand // the scheduler's choices
+	wakes *rand.Rand // tasks that are woken for no reason
+	yield *rand.Rand // operations that let others run first
+	salt  uint64     // of all streams, from a fork on
 	sched scheduler
 	trace trace
 	steps atomic.Uint64 // for the watchdog; written by the world alone
@@ -84,8 +87,8 @@ func New(o Options) *World {
 		o.Link = DefaultLink
 	}
 	w := &World{opts: o}
-	w.rand = w.Rand("scheduler")
-	w.sched.init(w.rand, o.Policy)
+	w.wakes, w.yield = w.Rand("wakes"), w.Rand("yields")
+	w.sched.init(w.Rand("schedule"), o.Policy)
 	w.net.init(w)
 	w.trace.init(o)
 	if o.Guard {
@@ -103,12 +106,6 @@ func (w *World) Elapsed() time.Duration { return time.Duration(w.now) }
 
 // Steps is how many times a task was resumed.
 func (w *World) Steps() uint64 { return w.steps.Load() }
-
-// Rand is a stream of random numbers of its own for every name, for whatever
-// belongs to no process: a disk, a bucket, a plan of faults.
-func (w *World) Rand(stream string) *rand.Rand {
-	return rand.New(rand.NewPCG(hashString(w.opts.Seed, stream), hashString(^w.opts.Seed, stream)))
-}
 
 // Run runs the world until until says so, for limit at most. It returns a
 // [Failure] if a task panicked or Fail was called; if until is given, also if
@@ -155,13 +152,17 @@ func (w *World) step(t *task) {
 	if t.held() {
 		return
 	}
-	w.steps.Store(w.steps.Load() + 1)
+	step := w.steps.Load() + 1
+	w.steps.Store(step)
+	if step == w.opts.Fork.Step {
+		w.fork(w.opts.Fork.Seed)
+	}
 	if w.sameInstant++; w.sameInstant > w.opts.Still {
 		w.fail(&Failure{Kind: "livelock", Text: "the clock stands still while tasks run on and on", Parked: w.parked()})
 		return
 	}
 	w.trace.step(w.now, t.id)
-	if w.opts.Wakes > 0 && w.rand.IntN(1000) < w.opts.Wakes {
+	if w.opts.Wakes > 0 && w.wakes.IntN(1000) < w.opts.Wakes {
 		w.wakeAny()
 	}
 	w.resume(t)
@@ -179,7 +180,7 @@ func (w *World) resume(t *task) {
 
 // wakeAny wakes a parked task for no reason.
 func (w *World) wakeAny() {
-	t := w.tasks[w.rand.IntN(len(w.tasks))]
+	t := w.tasks[w.wakes.IntN(len(w.tasks))]
 	if t.state == taskParked {
 		w.ready(t)
 	}

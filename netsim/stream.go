@@ -1,0 +1,87 @@
+package netsim
+
+import "math/rand/v2"
+
+// A number that a run draws is a hash of the seed, of the stream's name, and
+// of where the stream is: how often it was asked before, or what the clock
+// shows. So what one thing draws never depends on how often another was asked,
+// and a run with one step less goes on like the run with it wherever that step
+// did not reach.
+
+// A source is a stream of a world. Its numbers come from its key and the count
+// of those before; a timed one counts anew at each instant, so that two runs
+// which once differed draw the same again as soon as they do the same thing at
+// the same time.
+type source struct {
+	w     *World
+	key   uint64
+	timed bool
+	at    int64
+	n     uint64
+}
+
+// Uint64 implements rand.Source.
+func (s *source) Uint64() uint64 {
+	h := s.key ^ s.w.salt
+	if s.timed {
+		if s.w.now != s.at {
+			s.at, s.n = s.w.now, 0
+		}
+		h = mix(h, uint64(s.at))
+	}
+	s.n++
+	return finish(h + s.n*golden)
+}
+
+// golden is 2^64 divided by the golden ratio: its multiples are spread evenly.
+const golden = 0x9e3779b97f4a7c15
+
+// finish spreads what is in x over all bits (the last step of splitmix64, by
+// Steele, Lea and Flood).
+func finish(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// Stream is a stream of random numbers of its own for every seed and name,
+// before there is a world: for those who draw plans.
+func Stream(seed uint64, name string) *rand.Rand {
+	return rand.New(rand.NewPCG(hashString(seed, name), hashString(^seed, name)))
+}
+
+// Rand is a stream of random numbers of its own for every name, for whatever
+// belongs to no process: a disk, a link, a bucket. What it gives depends on the
+// name, on the simulated time, and on how often it was asked at that time.
+func (w *World) Rand(stream string) *rand.Rand {
+	return rand.New(&source{w: w, key: hashString(w.opts.Seed, stream), timed: true})
+}
+
+// A Fork makes the rest of a run another one: what is drawn from step Step on
+// comes from another seed.
+type Fork struct {
+	Step uint64 // 0 is none
+	Seed uint64
+}
+
+// fork changes every stream of the world from now on.
+func (w *World) fork(seed uint64) { w.salt = mix(hashA, seed) }
+
+// entropy is a source read by bytes.
+type entropy struct {
+	source source
+	left   uint64
+	n      int // bytes of left
+}
+
+// Read implements io.Reader.
+func (e *entropy) Read(p []byte) (int, error) {
+	for i := range p {
+		if e.n == 0 {
+			e.left, e.n = e.source.Uint64(), 8
+		}
+		p[i] = byte(e.left)
+		e.left, e.n = e.left>>8, e.n-1
+	}
+	return len(p), nil
+}
