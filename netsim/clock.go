@@ -15,6 +15,8 @@ type clockState struct {
 	ppm  int64 // runs faster by so many millionths
 	skew int64 // of the wall clock alone
 	boot int64 // when the monotonic clock stood at 0, in local time
+	// frozen is the local time at which the wall clock stands still, plus 1.
+	frozen int64
 	// at the world's instant since, the local time was then.
 	since, local int64
 }
@@ -43,12 +45,15 @@ type clock Env
 
 func (c *clock) Now() time.Time {
 	(*Env)(c).Step()
+	if c.proc.clock.wrong() {
+		c.w.net.tally.ClockRead++
+	}
 	return (*Env)(c).now()
 }
 
 func (e *Env) now() time.Time {
 	s := &e.proc.clock
-	return e.w.opts.Epoch.Add(time.Duration(s.elapsed(e.w.now) + s.skew))
+	return e.w.opts.Epoch.Add(time.Duration(s.wall(e.w.now)))
 }
 
 func (c *clock) Mono() env.Instant {

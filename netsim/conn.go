@@ -95,6 +95,7 @@ func (c *conn) silent() {
 	case c.peer.lost && c.peer.host.up && !c.out.link.cut && !c.in.link.cut:
 		c.fail(errReset) // the other host does not know this connection
 	default:
+		c.w.net.tally.TimedOut++
 		c.fail(errTimedOut)
 		if c.out.link.rand.IntN(2) == 0 {
 			c.out.lose() // else the network delivers it after all
@@ -176,6 +177,11 @@ func (c *conn) Read(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
+	if o := &c.in.link.opts; o.Sip > 0 {
+		c.w.net.tally.Sips++
+		b = b[:min(len(b), o.Sip)]
+		c.w.current("read").sleepUntil(c.w.now+int64(o.SipTime), "slow receiver")
+	}
 	for {
 		switch {
 		case c.closed:
@@ -218,10 +224,11 @@ func (c *conn) WriteBuffers(bufs *net.Buffers) (int64, error) {
 		}
 		space := min(left, c.out.space(), maxSegment)
 		if space <= 0 {
+			c.w.net.tally.Blocked++
 			c.out.writers.wait(c.w, "conn write")
 			continue
 		}
-		seg := c.w.net.segment(c.out.link.split(space))
+		seg := c.w.net.segment(c.out.link.split(&c.w.net.tally, space))
 		gather(seg, bufs)
 		c.out.send(segData, seg)
 		left -= len(seg)

@@ -1,6 +1,7 @@
 package netsim
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net"
@@ -76,6 +77,7 @@ func (n *procNet) parse(address string) (*host, addr, error) {
 		return here, addr{here.name, port}, nil
 	}
 	if h := n.env.w.net.aliases[name]; h != nil {
+		n.env.w.net.tally.Misled++
 		return h, addr{name, port}, nil
 	}
 	for _, h := range n.env.w.net.hosts {
@@ -170,11 +172,19 @@ func (d *dial) connect(ctx context.Context) (*conn, error) {
 // full backlog, which is not answered.
 func (d *dial) arrived() (c *conn, answered bool) {
 	w := d.env.w
-	l := d.to.listeners[d.addr.port]
-	if l == nil {
+	l, tally := d.to.listeners[d.addr.port], &w.net.tally
+	outside := d.to != d.env.proc.host
+	switch {
+	case outside && d.to.door == DoorSilent:
+		tally.Unheard++
+		return nil, false
+	case outside && d.to.door == DoorRefuses:
+		tally.Refused++
 		return nil, true
-	}
-	if len(l.queue) >= backlog {
+	case l == nil:
+		return nil, true
+	case len(l.queue) >= cmp.Or(d.to.backlog, backlog):
+		tally.Unheard++
 		return nil, false
 	}
 	local := addr{d.env.proc.host.name, d.env.proc.host.freePort()}
@@ -186,6 +196,11 @@ func (d *dial) arrived() (c *conn, answered bool) {
 	}
 	l.queue = append(l.queue, server)
 	l.waiting.wakeAll(w)
+	if outside && d.to.door == DoorSlams {
+		tally.Slammed++
+		server.fail(errReset)
+		server.bye(true)
+	}
 	return client, true
 }
 

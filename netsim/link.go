@@ -16,6 +16,13 @@ type LinkOptions struct {
 	Bandwidth int64
 	// Window is how many bytes of a connection may be sent and not read.
 	Window int
+	// Losses is how many of 1,000 segments are lost, and sent again: after a
+	// fifth of a second first, and after twice as long each time that is lost too.
+	Losses int
+	// A receiver takes Sip bytes at once and a time of SipTime for each, if
+	// that is given.
+	Sip     int
+	SipTime time.Duration
 	// Splits is how many of 1,000 reads and writes are cut at a random byte.
 	Splits int
 	// Resets is how many of 1,000,000 data segments are delivered and then
@@ -62,17 +69,34 @@ func (l *link) latency() int64 {
 }
 
 // arrival draws when n bytes sent now arrive.
-func (l *link) arrival(now int64, n int) int64 {
+func (l *link) arrival(t *Tally, now int64, n int) int64 {
 	if l.opts.Bandwidth > 0 {
+		if l.busy > now {
+			t.Queued++
+		}
 		l.busy = max(l.busy, now) + int64(n)*int64(time.Second)/l.opts.Bandwidth
 		now = l.busy
 	}
-	return now + l.latency()
+	d := l.latency()
+	if tail := int64(l.opts.Tail); tail > 0 && d > int64(l.opts.Latency+l.opts.Jitter)+tail/4 {
+		t.Late++
+	}
+	if l.opts.Losses > 0 {
+		for again := int64(firstAgain); l.rand.IntN(1000) < l.opts.Losses && again < int64(time.Minute); again *= 2 {
+			t.Lost++
+			d += again
+		}
+	}
+	return now + d
 }
 
+// firstAgain is when a kernel sends a lost segment again (Linux's least time).
+const firstAgain = 200 * time.Millisecond
+
 // split draws how many of n bytes are taken at once.
-func (l *link) split(n int) int {
+func (l *link) split(t *Tally, n int) int {
 	if n > 1 && l.opts.Splits > 0 && l.rand.IntN(1000) < l.opts.Splits {
+		t.Cuts++
 		return 1 + l.rand.IntN(n-1)
 	}
 	return n

@@ -13,6 +13,7 @@ type network struct {
 	links    [][]*link // from, to; made when first used
 	conns    []*conn   // both ends, in the order they were made
 	lastConn uint64
+	tally    Tally
 	free     [17][][]byte // segments to use again, by the logarithm of their size
 }
 
@@ -23,6 +24,8 @@ type host struct {
 	up        bool
 	listeners map[string]*listener // by port, or path of a Unix socket
 	lastPort  int
+	door      Door
+	backlog   int // 0 is the usual number
 }
 
 func (n *network) init(w *World) {

@@ -14,9 +14,11 @@ type pipe struct {
 	used     int  // bytes in either
 	unread   int  // bytes in arrived
 	stalled  bool // the first segment waits for a heal
-	eof      bool // the end of the stream has arrived
-	readers  waitset
-	writers  waitset
+	// nothing arrives before heldUntil
+	heldUntil int64
+	eof       bool // the end of the stream has arrived
+	readers   waitset
+	writers   waitset
 }
 
 // A segment is bytes, or the end of the stream, or a reset.
@@ -70,7 +72,7 @@ func (p *pipe) space() int { return p.link.opts.Window - p.used }
 
 // send puts a segment on its way. It owns data from here on.
 func (p *pipe) send(kind segmentKind, data []byte) {
-	at := p.link.arrival(p.w.now, len(data))
+	at := max(p.link.arrival(&p.w.net.tally, p.w.now, len(data)), p.heldUntil)
 	p.used += len(data)
 	p.flight.push(segment{data: data, at: at, kind: kind})
 	e := Event{At: p.w.now, Kind: "send", A: p.from.id, B: uint64(len(data)), C: uint64(kind), Hash: hashBytes(0, data)}
@@ -88,7 +90,7 @@ func (p *pipe) send(kind segmentKind, data []byte) {
 
 // arrive delivers what is due.
 func (p *pipe) arrive() {
-	for p.flying() && p.flight.first().at <= p.w.now {
+	for p.flying() && max(p.flight.first().at, p.heldUntil) <= p.w.now {
 		if p.link.cut || p.to.lost && !p.to.host.up {
 			p.stalled = true
 			return
@@ -96,7 +98,7 @@ func (p *pipe) arrive() {
 		p.deliver(p.flight.pop())
 	}
 	if p.flying() {
-		p.w.timers.add(&p.timer, p.flight.first().at)
+		p.w.timers.add(&p.timer, max(p.flight.first().at, p.heldUntil))
 		return
 	}
 	p.w.net.sweep(p.from)
@@ -137,6 +139,9 @@ func (p *pipe) deliver(s segment) {
 	case segData:
 		p.arrived.push(s)
 		p.unread += len(s.data)
+		if p.from.err != nil {
+			p.w.net.tally.OldBytes += len(s.data)
+		}
 		if o := p.link.opts; o.Resets > 0 && p.link.rand.IntN(1_000_000) < o.Resets {
 			p.from.fail(errReset)
 		}
@@ -161,7 +166,7 @@ func (p *pipe) refuse() {
 
 // read takes arrived bytes; there are some.
 func (p *pipe) read(b []byte) int {
-	b = b[:p.link.split(min(len(b), p.unread))]
+	b = b[:p.link.split(&p.w.net.tally, min(len(b), p.unread))]
 	n := 0
 	for n < len(b) && p.arrived.len() > 0 {
 		s := p.arrived.first()
