@@ -12,9 +12,9 @@ import (
 
 // A Member is one safekeeper of a configuration and where it listens.
 type Member struct {
-	ID   core.NodeID
-	Host string
-	Port uint16
+	ID   core.NodeID `json:"id"`
+	Host string      `json:"host"`
+	Port uint16      `json:"pg_port"`
 }
 
 // Addr is host:port.
@@ -24,9 +24,9 @@ func (m Member) Addr() string { return net.JoinHostPort(m.Host, strconv.Itoa(int
 // empty it is joint: whatever needs a majority needs one of each set.
 // Generation 0 is no configuration.
 type Configuration struct {
-	Generation core.Generation
-	Members    []Member
-	NewMembers []Member
+	Generation core.Generation `json:"generation"`
+	Members    []Member        `json:"members"`
+	NewMembers []Member        `json:"new_members,omitempty"`
 }
 
 // maxMembers is what Neon's walproposer allows (MAX_SAFEKEEPERS).

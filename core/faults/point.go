@@ -39,6 +39,27 @@ const (
 	CommitFalls       // M34: the commit LSN of a proposer may fall
 	StaleFlush        // M27b: a flush that began before a truncation counts after it
 
+	// what safekeepers tell each other
+	RecoverUnled // M26: a log is copied whose last term is not the term its safekeeper is in
+	LearnAnyTerm // M32: a peer's commit LSN is taken over from a log of another last term
+
+	// membership
+	MembersSwapped    // M42: one set of members takes the place of another in one step
+	JointCommitsByOne // M42b: in a joint configuration a majority of the old set commits
+	JointElectsByOne  // M43: in a joint configuration a majority of the old set elects
+	JointCountsShort  // M11: of the new set as many count as the old one has
+	FinishUnsynced    // M44: a change ends before a majority of the new set has what the old one may have committed
+	SyncByTerm        // M45: the sync position takes the term promised to for that of the log
+	SyncByFew         // M45b: the sync position is that of less than a majority
+	FinishUnheard     // M46: a change ends though no majority of the old set knows of it
+	AnyGeneration     // M47: messages of another generation are served
+	MembersUnguarded  // M48: the register of members is written over whatever is there
+	ExcludeAnyTime    // M49: an exclusion is not compared by generation
+	PullRevives       // M50: a copy of a timeline is made whatever tombstone there is
+	PushCreates       // M51: a proposer creates the timeline that it does not find
+	PullUnheld        // M56: WAL that is being copied may be removed meanwhile
+	FlushKept         // M42c: what was acknowledged in another generation counts in this one
+
 	// compute
 	FlushBeforeQuorum   // C01: a flush of WAL returns before the quorum has it
 	WALRewriteUnseen    // C02: a WAL page written again is not compared with what was offered
@@ -265,28 +286,31 @@ const (
 
 // names has the word by which `xenon sim --mutant` asks for a point.
 var names = map[Point]string{
-	AckBeforeFsync:     "M30",
-	VoteNotDurable:     "M01",
-	VoteTwice:          "M02",
-	HalfElects:         "M03",
-	OldVotesCount:      "M04",
-	DonorByLength:      "M05",
-	DonorAny:           "M06",
-	VoteBeforeFlush:    "M08",
-	StrictUpTo:         "M09",
-	KeepTail:           "M13",
-	IgnoreProposerEnd:  "M14",
-	TrustStart:         "M16",
-	AppendUnelected:    "M17",
-	AppendOldTerm:      "M18",
-	AppendGap:          "M19",
-	NoPrefixKeepsLog:   "M25",
-	OldConnCounts:      "M27",
-	CommitOldTerm:      "M28",
-	HalfCommits:        "M29",
-	CommitUncapped:     "M33",
-	CommitFalls:        "M34",
-	StaleFlush:         "M27b",
+	AckBeforeFsync:    "M30",
+	VoteNotDurable:    "M01",
+	VoteTwice:         "M02",
+	HalfElects:        "M03",
+	OldVotesCount:     "M04",
+	DonorByLength:     "M05",
+	DonorAny:          "M06",
+	VoteBeforeFlush:   "M08",
+	StrictUpTo:        "M09",
+	KeepTail:          "M13",
+	IgnoreProposerEnd: "M14",
+	TrustStart:        "M16",
+	AppendUnelected:   "M17",
+	AppendOldTerm:     "M18",
+	AppendGap:         "M19",
+	NoPrefixKeepsLog:  "M25",
+	OldConnCounts:     "M27",
+	CommitOldTerm:     "M28",
+	HalfCommits:       "M29",
+	CommitUncapped:    "M33",
+	CommitFalls:       "M34",
+	StaleFlush:        "M27b",
+
+	RecoverUnled:       "M26",
+	LearnAnyTerm:       "M32",
 	ControlNotSynced:   "M35",
 	RenameNotSynced:    "M35b",
 	SegmentNotSynced:   "M38",
@@ -299,6 +323,10 @@ var names = map[Point]string{
 	TailNotRewritten:   "K02",
 	TombstoneForgotten: "K03",
 	RosterUnsettled:    "K04",
+
+	MembersSwapped: "M42", JointCommitsByOne: "M42b", FlushKept: "M42c", JointElectsByOne: "M43", JointCountsShort: "M11",
+	FinishUnsynced: "M44", SyncByTerm: "M45", SyncByFew: "M45b", FinishUnheard: "M46", AnyGeneration: "M47",
+	MembersUnguarded: "M48", ExcludeAnyTime: "M49", PullRevives: "M50", PushCreates: "M51", PullUnheld: "M56",
 
 	FlushBeforeQuorum:   "C01",
 	WALRewriteUnseen:    "C02",
