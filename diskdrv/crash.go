@@ -196,13 +196,21 @@ func tear(c *change, m *image, r *rand.Rand) {
 		}
 		return
 	}
-	for data, off := c.data, c.off; len(data) > 0; {
-		n := min(len(data), int(sectorSize-off%sectorSize))
-		if r.IntN(2) == 0 {
-			m.write(data[:n], off)
+	off := c.off
+	sectors := func(data []byte) {
+		for len(data) > 0 {
+			n := min(len(data), int(sectorSize-off%sectorSize))
+			if r.IntN(2) == 0 {
+				m.write(data[:n], off)
+			}
+			data, off = data[n:], off+int64(n)
 		}
-		data, off = data[n:], off+int64(n)
 	}
+	sectors(c.head)
+	for _, p := range c.pages {
+		sectors(p.bytes[:])
+	}
+	sectors(c.tail)
 }
 
 // reachable lists every inode that the durable names lead to, each once, in an

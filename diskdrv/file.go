@@ -135,8 +135,9 @@ func (d *Disk) put(n *inode, p []byte, off int64) {
 	if len(p) == 0 {
 		return
 	}
-	d.used += int64(n.shown.write(p, off))
-	n.pending = append(n.pending, change{kind: changeBytes, seq: d.nextSeq(), off: off, data: append([]byte(nil), p...)})
+	c := written(d.nextSeq(), p, off)
+	d.used += int64(c.write(&n.shown))
+	n.pending = append(n.pending, c)
 	d.grow(n, off+int64(len(p)))
 }
 
@@ -258,7 +259,7 @@ func (d *Disk) sync(n *inode) error {
 // lose forgets a write that the device said it took: the cache is dropped too,
 // so that reads find what was there before.
 func (d *Disk) lose(n *inode, c *change) {
-	before := make([]byte, len(c.data))
+	before := make([]byte, c.len())
 	n.durable.read(before, c.off)
 	d.used += int64(n.shown.write(before, c.off))
 }

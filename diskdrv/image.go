@@ -1,5 +1,10 @@
 package diskdrv
 
+import (
+	"bytes"
+	"slices"
+)
+
 // A file's bytes are kept in pages. What a crash decides about is sectors:
 // a write of one sector is there or not, never half.
 const (
@@ -10,10 +15,27 @@ const (
 	maxFileSize = 16 << 30
 )
 
-type page [pageSize]byte
+// A page is the bytes of one page of a file. What the system shows, what the
+// device holds and what is on its way between them mostly agree, so that they
+// have pages in common: a shared one is never changed again.
+type page struct {
+	bytes  [pageSize]byte
+	shared bool
+}
 
-// zeroPage is an allocated page that nobody wrote: Allocate costs no memory.
-var zeroPage page
+// zeroPage is every page of zeroes: neither Allocate nor writing zeroes costs
+// memory.
+var zeroPage = page{shared: true}
+
+// sharedPage is a page with the bytes of p, which is as long as one.
+func sharedPage(p []byte) *page {
+	if bytes.Equal(p, zeroPage.bytes[:]) {
+		return &zeroPage
+	}
+	q := &page{shared: true}
+	copy(q.bytes[:], p)
+	return q
+}
 
 // An image is the bytes of one file, at one level: what the system shows, or
 // what the device holds. A nil page is a hole.
@@ -32,7 +54,7 @@ func (m *image) read(p []byte, off int64) int {
 		n, in := (off+int64(done))/pageSize, (off+int64(done))%pageSize
 		part := p[done:min(len(p), done+int(pageSize-in))]
 		if n < int64(len(m.pages)) && m.pages[n] != nil {
-			copy(part, m.pages[n][in:])
+			copy(part, m.pages[n].bytes[in:])
 		} else {
 			clear(part)
 		}
@@ -48,7 +70,7 @@ func (m *image) write(p []byte, off int64) (taken int) {
 		n, in := off/pageSize, off%pageSize
 		part := p[:min(len(p), int(pageSize-in))]
 		taken += m.own(n)
-		copy(m.pages[n][in:], part)
+		copy(m.pages[n].bytes[in:], part)
 		p, off = p[len(part):], off+int64(len(part))
 	}
 	return taken
@@ -57,14 +79,26 @@ func (m *image) write(p []byte, off int64) (taken int) {
 // own makes page n one that can be written, and tells whether it was a hole.
 func (m *image) own(n int64) (taken int) {
 	m.reach(n)
-	switch m.pages[n] {
-	case nil:
+	switch p := m.pages[n]; {
+	case p == nil:
 		m.pages[n] = new(page)
 		return 1
-	case &zeroPage:
+	case p == &zeroPage:
 		m.pages[n] = new(page)
+	case p.shared:
+		m.pages[n] = &page{bytes: p.bytes}
 	}
 	return 0
+}
+
+// share makes page n a shared one, and tells whether it was a hole.
+func (m *image) share(n int64, p *page) (taken int) {
+	m.reach(n)
+	if m.pages[n] == nil {
+		taken = 1
+	}
+	m.pages[n] = p
+	return taken
 }
 
 func (m *image) reach(n int64) {
@@ -111,7 +145,7 @@ func (m *image) truncate(size int64) (given int) {
 	}
 	if in := size % pageSize; in != 0 && keep == int64(len(m.pages)) && m.pages[keep-1] != nil {
 		m.own(keep - 1)
-		clear(m.pages[keep-1][in:])
+		clear(m.pages[keep-1].bytes[in:])
 	}
 	return given
 }
@@ -126,15 +160,12 @@ func (m *image) taken() (n int) {
 	return n
 }
 
+// clone is an image with the same bytes, in the same pages.
 func (m *image) clone() image {
-	c := image{size: m.size, pages: make([]*page, len(m.pages))}
-	for i, p := range m.pages {
-		if p == nil || p == &zeroPage {
-			c.pages[i] = p
-			continue
+	for _, p := range m.pages {
+		if p != nil && !p.shared {
+			p.shared = true
 		}
-		copied := *p
-		c.pages[i] = &copied
 	}
-	return c
+	return image{size: m.size, pages: slices.Clone(m.pages)}
 }

@@ -42,13 +42,46 @@ type change struct {
 	seq  uint64 // order over the whole disk
 	off  int64
 	size int64
-	data []byte
+	// The bytes of a write are those before the first whole page, the whole
+	// pages, and those behind them.
+	head  []byte
+	pages []*page
+	tail  []byte
+}
+
+// written is the change that a write makes; it keeps nothing of p.
+func written(seq uint64, p []byte, off int64) change {
+	c := change{kind: changeBytes, seq: seq, off: off}
+	head := min(len(p), int((pageSize-off%pageSize)%pageSize))
+	tail := (len(p) - head) % pageSize
+	edges := make([]byte, 0, head+tail)
+	edges = append(append(edges, p[:head]...), p[len(p)-tail:]...)
+	c.head, c.tail = edges[:head], edges[head:]
+	for p = p[head : len(p)-tail]; len(p) > 0; p = p[pageSize:] {
+		c.pages = append(c.pages, sharedPage(p[:pageSize]))
+	}
+	return c
+}
+
+// len is how many bytes a write has.
+func (c *change) len() int { return len(c.head) + len(c.pages)*pageSize + len(c.tail) }
+
+// write puts the bytes of a write into an image, and tells how many pages of it
+// were holes.
+func (c *change) write(m *image) (taken int) {
+	taken = m.write(c.head, c.off)
+	off := c.off + int64(len(c.head))
+	for _, p := range c.pages {
+		taken += m.share(off/pageSize, p)
+		off += pageSize
+	}
+	return taken + m.write(c.tail, off)
 }
 
 func (c *change) apply(m *image) {
 	switch c.kind {
 	case changeBytes:
-		m.write(c.data, c.off)
+		c.write(m)
 	case changeGrow:
 		m.size = max(m.size, c.size)
 	case changeCut:
