@@ -97,10 +97,12 @@ func (b *brancher) run(ctx context.Context, e env.Env) error {
 			}
 		}
 		b.dice = netsim.Stream(uint64(a.Which), a.Deed.String())
+		b.r.acting("act", a)
 		if err := b.do(ctx, e, a); err != nil {
 			b.why = fmt.Errorf("given up: %w", err)
 			return err
 		}
+		b.r.acting("act.end", a)
 	}
 	b.done = true
 	return nil

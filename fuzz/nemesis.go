@@ -52,13 +52,17 @@ func (n *nemesis) tend() {
 // strike begins one fault, arranges for its end, and counts it; it had an
 // effect if effect says so at its end.
 func (n *nemesis) strike(s Step) {
+	n.striking(s)
 	effect := n.begin(s)
+	n.struck(s, effect != nil)
 	if effect == nil {
 		return // nothing to strike
 	}
 	n.counts.Injected[s.Class]++
 	n.w.After(s.For+time.Second, func() {
-		if effect() {
+		had := effect()
+		n.mended(s, had)
+		if had {
 			n.counts.Effective[s.Class]++
 		}
 	})
@@ -283,21 +287,25 @@ func (n *nemesis) storage(s Step, sk, any *node) func() bool {
 	case IOErrors, PagesIO:
 		f.ReadError, f.WriteError, f.NameError = 50, 50, 100
 	case DiskFull, PagesFull:
+		n.befell(sk)
 		sk.disk.SetFree(uint64(s.Which & 1 * s.Which))
 		failed := sk.failed
 		n.after(s.For, func() { sk.disk.SetFree(1 << 40) })
 		return func() bool { return sk.failed > failed }
 	case SlowDisk:
 		f.Sync = diskdrv.Delay{Base: 5 * time.Millisecond, Jitter: 30 * time.Millisecond, Stalls: 20, Stall: 700 * time.Millisecond}
+		n.befell(any)
 		any.disk.SetFaults(f)
 		n.after(s.For, func() { any.disk.SetFaults(quickDisk) })
 		return any.Running
 	case Journalled:
 		f.Crash = diskdrv.CrashJournalled
+		n.befell(any)
 		any.disk.SetFaults(f)
 		return func() bool { return any.disk.LostWrites() > 0 }
 	}
 	failed := sk.failed
+	n.befell(sk)
 	sk.disk.SetFaults(f)
 	n.after(s.For, func() { sk.disk.SetFaults(quickDisk) })
 	return func() bool { return sk.failed > failed }
@@ -305,6 +313,7 @@ func (n *nemesis) storage(s Step, sk, any *node) func() bool {
 
 // objects does what befalls the object store.
 func (n *nemesis) objects(s Step) func() bool {
+	n.befellBucket()
 	struck := n.c.bucket.Struck()
 	effect := func() bool { return n.c.bucket.Struck() > struck }
 	f := diskdrv.BucketFaults{Latency: quickBucket}

@@ -21,6 +21,9 @@ type Options struct {
 	Classes []Class
 	// Observe is told of everything that goes into the hash.
 	Observe func(netsim.Event)
+	// Record is told of everything that there is to show of the run, see
+	// [netsim.Options]. It makes the run slower and changes nothing in it.
+	Record func(netsim.Detail)
 }
 
 // Counts is what happened in a run, or in many.
@@ -62,6 +65,12 @@ type Result struct {
 	Elapsed time.Duration // simulated
 	Counts  Counts
 	Recent  []netsim.Event // the last events of a run that failed
+
+	// Began is when the clients did: the times of the plan count from here.
+	Began time.Duration
+	// Witnesses and Timelines are those of a run that was recorded.
+	Witnesses []Witness
+	Timelines []Timeline
 }
 
 // Oracle names what a failed run failed by.
@@ -95,7 +104,7 @@ func Run(o Options) *Result {
 	p := o.plan()
 	r := &run{result: &Result{Seed: p.Seed, Plan: p}}
 	r.w = netsim.New(netsim.Options{
-		Seed: p.Seed, Policy: p.Policy, Yields: p.Yields, Wakes: p.Wakes, Observe: r.observe(o.Observe),
+		Seed: p.Seed, Policy: p.Policy, Yields: p.Yields, Wakes: p.Wakes, Observe: r.observe(o.Observe), Record: o.Record,
 		OnNote: func(p *netsim.Proc, e env.Event) {
 			if r.j != nil {
 				r.j.note(p, e)
@@ -107,6 +116,7 @@ func Run(o Options) *Result {
 	if err != nil {
 		r.result.Recent = r.w.Recent()
 	}
+	r.testify()
 	if cerr := r.w.Close(); err == nil {
 		err = cerr
 	}
@@ -181,6 +191,7 @@ func (r *run) all(p *Plan) error {
 		r.b = append(r.b, b)
 		r.w.Proc(fmt.Sprintf("brancher%d", i+1), netsim.ProcOptions{}).Start(b.run)
 	}
+	r.begun()
 	r.n.arm(p)
 	if err := r.w.Run(p.Length, nil); err != nil {
 		return err
