@@ -23,9 +23,9 @@ import (
 
 const (
 	systemID = 7_300_000_000_000_000_001
-	// segmentSize is the smallest that PostgreSQL has: segments are crossed
-	// often, and making one does not take long.
-	segmentSize = 1 << 20
+	// segmentSize is the smallest there is: segments are crossed often, stored
+	// and removed, and making one does not take long.
+	segmentSize = wal.MinSegmentSize
 )
 
 var (

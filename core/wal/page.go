@@ -29,11 +29,17 @@ const (
 	allPageFlags = 0x000F
 )
 
+// MinSegmentSize is the smallest segment that is read or written. PostgreSQL's
+// own is 1 MiB; simulations have smaller ones, so that WAL crosses from one to
+// the next often and costs little. No message of the walproposer protocol, of
+// 128 KiB at most, may lie on more than two.
+const MinSegmentSize = 128 << 10
+
 // A Format says whose WAL is read or written. Its zero fields match anything
 // when reading, but Version and SegmentSize are always needed.
 type Format struct {
 	Version     *Version
-	SegmentSize uint32 // bytes, a power of two from 1 MiB to 1 GiB
+	SegmentSize uint32 // bytes, a power of two from MinSegmentSize to 1 GiB
 	SystemID    uint64 // 0: not checked
 	// TimelineID is PostgreSQL's timeline, which is 1 for all WAL that xenon
 	// makes. 0 is not checked when reading, and written as 1.
@@ -46,8 +52,8 @@ func (f Format) Check() error {
 		return fmt.Errorf("WAL format without a PostgreSQL version")
 	}
 	s := f.SegmentSize
-	if s < 1<<20 || s > 1<<30 || s&(s-1) != 0 {
-		return fmt.Errorf("WAL segment size %d: want a power of two from 1 MiB to 1 GiB", s)
+	if s < MinSegmentSize || s > 1<<30 || s&(s-1) != 0 {
+		return fmt.Errorf("WAL segment size %d: want a power of two from %d KiB to 1 GiB", s, MinSegmentSize>>10)
 	}
 	return nil
 }
