@@ -177,7 +177,8 @@ func (a *Acceptor) ReportRemote(lsn core.LSN) { a.remote = max(a.remote, min(lsn
 // MayRecover tells whether a reader that names term may have WAL up to the
 // flush LSN: only while the log is that term's. It is asked again for each read.
 func (a *Acceptor) MayRecover(term core.Term) error {
-	if last := a.History().LastTerm(); term != a.control.Term || term != last || a.pending {
+	unled := faults.On && faults.Hit(faults.RecoverUnled)
+	if last := a.History().LastTerm(); term != a.control.Term || term != last && !unled || a.pending {
 		return fmt.Errorf("recovery of term %d from safekeeper %d in term %d with a log of term %d: %w",
 			term, a.node, a.control.Term, last, ErrOrder)
 	}
@@ -301,7 +302,7 @@ func (a *Acceptor) checkElected(m ProposerElected) error {
 	if err := m.History.Check(); err != nil {
 		return fmt.Errorf("%w: %w", ErrHistory, err)
 	}
-	if m.History.LastTerm() != m.Term {
+	if m.History.LastTerm() != m.Term && !(faults.On && faults.Hit(faults.RecoverUnled)) {
 		return fmt.Errorf("%w: proposer elected in term %d has history %s", ErrHistory, m.Term, m.History)
 	}
 	start, err := Diverge(m.History, a.History(), a.FlushLSN())

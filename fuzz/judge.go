@@ -101,6 +101,12 @@ func (j *judge) note(p *netsim.Proc, e env.Event) {
 		if e.D == 1 { // else it ignores a term that is over
 			l.adopts(l.keeper(p), core.Term(e.B), core.LSN(e.C))
 		}
+	case "safekeeper.copied":
+		j.counts.Copies++
+		l.reports(l.keeper(p), core.Term(e.B), core.LSN(e.C), core.LSN(e.D))
+	case "safekeeper.learned":
+		j.counts.Learned++
+		l.reports(l.keeper(p), core.Term(e.B), core.LSN(e.C), core.LSN(e.D))
 	case "safekeeper.ack":
 		l.reports(l.keeper(p), core.Term(e.B), core.LSN(e.C), core.LSN(e.D))
 	}

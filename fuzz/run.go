@@ -33,11 +33,11 @@ type Counts struct {
 	Elections          int
 	ElectionsUnderLoad int // while writes were under way
 	TailsCut           int // a safekeeper gave up WAL that it had flushed
+	Copies             int // a safekeeper copied WAL from another one
+	Learned            int // a safekeeper learned from another one what is committed
 	LostWrites         int // taken by power cuts before any sync
 
 	Writes, Reads int // acknowledged
-	Copies             int // a safekeeper copied WAL from another one
-	Learned            int // a safekeeper learned from another one what is committed
 	Records       int // committed
 	PagesCompared int
 	CrossChecked  int // pages that servers wrote, compared by their endpoints

@@ -6,7 +6,6 @@ import (
 
 	"xenon/consensus"
 	"xenon/core"
-	"xenon/core/env"
 	"xenon/core/wire"
 	"xenon/core/xsync"
 )
@@ -36,7 +35,7 @@ func (c *conn) recover(ctx context.Context) error {
 		s.p.mu.Unlock()
 	}()
 	for at := gap.Begin; !closed; {
-		wal, err := src.next(s.env, at)
+		wal, err := src.Next()
 		if err != nil {
 			return err
 		}
@@ -87,64 +86,11 @@ func (c *conn) sendFetched(begin core.LSN, wal []byte) bool {
 	return ok
 }
 
-// A donor is a stream of WAL from a safekeeper, bound to a term: it ends when
-// the safekeeper's log is no longer that term's.
-type donor struct {
-	*wire.Client
-	stop func()
-	id   core.NodeID
-}
-
-func (d donor) Close() error {
-	d.stop()
-	return d.Client.Close()
-}
-
-func (s *session) openDonor(ctx context.Context, gap consensus.Gap) (donor, error) {
-	dialCtx, cancel := xsync.WithTimeout(ctx, s.env, consensus.Silence)
-	defer cancel()
-	client, err := wire.Connect(dialCtx, s.env, gap.Donor.Addr(), wire.ClientConfig{
+// openDonor begins to read what a gap asks for.
+func (s *session) openDonor(ctx context.Context, gap consensus.Gap) (*wire.WALStream, error) {
+	return wire.OpenWALStream(ctx, s.env, gap.Donor, wire.ClientConfig{
 		ApplicationName: "wal_proposer_recovery", TTID: s.p.cfg.TTID, Timeout: consensus.Silence,
-	})
-	if err != nil {
-		return donor{}, err
-	}
-	d := donor{client, wire.CloseOn(ctx, client), gap.Donor.ID}
-	d.deadline(s.env)
-	if err := client.CopyBoth(fmt.Sprintf("START_REPLICATION PHYSICAL %s (term='%d')", gap.Begin, gap.Term)); err != nil {
-		d.Close()
-		return donor{}, fmt.Errorf("safekeeper %d: %w", gap.Donor.ID, err)
-	}
-	return d, nil
-}
-
-// deadline bounds how long the donor may be silent: it sends a keepalive every
-// second.
-func (d donor) deadline(e env.Env) {
-	d.NetConn().SetReadDeadline(e.Clock().Now().Add(consensus.Silence))
-}
-
-// next returns the WAL from at on that the donor sends next, valid until the
-// next call.
-func (d donor) next(e env.Env, at core.LSN) ([]byte, error) {
-	for {
-		d.deadline(e)
-		body, err := d.ReadCopy()
-		if err != nil {
-			return nil, fmt.Errorf("safekeeper %d: %w", d.id, err)
-		}
-		m, err := wire.DecodeStream(body)
-		if err != nil {
-			return nil, err
-		}
-		if m.Kind != wire.MsgXLogData || len(m.Data.WAL) == 0 {
-			continue
-		}
-		if m.Data.Start != at || len(m.Data.WAL) > consensus.MaxAppend {
-			return nil, fmt.Errorf("safekeeper %d sends %d bytes at %s, want WAL from %s", d.id, len(m.Data.WAL), m.Data.Start, at)
-		}
-		return m.Data.WAL, nil
-	}
+	}, gap.Begin, gap.Term)
 }
 
 // ReadWAL fills dst with the log of this proposer from lsn on, once elected:
@@ -176,7 +122,7 @@ func (p *Proposer) ReadWAL(ctx context.Context, lsn core.LSN, dst []byte) (n int
 	}
 	defer d.Close()
 	for n = 0; n < len(dst); {
-		wal, err := d.next(p.env, lsn+core.LSN(n))
+		wal, err := d.Next()
 		if err != nil {
 			return n, err
 		}

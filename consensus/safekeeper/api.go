@@ -200,7 +200,7 @@ func (n *Node) getTimeline(w http.ResponseWriter, r *http.Request) {
 		http1.WriteError(w, http.StatusNotFound, fmt.Errorf("timeline %s does not exist on safekeeper %d", id, n.cfg.NodeID))
 		return
 	}
-	http1.WriteJSON(w, t.describe())
+	http1.WriteJSON(w, t.describe(r.URL.Query().Get("history") != "no"))
 }
 
 func (t *Timeline) control() consensus.Control {
@@ -215,11 +215,15 @@ func (t *Timeline) firstLSN() core.LSN {
 	return core.SegmentStart(c.LocalStart.Segment(c.Server.SegmentSize), c.Server.SegmentSize)
 }
 
-func (t *Timeline) describe() TimelineStatus {
-	at := t.pos.Get()
+// describe is the status, all of one moment. The history is left out for whoever
+// asks often: one that has grown for long goes into megabytes.
+func (t *Timeline) describe(history bool) TimelineStatus {
 	t.leaf.Lock()
 	defer t.leaf.Unlock()
-	c := t.status.control
+	at, c := t.status.at, t.status.control
+	if !history {
+		c.History = nil
+	}
 	s := TimelineStatus{
 		Tenant: t.id.Tenant, Timeline: t.id.Timeline, Config: encodeConfiguration(c.Config),
 		Acceptor: acceptorState{c.Term, t.status.history.LastTerm(), encodeHistory(c.History)},

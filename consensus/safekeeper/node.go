@@ -154,6 +154,7 @@ func (n *Node) Serve(ctx context.Context, l net.Listener) error {
 	n.e.Log().Info("safekeeper ready", "id", uint64(n.cfg.NodeID), "addr", l.Addr().String(), "timelines", len(n.all()))
 	g := xsync.NewGroup(ctx, n.e)
 	g.Go("safekeeper housekeeping", n.keepHouse)
+	g.Go("safekeeper peers", n.askPeers)
 	g.Go("safekeeper listener", func(ctx context.Context) error {
 		return port.Serve(ctx, n.e, l, port.Handlers{PG: n.servePG, HTTP: n.api()})
 	})

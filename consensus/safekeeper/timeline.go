@@ -52,10 +52,12 @@ type Timeline struct {
 	feedback feedback
 
 	nextSender int
+	peers      peering
 }
 
 // status is what the acceptor last said of itself, and why it waits.
 type status struct {
+	at        Position // of the same moment as the rest
 	control   consensus.Control
 	history   consensus.History
 	write     core.LSN
@@ -186,7 +188,7 @@ func (t *Timeline) publish() {
 		core.Must(false, "timeline %s: commit LSN %s is above flush LSN %s", t.id, p.Commit, p.Flush)
 	}
 	t.leaf.Lock()
-	t.status.control, t.status.history = t.acc.Control(), t.acc.History()
+	t.status.at, t.status.control, t.status.history = p, t.acc.Control(), t.acc.History()
 	t.status.write, t.status.walBytes, t.status.syncs = t.acc.WriteLSN(), t.segs.bytes(), t.segs.syncs
 	t.leaf.Unlock()
 	if p != t.pos.Get() {

@@ -1,0 +1,66 @@
+package consensus
+
+import (
+	"xenon/core"
+	"xenon/core/faults"
+)
+
+// A PeerReport is what another safekeeper of the timeline tells of itself, all
+// of one moment. It is a hint: true then, and old when it is heard.
+type PeerReport struct {
+	Node     core.NodeID
+	Config   Configuration
+	Term     core.Term // promised to
+	LastTerm core.Term // of the effective history
+	Flush    core.LSN
+	// Positions that the acceptor may take over while LastTerm is its own.
+	Commit, Horizon, RemoteConsistent core.LSN
+}
+
+// Position is where the peer's log ends.
+func (r PeerReport) Position() Position { return Position{r.LastTerm, r.Flush} }
+
+// Led tells whether the peer's log is that of the term it has promised to, which
+// proves that a proposer of that term was elected and made it so.
+func (r PeerReport) Led() bool {
+	return r.Term == r.LastTerm && r.Term != 0 || faults.On && faults.Hit(faults.RecoverUnled)
+}
+
+// Position is where the own log ends.
+func (a *Acceptor) Position() Position { return Position{a.History().LastTerm(), a.FlushLSN()} }
+
+// Learn takes over what a peer knows to be committed or not needed any more, as
+// the message of a proposer would tell it. The last terms must be equal: then
+// both logs are beginnings of that term's, and what is committed in one is
+// committed in the other as far as it goes. With another last term the same
+// LSN may be the end of other WAL. A control file owed for it is returned.
+func (a *Acceptor) Learn(r PeerReport) *Control {
+	if r.LastTerm != a.History().LastTerm() && !(faults.On && faults.Hit(faults.LearnAnyTerm)) {
+		return nil
+	}
+	a.learned = max(a.learned, r.Commit)
+	a.horizon = max(a.horizon, min(r.Horizon, a.commit))
+	owed := a.advance()
+	a.ReportRemote(r.RemoteConsistent)
+	return owed
+}
+
+// MayCopy tells whether the log of a peer is to be copied, in the absence of a
+// proposer that would send it: it is ahead, and what a proposer of a term that
+// this acceptor may still obey has made it. The copy is made as that proposer
+// would: vote, elected message, appends.
+func (a *Acceptor) MayCopy(r PeerReport) bool {
+	return r.Led() && r.Term >= a.control.Term && a.Position().Less(r.Position()) &&
+		r.Config.Generation >= a.control.Config.Generation && r.Config.Has(a.node)
+}
+
+// Donor picks the peer to copy from, the one whose log is most advanced; false
+// if there is none.
+func (a *Acceptor) Donor(peers []PeerReport) (best PeerReport, ok bool) {
+	for _, r := range peers {
+		if a.MayCopy(r) && (!ok || best.Position().Less(r.Position())) {
+			best, ok = r, true
+		}
+	}
+	return best, ok
+}

@@ -1,0 +1,205 @@
+package safekeeper
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"xenon/consensus"
+	"xenon/core"
+	"xenon/core/env"
+	"xenon/core/wire/http1"
+	"xenon/core/xsync"
+)
+
+// There is no broker: the safekeepers of a timeline ask each other where they
+// are. So all of them come to know what is committed, also those that no
+// proposer talks to, and one that has fallen behind finds whom to copy from.
+const (
+	// peersEvery is how often the others are asked while anything changes, here
+	// or there; while nothing does, the pauses double up to peersIdle.
+	peersEvery = time.Second
+	peersIdle  = time.Minute
+	// peerPatience bounds one question.
+	peerPatience = 5 * time.Second
+)
+
+// peering is what a timeline remembers of asking its peers. It belongs to the
+// task that asks.
+type peering struct {
+	due    env.Instant
+	pause  time.Duration
+	own    ownState // as of the last round
+	heard  []consensus.PeerReport
+	asking bool // guarded by leaf
+	why    string
+}
+
+// ownState is what makes asking worthwhile again when it changes.
+type ownState struct {
+	at        Position
+	receivers int
+}
+
+func (t *Timeline) ownState() ownState {
+	t.leaf.Lock()
+	defer t.leaf.Unlock()
+	return ownState{t.status.at, t.status.receivers}
+}
+
+// askPeers asks for every timeline when that is due, until ctx ends.
+func (n *Node) askPeers(ctx context.Context) error {
+	g := xsync.NewGroup(ctx, n.e)
+	for {
+		if err := n.e.Clock().Sleep(g.Context(), peersEvery); err != nil {
+			g.Cancel(err)
+			return g.Wait()
+		}
+		now := n.e.Clock().Mono()
+		for _, t := range n.all() {
+			if t.shouldAsk(now) {
+				g.Go("asking peers", func(ctx context.Context) error {
+					t.askRound(ctx)
+					return nil
+				})
+			}
+		}
+	}
+}
+
+// shouldAsk takes the next round, if it is due.
+func (t *Timeline) shouldAsk(now env.Instant) bool {
+	if t.pos.Get().Failed || len(t.control().Config.Union()) < 2 {
+		return false
+	}
+	own := t.ownState()
+	t.leaf.Lock()
+	defer t.leaf.Unlock()
+	p := &t.peers
+	if p.asking || now < p.due && own == p.own {
+		return false
+	}
+	p.asking = true
+	return true
+}
+
+// askRound asks every peer once, takes over what may be taken over, and copies
+// what is missing if no proposer is there to send it.
+func (t *Timeline) askRound(ctx context.Context) {
+	e, p := t.node.e, &t.peers
+	reports := t.ask(ctx)
+	copied, err := t.learn(ctx, reports)
+	if xsync.Cause(ctx) != nil {
+		return
+	}
+	own := t.ownState()
+	if copied || own != p.own || changed(p.heard, reports) {
+		p.pause = peersEvery
+	} else {
+		p.pause = min(2*p.pause, peersIdle)
+	}
+	why := ""
+	if err != nil {
+		why = err.Error()
+	}
+	if why != "" && why != p.why {
+		e.Log().Info("copying WAL from a peer", "timeline", t.id.String(), "error", err)
+	}
+	p.why, p.heard = why, reports
+	t.leaf.Lock()
+	defer t.leaf.Unlock()
+	p.own, p.asking = own, false
+	p.due = e.Clock().Mono().Add(p.pause)
+}
+
+// changed tells whether what peers say differs from what they said before.
+func changed(before, now []consensus.PeerReport) bool {
+	if len(before) != len(now) {
+		return true
+	}
+	for i, r := range now {
+		b := before[i]
+		if r.Node != b.Node || r.Term != b.Term || r.LastTerm != b.LastTerm || r.Flush != b.Flush || r.Commit != b.Commit ||
+			r.RemoteConsistent != b.RemoteConsistent || r.Config.Generation != b.Config.Generation {
+			return true
+		}
+	}
+	return false
+}
+
+// ask asks all peers at once; those that do not answer are left out.
+func (t *Timeline) ask(ctx context.Context) (reports []consensus.PeerReport) {
+	members := t.control().Config.Union()
+	answers := make([]*TimelineStatus, len(members))
+	g := xsync.NewGroup(ctx, t.node.e)
+	for i, m := range members {
+		if m.ID == t.node.cfg.NodeID {
+			continue
+		}
+		g.Go("asking a peer", func(ctx context.Context) error {
+			if s, err := t.askOne(ctx, m, false); err == nil {
+				answers[i] = s
+			}
+			return nil
+		})
+	}
+	g.Wait()
+	for i, s := range answers {
+		if s != nil {
+			reports = append(reports, s.report(members[i].ID))
+		}
+	}
+	return reports
+}
+
+// askOne asks one peer for its status.
+func (t *Timeline) askOne(ctx context.Context, m consensus.Member, history bool) (*TimelineStatus, error) {
+	ctx, cancel := xsync.WithTimeout(ctx, t.node.e, peerPatience)
+	defer cancel()
+	path := "/v1/tenant/" + t.id.Tenant.String() + "/timeline/" + t.id.Timeline.String()
+	if !history {
+		path += "?history=no"
+	}
+	var s TimelineStatus
+	if err := http1.Call(ctx, t.node.e, m.Addr(), "GET", path, nil, &s); err != nil {
+		return nil, err
+	}
+	if s.Failed != "" || s.Tenant != t.id.Tenant || s.Timeline != t.id.Timeline {
+		return nil, fmt.Errorf("safekeeper %d does not have timeline %s in service", m.ID, t.id)
+	}
+	return &s, nil
+}
+
+// report is a status as the acceptor takes it.
+func (s *TimelineStatus) report(from core.NodeID) consensus.PeerReport {
+	return consensus.PeerReport{
+		Node: from, Config: s.Config.decode(), Term: s.Acceptor.Term, LastTerm: s.Acceptor.Epoch,
+		Flush: s.Flush, Commit: s.Commit, Horizon: s.Horizon, RemoteConsistent: s.RemoteConsistent,
+	}
+}
+
+// learn takes over what the peers know, and copies from the one that is most
+// advanced if no proposer is connected.
+func (t *Timeline) learn(ctx context.Context, reports []consensus.PeerReport) (copied bool, err error) {
+	var donor consensus.PeerReport
+	news := false
+	err = t.step(func(a *consensus.Acceptor) error {
+		before := a.CommitLSN()
+		for _, r := range reports {
+			if c := a.Learn(r); c != nil {
+				if err := t.persist(c); err != nil {
+					return t.fail(err)
+				}
+			}
+		}
+		donor, copied = a.Donor(reports)
+		if news = a.CommitLSN() > before; news {
+			t.node.e.Trace().Note("safekeeper.learned", t.id.Timeline.Tag(), uint64(a.Term()), uint64(a.FlushLSN()), uint64(a.CommitLSN()))
+		}
+		return nil
+	})
+	if err != nil || !copied || t.attended() {
+		return news, err
+	}
+	return true, t.copyFrom(ctx, donor)
+}
