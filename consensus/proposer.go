@@ -92,7 +92,7 @@ func (e *End) Error() string {
 	case Superseded:
 		return fmt.Sprintf("proposer of term %d superseded: safekeeper %d is in term %d", e.Own, e.Node, e.Term)
 	}
-	return fmt.Sprintf("proposer of term %d ended: safekeeper %d has %s", e.Own, e.Node, e.Config)
+	return fmt.Sprintf("proposer of term %d ended: there is %s", e.Own, e.Config)
 }
 
 // ErrProtocol reports an acceptor that says what it may not. The connection is
@@ -260,6 +260,9 @@ func (p *Proposer) Greeting(i int, conn uint64, m AcceptorGreeting, now env.Inst
 	case m.Node != pe.member.ID:
 		return fmt.Errorf("%w: safekeeper %d answers at the address of safekeeper %d", ErrProtocol, m.Node, pe.member.ID)
 	case m.Config.Generation > own.Generation:
+		if err := m.Config.Check(); err != nil {
+			return fmt.Errorf("%w: safekeeper %d: %w", ErrProtocol, pe.member.ID, err)
+		}
 		p.stop(Reconfigured, m.Term, pe)
 		p.end.Config = m.Config
 		return nil

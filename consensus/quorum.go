@@ -95,7 +95,10 @@ func Majority(n int) int { return n/2 + 1 }
 
 // quorum tells whether yes holds for a majority of every set of c.
 func (c Configuration) quorum(yes func(core.NodeID) bool) bool {
-	return majorityOf(c.Members, yes) && (len(c.NewMembers) == 0 || majorityOf(c.NewMembers, yes))
+	if faults.On && faults.Hit(faults.JointElectsByOne) {
+		return majorityOf(c.Members, yes)
+	}
+	return majorityOf(c.Members, yes) && (len(c.NewMembers) == 0 || majorityOf(c.newSet(), yes))
 }
 
 func majorityOf(set []Member, yes func(core.NodeID) bool) bool {
@@ -115,8 +118,8 @@ func majorityOf(set []Member, yes func(core.NodeID) bool) bool {
 // given what each flushed; 0 if there is none.
 func (c Configuration) committed(flushed func(core.NodeID) core.LSN) core.LSN {
 	lsn := majorityFlushed(c.Members, flushed)
-	if len(c.NewMembers) > 0 {
-		lsn = min(lsn, majorityFlushed(c.NewMembers, flushed))
+	if len(c.NewMembers) > 0 && !(faults.On && faults.Hit(faults.JointCommitsByOne)) {
+		lsn = min(lsn, majorityFlushed(c.newSet(), flushed))
 	}
 	return lsn
 }

@@ -193,9 +193,9 @@ func (p *Proposer) Response(i int, conn uint64, m *AppendResponse, now env.Insta
 		p.lose(m.Term, pe)
 		return nil
 	case m.Generation > p.cfg.Config.Generation:
-		p.stop(Reconfigured, m.Term, pe)
-		p.end.Config.Generation = m.Generation
-		return nil
+		// A new connection brings the configuration with its greeting.
+		pe.retry = firstRetry
+		return fmt.Errorf("safekeeper %d went from generation %d to %d: %w", pe.member.ID, p.cfg.Config.Generation, m.Generation, ErrGeneration)
 	case pe.state != Active || m.Term < p.term || m.Generation < p.cfg.Config.Generation:
 		return fmt.Errorf("%w: append response of generation %d, term %d from safekeeper %d, which is %s in term %d",
 			ErrProtocol, m.Generation, m.Term, pe.member.ID, pe.state, p.term)

@@ -209,6 +209,7 @@ func (c *conn) read() error {
 		now := s.env.Clock().Mono()
 		s.p.mu.Lock()
 		err = c.take(now)
+		s.p.handOn(s)
 		s.p.mu.Unlock()
 		if err == nil {
 			err = s.progress(now)

@@ -27,9 +27,13 @@ import (
 // Config is what a proposer needs to know.
 type Config struct {
 	TTID core.TTID
-	// Members of generation 1 or more, with the addresses they listen at.
+	// Members of generation 1 or more, with the addresses they listen at. Newer
+	// ones are taken from the safekeepers' greetings.
 	Members consensus.Configuration
-	Server  consensus.Server
+	// Lookup says to ask the register of the timeline's membership for newer
+	// members while too few of those known are to be reached.
+	Lookup bool
+	Server consensus.Server
 	// BufferBytes of committed WAL are kept for safekeepers that lag a little;
 	// what is older is read back from another safekeeper. 0 means 32 MiB.
 	BufferBytes int
@@ -104,7 +108,7 @@ func (p *Proposer) Run(ctx context.Context) error {
 	random := p.env.Rand("proposer")
 	var above core.Term
 	for try := 0; ; try++ {
-		err := p.runSession(ctx, above)
+		err := p.reign(ctx, above)
 		var end *consensus.End
 		if errors.As(err, &end) && end.Kind == consensus.Outvoted {
 			above = end.Term
@@ -112,7 +116,7 @@ func (p *Proposer) Run(ctx context.Context) error {
 			// Two that campaign at once must not meet again and again.
 			pause := time.Duration(1+random.IntN(20<<min(try, 5))) * 5 * time.Millisecond
 			err = p.env.Clock().Sleep(ctx, pause)
-		} else if errors.As(err, &end) && end.Kind == consensus.Reconfigured && p.elected.Get().Term == 0 && len(end.Config.Members) > 0 {
+		} else if errors.As(err, &end) && end.Kind == consensus.Reconfigured && p.Committed() == 0 {
 			p.env.Log().Info("proposer takes a newer configuration", "configuration", end.Config.String())
 			p.mu.Lock()
 			p.cfg.Members = end.Config
@@ -123,6 +127,39 @@ func (p *Proposer) Run(ctx context.Context) error {
 			p.fail(err)
 			return err
 		}
+	}
+}
+
+// reign campaigns once and leads if elected, through all the configurations of
+// its time, and returns why it ended.
+func (p *Proposer) reign(ctx context.Context, above core.Term) error {
+	s, err := p.campaign(above)
+	for err == nil {
+		err = s.run(ctx)
+		p.mu.Lock()
+		next := p.sess
+		p.mu.Unlock()
+		if next == s {
+			break
+		}
+		p.env.Log().Info("proposer goes on in a newer configuration", "configuration", next.config.String())
+		s, err = next, nil
+	}
+	return err
+}
+
+// handOn gives the leadership of a session that a newer configuration has ended
+// to one of that configuration, which takes offers from now on: whoever writes
+// or waits notices nothing. One that has not been shown to be level campaigns
+// anew instead. The caller locks.
+func (p *Proposer) handOn(s *session) {
+	end := s.core.Ended()
+	if p.sess != s || end == nil || end.Kind != consensus.Reconfigured || p.Committed() == 0 {
+		return
+	}
+	if next, err := s.core.Continue(); err == nil {
+		p.cfg.Members = end.Config
+		p.sess = p.newSession(next, end.Config)
 	}
 }
 

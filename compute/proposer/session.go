@@ -8,19 +8,21 @@ import (
 	"time"
 
 	"xenon/consensus"
+	"xenon/consensus/membership"
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/wire"
 	"xenon/core/xsync"
 )
 
-// A session is one campaign and what comes of it. Its fields are guarded by the
-// proposer's lock.
+// A session is one campaign and what comes of it, or a leadership in a newer
+// configuration. Its fields are guarded by the proposer's lock.
 type session struct {
-	p     *Proposer
-	env   env.Env
-	core  *consensus.Proposer
-	peers []peer
+	p      *Proposer
+	env    env.Env
+	core   *consensus.Proposer
+	config consensus.Configuration
+	peers  []peer
 	group *xsync.Group
 	timer env.Timer
 	armed env.Instant // when the timer fires
@@ -34,34 +36,78 @@ type peer struct {
 	err    error // why the last connection, or attempt, ended
 }
 
-// runSession campaigns once, and leads if elected, until the end.
-func (p *Proposer) runSession(ctx context.Context, above core.Term) error {
+// campaign makes the session of a campaign in a term above one.
+func (p *Proposer) campaign(above core.Term) (*session, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	c, err := consensus.NewProposer(consensus.ProposerConfig{
 		TTID: p.cfg.TTID, Config: p.cfg.Members, Server: p.cfg.Server, Above: above,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s := &session{p: p, env: p.env, core: c, group: xsync.NewGroup(ctx, p.env), armed: math.MaxInt64}
+	p.sess = p.newSession(c, p.cfg.Members)
+	// A session before may have been elected, though never shown to be level.
+	p.wal.reset(0)
+	return p.sess, nil
+}
+
+func (p *Proposer) newSession(c *consensus.Proposer, config consensus.Configuration) *session {
+	s := &session{p: p, env: p.env, core: c, config: config, armed: math.MaxInt64}
 	for _, m := range c.Members() {
 		s.peers = append(s.peers, peer{member: m})
 	}
+	return s
+}
+
+// run is the session from its first connection until its end.
+func (s *session) run(ctx context.Context) error {
+	s.group = xsync.NewGroup(ctx, s.env)
 	// Hours, so that it does not fire before something is due.
-	s.timer = p.env.Clock().AfterFunc(1<<50, s.tick)
-	p.mu.Lock()
-	p.sess = s
-	// A session before may have been elected, though never shown to be level.
-	p.wal.reset(0)
-	p.mu.Unlock()
+	s.timer = s.env.Clock().AfterFunc(1<<50, s.tick)
 	for i := range s.peers {
 		s.group.Go("proposer to safekeeper", func(ctx context.Context) error { return s.serve(ctx, i) })
 	}
-	err = s.group.Wait()
+	if s.p.cfg.Lookup {
+		s.group.Go("proposer looks for members", s.lookUp)
+	}
+	err := s.group.Wait()
 	s.timer.Stop()
-	p.mu.Lock()
+	s.p.mu.Lock()
 	s.over = true
-	p.mu.Unlock()
+	s.p.mu.Unlock()
 	return err
+}
+
+// lookUpEvery is how long too few safekeepers are to be reached before the
+// register is asked whether it is others by now.
+const lookUpEvery = 2 * time.Second
+
+// lookUp asks the register of the membership while too few safekeepers of the
+// known configuration are there: they may all have been replaced meanwhile.
+func (s *session) lookUp(ctx context.Context) error {
+	for {
+		if err := s.env.Clock().Sleep(ctx, lookUpEvery); err != nil {
+			return err
+		}
+		s.p.mu.Lock()
+		reached := s.core.Reached()
+		s.p.mu.Unlock()
+		if reached {
+			continue
+		}
+		found, err := membership.Find(ctx, s.env, s.p.cfg.TTID)
+		if err != nil {
+			continue // it is asked again
+		}
+		s.p.mu.Lock()
+		s.core.Reconfigure(found.Config)
+		s.p.handOn(s)
+		s.p.mu.Unlock()
+		if end := s.ended(); end != nil {
+			return end
+		}
+	}
 }
 
 // serve keeps a connection to safekeeper i until the session ends.
@@ -240,7 +286,7 @@ func (s *session) progress(now env.Instant) error {
 		first, won, news = s.lead()
 	}
 	term, start, commit := s.core.Term(), s.core.StartLSN(), core.LSN(p.committed.Load())
-	var owed uint32 // a bit per peer: Owes is asked under the lock, pump takes it itself
+	var owed uint64 // a bit per peer: Owes is asked under the lock, pump takes it itself
 	for i := range s.peers {
 		if s.core.Owes(i, now) || s.core.Lacks(i) {
 			owed |= 1 << i
