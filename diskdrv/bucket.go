@@ -45,6 +45,11 @@ type BucketFaults struct {
 	Late         PerMille // the caller learns ErrUnknown, and it takes effect up to MaxLate afterwards
 	Twice        PerMille // takes effect twice, the caller learns what the second one came to
 	CutBody      PerMille // the body of a Get ends early with io.ErrUnexpectedEOF
+	StallBody    PerMille // the body of a Get takes Stall before it goes on
+	WrongRange   PerMille // the body of a Get of a part is that of another part
+	Damaged      PerMille // one bit of the body of a Get is wrong
+
+	Stall time.Duration
 
 	Latency Delay         // of the way there, and again of the way back
 	Timeout time.Duration // after which a caller gives up on an answer
@@ -86,7 +91,9 @@ type Bucket struct {
 	outage   bool
 	inFlight map[string]int // conditional Puts by key
 	struck   int            // requests that some fault befell
-	unheard  bool           // the request that takes effect now goes without an answer
+	tally    BucketTally
+	lost     map[string]bool // keys that were lost or damaged behind everybody's back
+	unheard  bool            // the request that takes effect now goes without an answer
 	watch    func(o ObjectOp, data []byte)
 	late     []func() // waiting for RunLate
 	usage    Usage
@@ -104,7 +111,7 @@ type stored struct {
 // NewBucket makes an empty bucket.
 func NewBucket(o BucketOptions) *Bucket {
 	core.Must(o.Rand != nil, "a simulated bucket needs a generator")
-	return &Bucket{opts: o, faults: o.Faults, rand: o.Rand, objects: make(map[string]*stored), inFlight: make(map[string]int)}
+	return &Bucket{opts: o, faults: o.Faults, rand: o.Rand, objects: make(map[string]*stored), inFlight: make(map[string]int), lost: make(map[string]bool)}
 }
 
 // SetFaults changes what goes wrong from now on.
@@ -120,6 +127,27 @@ func (b *Bucket) Struck() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.struck
+}
+
+// BucketTally counts what faults have done to requests, by fault.
+type BucketTally struct {
+	Refused   int // SlowDown, Unavailable, Forbidden, outages
+	Conflicts int
+	Unheard   int // whose answer or which themselves were lost
+	Late      int
+	Twice     int
+	Cut       int // bodies that ended early
+	Stalled   int // bodies that took long
+	Wrong     int // bodies of another part
+	Damaged   int // bodies with a wrong bit
+	Missed    int // requests for objects that were lost or damaged behind everybody's back
+}
+
+// Tally is what faults have done so far.
+func (b *Bucket) Tally() BucketTally {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tally
 }
 
 // Watch has f told of every request that takes effect, with the bytes of a Put
@@ -152,6 +180,7 @@ func (b *Bucket) Corrupt(key string, off int64, mask byte) error {
 	rotten.data = slices.Clone(s.data)
 	rotten.data[off] ^= mask
 	b.objects[key] = &rotten
+	b.lost[key] = true
 	return nil
 }
 
@@ -161,6 +190,18 @@ func (b *Bucket) Lose(key string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.remove(key)
+	b.lost[key] = true
+}
+
+// Mend undoes Lose or Corrupt: the object is again what Peek gave before. One
+// that was deleted or put anew since stays as it is.
+func (b *Bucket) Mend(key string, data []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lost[key] {
+		b.insert(key, &stored{data: data, etag: etagOf(data), modified: b.now()})
+		delete(b.lost, key)
+	}
 }
 
 // insert puts a version under key.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"xenon/core/env"
 	"xenon/core/xsync"
@@ -117,6 +118,7 @@ func (b *Bucket) put(owner, key string, data []byte, o env.PutOpts) (env.ObjectM
 	}
 	s := &stored{data: data, etag: etagOf(data), modified: b.now()}
 	b.insert(key, s)
+	delete(b.lost, key)
 	op.After = s.etag
 	b.did(op, data)
 	return s.meta(key), nil
@@ -141,12 +143,17 @@ func (c *client) Get(ctx context.Context, key string, o env.GetOpts) (io.ReadClo
 	if err != nil {
 		return nil, env.ObjectMeta{}, fmt.Errorf("get %q: %w", key, err)
 	}
-	return &body{Reader: *bytes.NewReader(data), client: c, cut: c.bucket.cut(c.owner, key, len(data))}, found.meta(key), nil
+	b := c.bucket.body(c.owner, key, found.data, data)
+	b.client = c
+	return b, found.meta(key), nil
 }
 
 func (b *Bucket) get(owner, key string, o env.GetOpts) (*stored, []byte, error) {
 	op := ObjectOp{Owner: owner, Kind: "get", Key: key}
 	s := b.objects[key]
+	if b.lost[key] {
+		b.tally.Missed++
+	}
 	if s == nil {
 		op.Err = env.ErrNotFound
 		b.did(op, nil)
@@ -168,15 +175,38 @@ func (b *Bucket) get(owner, key string, o env.GetOpts) (*stored, []byte, error) 
 	return s, data, nil
 }
 
-// cut decides where a body of n bytes ends early; n if it does not.
-func (b *Bucket) cut(owner, key string, n int) int {
+// body makes the body of a Get of a part of an object, and decides what befalls
+// it on its way.
+func (b *Bucket) body(owner, key string, whole, part []byte) *body {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n > 0 && b.faults.of(owner, key).CutBody.happens(b.rand) {
-		b.struck++
-		return b.rand.IntN(n)
+	r := &body{cut: len(part)}
+	if n := len(part); n > 0 {
+		f, before := b.faults.of(owner, key), b.tally
+		if f.CutBody.happens(b.rand) {
+			b.tally.Cut++
+			r.cut = b.rand.IntN(n)
+		}
+		if f.StallBody.happens(b.rand) {
+			b.tally.Stalled++
+			r.stall = f.Stall
+		}
+		if n < len(whole) && f.WrongRange.happens(b.rand) {
+			b.tally.Wrong++
+			at := b.rand.IntN(len(whole) - n + 1)
+			part = whole[at : at+n]
+		}
+		if f.Damaged.happens(b.rand) {
+			b.tally.Damaged++
+			part = slices.Clone(part)
+			part[b.rand.IntN(n)] ^= 1 << b.rand.IntN(8)
+		}
+		if b.tally != before {
+			b.struck++
+		}
 	}
-	return n
+	r.Reader = *bytes.NewReader(part)
+	return r
 }
 
 // body is what a Get reads, up to where its connection breaks.
@@ -185,10 +215,15 @@ type body struct {
 	client *client
 	cut    int // bytes to give out
 	given  int
+	stall  time.Duration // before the first
 }
 
 func (r *body) Read(p []byte) (int, error) {
 	r.client.step()
+	if r.stall > 0 && r.client.env != nil {
+		_ = r.client.env.Clock().Sleep(context.Background(), r.stall)
+		r.stall = 0
+	}
 	if left := r.cut - r.given; left < len(p) && r.cut < int(r.Size()) {
 		if left == 0 {
 			return 0, io.ErrUnexpectedEOF
@@ -240,6 +275,7 @@ func (c *client) Delete(ctx context.Context, key string) error {
 			op.Before = s.etag
 			c.bucket.remove(key)
 		}
+		delete(c.bucket.lost, key)
 		c.bucket.did(op, nil)
 		return nil
 	}

@@ -18,6 +18,7 @@ func (d *Disk) Killed() {
 // endEpoch closes what the incarnation had open.
 func (d *Disk) endEpoch() {
 	d.epoch++
+	d.frozen = false
 	clear(d.locks)
 	d.eachShown(func(n *inode) { n.handles = 0 })
 	d.recount()
@@ -31,8 +32,8 @@ func (d *Disk) CutPower() { d.CutPowerBy(d.rand) }
 func (d *Disk) CutPowerBy(r *rand.Rand) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	fates := fates{rand: r}
-	if d.faults.Crash == CrashJournalled {
+	fates := fates{rand: r, mode: d.faults.Crash}
+	if m := d.faults.Crash; m == CrashJournalled || m == CrashReversed {
 		fates.cutAt(d.pendingSeqs())
 	}
 	d.crashNames(&fates)
@@ -46,8 +47,9 @@ func (d *Disk) CutPowerBy(r *rand.Rand) {
 // fates decides what becomes of changes.
 type fates struct {
 	rand *rand.Rand
-	// In journalled mode changes up to last survive, the one after it is torn.
-	journalled bool
+	mode CrashMode
+	// In journalled mode changes up to last survive, the one after it is torn;
+	// in reversed mode those after last do.
 	last, torn uint64
 }
 
@@ -61,7 +63,6 @@ const (
 
 // cutAt chooses where the journal ends.
 func (f *fates) cutAt(pending []uint64) {
-	f.journalled = true
 	n := f.rand.IntN(len(pending) + 1)
 	if n > 0 {
 		f.last = pending[n-1]
@@ -71,22 +72,38 @@ func (f *fates) cutAt(pending []uint64) {
 	}
 }
 
-func (f *fates) of(seq uint64) fate {
-	if !f.journalled {
+func (f *fates) of(seq uint64, kind changeKind) fate {
+	switch f.mode {
+	case CrashHarsh:
 		return fate(f.rand.IntN(3))
-	}
-	switch {
-	case seq <= f.last:
+	case CrashTorn:
+		if kind == changeBytes {
+			return torn
+		}
 		return kept
-	case seq == f.torn:
+	case CrashNameless:
+		return keptIf(kind != changeName)
+	case CrashHollow:
+		return keptIf(kind != changeBytes)
+	case CrashReversed:
+		return keptIf(seq > f.last)
+	}
+	if seq == f.torn {
 		return torn
+	}
+	return keptIf(seq <= f.last)
+}
+
+func keptIf(yes bool) fate {
+	if yes {
+		return kept
 	}
 	return dropped
 }
 
 // keeps decides about what cannot be torn.
 func (f *fates) keeps(seq uint64) bool {
-	switch f.of(seq) {
+	switch f.of(seq, changeName) {
 	case kept:
 		return true
 	case torn:
@@ -138,7 +155,9 @@ func (d *Disk) crashNames(f *fates) {
 			} else {
 				c.in.durableNames[c.name] = c.to
 			}
+			continue
 		}
+		d.harm.NamesLost++
 	}
 }
 
@@ -151,9 +170,14 @@ func (d *Disk) crashFile(n *inode, f *fates) {
 	}
 	for i := range n.pending {
 		c := &n.pending[i]
-		fate := f.of(c.seq)
+		fate := f.of(c.seq, c.kind)
 		if fate != kept && c.kind == changeBytes {
 			d.lost++
+			if fate == torn {
+				d.harm.Torn++
+			} else {
+				d.harm.Dropped++
+			}
 		}
 		switch fate {
 		case kept:

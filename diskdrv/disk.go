@@ -50,6 +50,9 @@ type Disk struct {
 	locks    map[*inode]bool
 	readOnly bool
 	gone     bool
+	frozen   bool // by a trap, until the incarnation ends
+	trap     *Trap
+	harm     Harm
 	lost     int // writes that power cuts took
 	logging  bool
 	log      []Op
@@ -151,6 +154,8 @@ func (d *Disk) Corrupt(name string, off int64, mask byte) error {
 }
 
 func (d *Disk) corrupt(n *inode, off int64, mask byte) {
+	d.harm.Rotten++
+	n.rotten = append(n.rotten, off)
 	for _, m := range []*image{&n.shown, &n.durable} {
 		var b [1]byte
 		if m.read(b[:], off) == 1 {

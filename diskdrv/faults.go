@@ -2,6 +2,7 @@ package diskdrv
 
 import (
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -43,12 +44,26 @@ const (
 	// last one perhaps torn: what a file system with ordered journalling does
 	// on a device that honours flushes.
 	CrashJournalled
+	// CrashTorn keeps every change, and of each write only some sectors.
+	CrashTorn
+	// CrashNameless keeps all bytes and no name that was made, changed or
+	// removed: the directory was not synced.
+	CrashNameless
+	// CrashHollow keeps names and sizes and no bytes: files are as long as they
+	// were, and zeroes.
+	CrashHollow
+	// CrashReversed keeps the newest changes and drops those before them: the
+	// device wrote its cache back in another order.
+	CrashReversed
 )
 
 // Faults are what goes wrong by itself. The zero Faults is a disk that never
 // fails and takes no time.
 type Faults struct {
 	Crash CrashMode
+	// Names chooses whom it befalls: operations on a file whose path has Names
+	// somewhere. Empty is all of them. Crash and delays are for all.
+	Names string
 
 	ReadError  PerMille // a read fails with ErrIO
 	WriteError PerMille // a write fails with ErrIO after part of it
@@ -60,6 +75,17 @@ type Faults struct {
 	// above are meant to survive.
 	LostWrite PerMille // a write that a sync reports durable never reached the device
 	BitRot    PerMille // a read finds one bit changed on the device, for ever
+	StaleRead PerMille // a read finds one sector as it was before it was ever written
+	WrongRead PerMille // a read finds the bytes of another place of the file
+	WrongSpot PerMille // a write lands in another place of the file
 
 	Read, Write, Sync, Name Delay
+}
+
+// of is what befalls an operation on a file.
+func (f *Faults) of(name string) *Faults {
+	if strings.Contains(name, f.Names) {
+		return f
+	}
+	return &Faults{Crash: f.Crash, Read: f.Read, Write: f.Write, Sync: f.Sync, Name: f.Name}
 }

@@ -32,11 +32,13 @@ func (f *file) usable(write bool) error {
 	case f.closed:
 		return fs.ErrClosed
 	case f.disk.gone:
-		return errGone
+		return f.disk.fails(errGone)
+	case f.disk.frozen:
+		return errStill
 	case write && !f.write:
 		return errNotWritable
 	case write && f.disk.readOnly:
-		return env.ErrReadOnly
+		return f.disk.fails(env.ErrReadOnly)
 	}
 	return nil
 }
@@ -52,22 +54,23 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	f.fs.enter(func(f Faults) Delay { return f.Read })
 	defer f.fs.locked()()
 	d := f.disk
-	err := f.usable(false)
+	faults, err := d.faults.of(f.name), f.usable(false)
 	switch {
 	case err != nil:
 	case off < 0:
 		err = fs.ErrInvalid
-	case d.faults.ReadError.happens(d.rand):
-		err = env.ErrIO
+	case faults.ReadError.happens(d.rand), d.marred(f.inode, off, off+int64(len(p))):
+		err = d.fails(env.ErrIO)
 	}
 	if err != nil {
 		return 0, f.wrap("read", err)
 	}
-	if size := f.inode.shown.size; size > off && len(p) > 0 && d.faults.BitRot.happens(d.rand) {
+	if size := f.inode.shown.size; size > off && len(p) > 0 && faults.BitRot.happens(d.rand) {
 		at := off + d.rand.Int64N(min(int64(len(p)), size-off))
 		d.corrupt(f.inode, at, 1<<d.rand.IntN(8))
 	}
 	n := f.inode.shown.read(p, off)
+	f.astray(faults, p[:n], off)
 	if n < len(p) {
 		return n, io.EOF
 	}
@@ -93,20 +96,27 @@ func (f *file) writeAt(p []byte, off int64) (int, error) {
 		return 0, errTooLarge
 	}
 	d := f.disk
+	faults := d.faults.of(f.name)
 	var fault error
 	switch {
-	case d.faults.WriteError.happens(d.rand):
-		fault = env.ErrIO
-	case d.faults.NoSpace.happens(d.rand):
-		fault = env.ErrNoSpace
+	case faults.WriteError.happens(d.rand):
+		fault = d.fails(env.ErrIO)
+	case faults.NoSpace.happens(d.rand):
+		fault = d.fails(env.ErrNoSpace)
 	}
 	if fault != nil && len(p) > 0 {
 		p = p[:d.rand.IntN(len(p))]
 	}
 	if fits := d.fitting(f.inode, p, off); len(fits) < len(p) {
-		p, fault = fits, env.ErrNoSpace
+		p, fault = fits, d.fails(env.ErrNoSpace)
 	}
-	d.put(f.inode, p, off)
+	at := off
+	if size := f.inode.shown.size; size > pageSize && faults.WrongSpot.happens(d.rand) {
+		at = (off + pageSize*(1+d.rand.Int64N(size/pageSize))) % size
+		d.harm.Misplaced++
+		d.grow(f.inode, off+int64(len(p))) // it is as long as it should be
+	}
+	d.put(f.inode, p, at)
 	return len(p), fault
 }
 
@@ -135,6 +145,7 @@ func (d *Disk) put(n *inode, p []byte, off int64) {
 	if len(p) == 0 {
 		return
 	}
+	n.renewed(off, off+int64(len(p)))
 	c := written(d.nextSeq(), p, off)
 	d.used += int64(c.write(&n.shown))
 	n.pending = append(n.pending, c)
@@ -194,8 +205,8 @@ func (f *file) allocate(off, n int64) error {
 		return errTooLarge
 	}
 	d, end := f.disk, off+n
-	if free := d.free(); d.faults.NoSpace.happens(d.rand) || free >= 0 && int64(f.inode.shown.holes(off, end)) > free {
-		return env.ErrNoSpace
+	if free := d.free(); d.faults.of(f.name).NoSpace.happens(d.rand) || free >= 0 && int64(f.inode.shown.holes(off, end)) > free {
+		return d.fails(env.ErrNoSpace)
 	}
 	d.used += int64(f.inode.shown.reserve(off, end))
 	f.inode.pending = append(f.inode.pending, change{kind: changeReserve, seq: d.nextSeq(), off: off, size: end})
@@ -222,10 +233,10 @@ func (f *file) syncNow() error {
 	defer f.fs.locked()()
 	err := f.usable(false)
 	if err == nil && f.disk.readOnly {
-		err = env.ErrReadOnly
+		err = f.disk.fails(env.ErrReadOnly)
 	}
 	if err == nil {
-		err = f.disk.sync(f.inode)
+		err = f.disk.sync(f.inode, f.disk.faults.of(f.name))
 	}
 	f.disk.did(Op{Kind: "sync", Name: f.name, Err: err}, nil)
 	return err
@@ -234,15 +245,15 @@ func (f *file) syncNow() error {
 // sync makes the pending changes of a file durable, or loses them. A failed
 // one leaves what it lost in the cache, where it looks well until a crash
 // (what Linux does: the pages are marked clean).
-func (d *Disk) sync(n *inode) error {
-	failed := n.failSync || d.faults.SyncError.happens(d.rand)
+func (d *Disk) sync(n *inode, faults *Faults) error {
+	failed := n.failSync || faults.SyncError.happens(d.rand)
 	n.failSync = false
 	for i := range n.pending {
 		c := &n.pending[i]
 		if failed && d.rand.IntN(2) == 0 {
 			continue // part of it may have reached the device
 		}
-		if c.kind == changeBytes && !failed && d.faults.LostWrite.happens(d.rand) {
+		if c.kind == changeBytes && !failed && faults.LostWrite.happens(d.rand) {
 			d.lose(n, c)
 			continue
 		}
@@ -251,7 +262,7 @@ func (d *Disk) sync(n *inode) error {
 	clear(n.pending)
 	n.pending = n.pending[:0]
 	if failed {
-		return env.ErrIO
+		return d.fails(env.ErrIO)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"time"
 
 	"xenon/core"
 	"xenon/core/env"
@@ -35,6 +36,15 @@ func (f *diskFS) enter(of func(Faults) Delay) {
 		f.sched.Step()
 	}
 	f.sleep(of)
+	for f.still() && f.env != nil { // until its process ends
+		_ = f.env.Clock().Sleep(context.Background(), time.Second)
+	}
+}
+
+func (f *diskFS) still() bool {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	return f.disk.frozen && f.epoch == f.disk.epoch
 }
 
 func (f *diskFS) sleep(of func(Faults) Delay) {
@@ -62,23 +72,26 @@ func (f *diskFS) locked() (unlock func()) {
 func (d *Disk) writable() error {
 	switch {
 	case d.gone:
-		return errGone
+		return d.fails(errGone)
+	case d.frozen:
+		return errStill
 	case d.readOnly:
-		return env.ErrReadOnly
+		return d.fails(env.ErrReadOnly)
 	}
 	return nil
 }
 
 // changeName is what comes before a change of names: it may fail by itself.
-func (d *Disk) changeName(taking bool) error {
+func (d *Disk) changeName(name string, taking bool) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
-	if d.faults.NameError.happens(d.rand) {
-		return env.ErrIO
+	faults := d.faults.of(name)
+	if faults.NameError.happens(d.rand) {
+		return d.fails(env.ErrIO)
 	}
-	if taking && (d.free() == 0 || d.faults.NoSpace.happens(d.rand)) {
-		return env.ErrNoSpace
+	if taking && (d.free() == 0 || faults.NoSpace.happens(d.rand)) {
+		return d.fails(env.ErrNoSpace)
 	}
 	return nil
 }
@@ -135,7 +148,7 @@ func (d *Disk) create(name string, dir bool) (*inode, error) {
 		err = fs.ErrExist
 	}
 	if err == nil {
-		err = d.changeName(true)
+		err = d.changeName(name, true)
 	}
 	d.did(Op{Kind: kind, Name: name, Err: err}, nil)
 	if err != nil {
@@ -222,7 +235,7 @@ func (d *Disk) rename(oldName, newName string) error {
 	if n.dir && d.below(n, newName) {
 		return fs.ErrInvalid
 	}
-	if err := d.changeName(false); err != nil {
+	if err := d.changeName(newName, false); err != nil {
 		return err
 	}
 	linked := d.link(to, newBase, n)
@@ -282,7 +295,7 @@ func (d *Disk) remove(name string) error {
 	case len(n.names) > 0:
 		return fmt.Errorf("directory is not empty: %w", fs.ErrExist)
 	}
-	if err := d.changeName(false); err != nil {
+	if err := d.changeName(name, false); err != nil {
 		return err
 	}
 	d.unlink(in, base)
@@ -351,9 +364,9 @@ func (d *Disk) syncDir(name string) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
-	if n.failSync || d.faults.SyncError.happens(d.rand) {
+	if n.failSync || d.faults.of(name).SyncError.happens(d.rand) {
 		n.failSync = false
-		return env.ErrIO
+		return d.fails(env.ErrIO)
 	}
 	for _, c := range n.pendingNames {
 		c.commit()

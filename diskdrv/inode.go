@@ -23,7 +23,9 @@ type inode struct {
 	durableNames map[string]*inode
 	pendingNames []*nameChange
 
-	failSync bool // the next sync fails
+	failSync bool    // the next sync fails
+	rotten   []int64 // offsets of bytes that changed by themselves
+	bad      []int64 // offsets of sectors that cannot be read
 }
 
 // A changeKind is what a change does to an image.
@@ -34,6 +36,8 @@ const (
 	changeGrow                      // the size becomes at least size
 	changeCut                       // the file is truncated to size
 	changeReserve                   // holes in [off, size) become zeros
+
+	changeName changeKind = 255 // a change of a directory
 )
 
 // A change is one thing done to a file since its last sync.

@@ -65,4 +65,5 @@ func (d *Disk) did(o Op, data []byte) {
 	if d.opts.Note != nil {
 		d.opts.Note(o, data)
 	}
+	d.spring(o)
 }

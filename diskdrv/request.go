@@ -56,6 +56,7 @@ func (b *Bucket) draw(r *request) fortune {
 		if luck.refused != nil || luck.lost || luck.twice {
 			b.struck++
 		}
+		b.tally.count(luck)
 	}()
 	switch {
 	case b.outage:
@@ -81,6 +82,21 @@ func (b *Bucket) draw(r *request) fortune {
 		luck.twice = true
 	}
 	return luck
+}
+
+func (t *BucketTally) count(luck fortune) {
+	switch {
+	case luck.refused == env.ErrConflict:
+		t.Conflicts++
+	case luck.refused != nil:
+		t.Refused++
+	case luck.late > 0:
+		t.Late++
+	case luck.lost:
+		t.Unheard++
+	case luck.twice:
+		t.Twice++
+	}
 }
 
 // do makes the request and waits for the answer.
