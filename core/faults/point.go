@@ -60,6 +60,18 @@ const (
 	PullUnheld        // M56: WAL that is being copied may be removed meanwhile
 	FlushKept         // M42c: what was acknowledged in another generation counts in this one
 
+	// WAL in the object store, and off the disk
+	RemoveUnbacked     // M52: WAL is removed that is not in the object store
+	RemoveUnsaved      // M52b: WAL is removed before the control file says so
+	RemoveUnstored     // M52c: WAL is removed before its pages are in the object store
+	OffloadUncommitted // M53: a segment is stored before all of it is committed
+	PartialNameReused  // M54: a partial segment is stored under a name that was used before, and what is left over under it deleted
+	CopyFromCommit     // M55: a copy of a timeline begins with the segment of the commit LSN
+	BackupUnsure       // A01: a segment counts as stored when the store gave no answer
+	ArchiveUnchecked   // A02: a block that is read out of the object store is not compared with its checksum
+	EvictUnstored      // A03: an idle timeline leaves the disk though its last segment is not stored
+	ReturnShort        // A04: a timeline that comes back to the disk does so without its last page
+
 	// compute
 	FlushBeforeQuorum   // C01: a flush of WAL returns before the quorum has it
 	WALRewriteUnseen    // C02: a WAL page written again is not compared with what was offered
@@ -327,6 +339,9 @@ var names = map[Point]string{
 	MembersSwapped: "M42", JointCommitsByOne: "M42b", FlushKept: "M42c", JointElectsByOne: "M43", JointCountsShort: "M11",
 	FinishUnsynced: "M44", SyncByTerm: "M45", SyncByFew: "M45b", FinishUnheard: "M46", AnyGeneration: "M47",
 	MembersUnguarded: "M48", ExcludeAnyTime: "M49", PullRevives: "M50", PushCreates: "M51", PullUnheld: "M56",
+
+	RemoveUnbacked: "M52", RemoveUnsaved: "M52b", RemoveUnstored: "M52c", OffloadUncommitted: "M53", PartialNameReused: "M54", CopyFromCommit: "M55",
+	BackupUnsure: "A01", ArchiveUnchecked: "A02", EvictUnstored: "A03", ReturnShort: "A04",
 
 	FlushBeforeQuorum:   "C01",
 	WALRewriteUnseen:    "C02",
