@@ -59,11 +59,12 @@ func (l *life) begin(ctx context.Context) error {
 	if ep.static() {
 		find = l.lookBack
 	}
+	settings := l.readSettings()
 	set, err := find(ctx)
 	if err != nil {
 		return err
 	}
-	launch, err := l.trees(ctx, set)
+	launch, err := l.trees(ctx, set, settings)
 	if err != nil {
 		return err
 	}
@@ -124,16 +125,37 @@ func ahead(set *bootset.Set) error {
 		"another compute has just written it, or they have lost it and the branch is whole only up to there", set.Last, set.LSN)
 }
 
+// A settings is what was read of a branch's settings files.
+type settings struct {
+	files []bootset.File
+	err   error
+}
+
+// readSettings begins to read the settings files: nobody but this endpoint
+// writes them since it has its register, so that need not wait for the election.
+func (l *life) readSettings() *xsync.Watch[*settings] {
+	read := xsync.NewWatch[*settings](l.ep.env, nil)
+	l.tasks.Go("read settings", func(ctx context.Context) error {
+		files, err := l.ep.files(ctx)
+		read.Set(&settings{files, err})
+		return nil
+	})
+	return read
+}
+
 // trees makes the two directories of a server that starts with set, and gives
 // the checkpoint that it starts from to the quorum.
-func (l *life) trees(ctx context.Context, set *bootset.Set) (Launch, error) {
+func (l *life) trees(ctx context.Context, set *bootset.Set, read *xsync.Watch[*settings]) (Launch, error) {
 	ep, e := l.ep, l.ep.env
 	ep.note("waiting for the settings of branch %s", ep.cfg.Branch)
-	files, err := ep.files(ctx)
+	own, err := read.Await(ctx, func(s *settings) bool { return s != nil })
+	if err == nil {
+		err = own.err
+	}
 	if err != nil {
 		return Launch{}, err
 	}
-	plan, err := boot.New(set, set.Prev, e.Clock().Now(), files)
+	plan, err := boot.New(set, set.Prev, e.Clock().Now(), own.files)
 	if err != nil {
 		return Launch{}, err
 	}
@@ -154,11 +176,11 @@ func (l *life) trees(ctx context.Context, set *bootset.Set) (Launch, error) {
 	if err != nil {
 		return Launch{}, err
 	}
-	settings := append(fixedSettings(set.Major), ep.cfg.Settings...)
+	line := append(fixedSettings(set.Major), ep.cfg.Settings...)
 	if ep.static() {
-		settings = append(settings, staticSettings()...)
+		line = append(line, staticSettings()...)
 	}
-	return Launch{Data: data, WAL: wal, Settings: settings}, nil
+	return Launch{Data: data, WAL: wal, Settings: line}, nil
 }
 
 // scratchFiles is how many files of the scratch directory are open at once.

@@ -102,6 +102,19 @@ func Probe(dir string) (Install, error) {
 	return Install{Dir: dir, Version: m[1] + m[2], Major: major}, nil
 }
 
+// Known is the install in a directory whose version the caller knows.
+func Known(dir, version string) (Install, error) {
+	digits := version
+	if end := strings.IndexFunc(version, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
+		digits = version[:end]
+	}
+	major, err := strconv.Atoi(digits)
+	if err != nil {
+		return Install{}, fmt.Errorf("version %q of PostgreSQL in %s: want one such as 15.18", version, dir)
+	}
+	return Install{Dir: dir, Version: version, Major: major}, nil
+}
+
 // versions keeps what programs said of their version: to ask costs a server's
 // start some 20 ms.
 var versions sync.Map // from program to string

@@ -10,6 +10,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -145,6 +146,7 @@ func (h *Host) ownDir(dir string) error {
 func (h *Host) Start(ctx context.Context, l compute.Launch) (compute.Server, error) {
 	h.runs++
 	s := &Server{host: h, dir: filepath.Join(h.opts.Dir, "run-"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(h.runs))}
+	s.data = vfs.Client{Tree: l.Data}
 	s.exit = xsync.NewWatch[*compute.Exit](h.env, nil)
 	if err := s.start(ctx, l); err != nil {
 		s.takeAway()
@@ -182,6 +184,7 @@ func (h *Host) warden() (*warden.Idle, error) {
 type Server struct {
 	host   *Host
 	dir    string
+	data   vfs.Client
 	mounts []*fusemount.Mount
 	proc   *warden.Server
 	logged int64 // length of the log before it started
@@ -252,15 +255,21 @@ func (s *Server) follow() {
 	s.exit.Set(&compute.Exit{Clean: e.Clean(), Reason: "PostgreSQL ended: " + e.String()})
 }
 
-// AwaitReady implements [compute.Server]: it asks until the server answers.
+// AwaitReady implements [compute.Server]: it waits until the postmaster notes
+// in its lock file that it takes connections, as pg_ctl does. To try connections
+// instead would take the processor from the server that is starting: each makes
+// a process of its own, and the first that is let in reads the catalogs.
 func (s *Server) AwaitReady(ctx context.Context) error {
 	for {
 		if e := s.exit.Get(); e != nil {
 			return s.failure(e.Reason)
 		}
-		err := s.ask(ctx)
-		if err == nil {
+		lock, err := s.data.ReadFile(ctx, lockFile)
+		if err == nil && takesConnections(lock) {
 			return nil
+		}
+		if err != nil && !errors.Is(err, vfs.ENOENT) {
+			return fmt.Errorf("read the server's %s: %w", lockFile, err)
 		}
 		if err := s.host.env.Clock().Sleep(ctx, readyPoll); err != nil {
 			return err
@@ -268,26 +277,26 @@ func (s *Server) AwaitReady(ctx context.Context) error {
 	}
 }
 
-// readyPoll is how often a starting server is asked. It starts in some tens
-// of milliseconds; an attempt costs one connection to a Unix socket.
-const readyPoll = 4 * time.Millisecond
+// readyPoll is how often a starting server's lock file is looked at. It starts
+// in some tens of milliseconds; a look is a read of memory.
+const readyPoll = time.Millisecond
 
-func (s *Server) ask(ctx context.Context) error {
-	c, err := s.Connect(ctx, "postgres")
-	var refused *wire.Error
-	if errors.As(err, &refused) && refused.Code != cannotConnectNow {
-		// An imported cluster may have no such role: the server answers.
-		return nil
+// lockFile is DIRECTORY_LOCK_FILE (src/backend/utils/init/miscinit.c).
+const lockFile = "postmaster.pid"
+
+// takesConnections tells whether the postmaster's state in its lock file says
+// that it takes connections: line LOCK_FILE_LINE_PM_STATUS, of all servers or
+// of a hot standby (src/include/utils/pidfile.h). The postmaster writes the file
+// over in place, so a state can be half there.
+func takesConnections(lock []byte) bool {
+	const statusLine = 8
+	lines := bytes.SplitN(lock, []byte{'\n'}, statusLine+1)
+	if len(lines) <= statusLine {
+		return false
 	}
-	if err != nil {
-		return err
-	}
-	return c.Close()
+	state := string(lines[statusLine-1])
+	return state == "ready   " || state == "standby "
 }
-
-// cannotConnectNow is ERRCODE_CANNOT_CONNECT_NOW (src/backend/utils/errcodes.txt):
-// the server is starting up.
-const cannotConnectNow = "57P03"
 
 // Connect opens a session of the superuser over the private socket.
 func (s *Server) Connect(ctx context.Context, database string) (*wire.Client, error) {

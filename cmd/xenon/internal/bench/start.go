@@ -17,6 +17,9 @@ import (
 type StartOptions struct {
 	Scales []int // of pgbench: 15 MB each
 	Rounds int
+	// Processes is whether every role has a process of its own, the new
+	// endpoint too.
+	Processes bool
 }
 
 // A StartRow is starts on a database of one size. Times are medians in ms,
@@ -51,7 +54,11 @@ const firstQuery = "SELECT abalance FROM pgbench_accounts WHERE aid = 1"
 // Start measures how soon a new branch answers.
 func Start(ctx context.Context, s Site, o StartOptions) (StartReport, error) {
 	report := StartReport{Metric: "branch_to_first_row", Unit: "ms"}
-	in, err := s.Up(filepath.Join(s.Scratch, "x"), "--processes")
+	var args []string
+	if o.Processes {
+		args = append(args, "--processes")
+	}
+	in, err := s.Up(filepath.Join(s.Scratch, "x"), args...)
 	if err != nil {
 		return report, err
 	}

@@ -200,13 +200,14 @@ func (c benchBranch) Run(g *Globals) error {
 
 type benchStart struct {
 	benchSite
-	Scales []int `default:"7,70" help:"Scales of pgbench: 15 MB each."`
-	Rounds int   `default:"7" help:"Starts of each side."`
+	Scales    []int `default:"7,70" help:"Scales of pgbench: 15 MB each."`
+	Rounds    int   `default:"7" help:"Starts of each side."`
+	Processes bool  `help:"Every role in a process of its own."`
 }
 
 func (c benchStart) Run(g *Globals) error {
 	return measure(c.benchSite, g, func(ctx context.Context, site bench.Site) (bench.StartReport, error) {
-		return bench.Start(ctx, site, bench.StartOptions{Scales: c.Scales, Rounds: c.Rounds})
+		return bench.Start(ctx, site, bench.StartOptions{Scales: c.Scales, Rounds: c.Rounds, Processes: c.Processes})
 	}, func(report bench.StartReport) string {
 		return fmt.Sprintf("%.0f ms from branch to row, %.2f × a plain start\n", report.Value, report.Ratio)
 	})

@@ -84,7 +84,7 @@ func (c runCompute) Run(g *Globals) error {
 	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	s := &computeServer{}
+	s := newComputeServer()
 	if c.Socket != "" {
 		os.Remove(c.Socket)
 		l, err := ctl.Listen(c.Socket)
@@ -119,11 +119,17 @@ func (c runCompute) Run(g *Globals) error {
 type computeServer struct {
 	mu   sync.Mutex
 	node *role.Node
+	open chan struct{} // closed once there is a node
 }
+
+func newComputeServer() *computeServer { return &computeServer{open: make(chan struct{})} }
 
 func (s *computeServer) set(n *role.Node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.node == nil {
+		close(s.open)
+	}
 	s.node = n
 }
 
@@ -133,8 +139,23 @@ func (s *computeServer) get() *role.Node {
 	return s.node
 }
 
-// ServeHTTP answers every request with how the endpoint is.
-func (s *computeServer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+// awaitReady returns once the endpoint is ready or never will be, or ctx ends.
+func (s *computeServer) awaitReady(ctx context.Context) {
+	select {
+	case <-s.open:
+		_ = s.get().AwaitReady(ctx) // its answer says how it is
+	case <-ctx.Done():
+	}
+}
+
+// ServeHTTP answers every request with how the endpoint is; one that asks for
+// it waits a while for it to be ready.
+func (s *computeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Has(ctl.AwaitReady) {
+		ctx, cancel := context.WithTimeout(r.Context(), ctl.AwaitReadyFor)
+		s.awaitReady(ctx)
+		cancel()
+	}
 	n := s.get()
 	if n == nil {
 		http.Error(w, "starting", http.StatusServiceUnavailable)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"xenon/cmd/xenon/internal/home"
 )
@@ -78,6 +79,14 @@ func Open(ctx context.Context, dir, path string, body, out any) (io.Closer, erro
 	}
 	return res.Body, nil
 }
+
+// AwaitReady is the query parameter by which a question to a compute's socket
+// is answered once its endpoint is ready or never will be, and after
+// [AwaitReadyFor] at the latest.
+const AwaitReady = "await_ready"
+
+// AwaitReadyFor is short of the patience of who asks.
+const AwaitReadyFor = time.Second
 
 // CallSocket sends a command to whoever listens on a socket.
 func CallSocket(ctx context.Context, socket, method, path string, body, out any) error {

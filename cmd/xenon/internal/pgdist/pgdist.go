@@ -26,6 +26,13 @@ const DefaultMajor = 15
 // A Dist is a set of PostgreSQL's binaries, of a version that xenon runs.
 type Dist struct{ pgbin.Install }
 
+// Known is the binaries in dir, of which the caller knows the version, as
+// "15.18". They are not asked: that costs a server's start some 20 ms.
+func Known(dir, version string) (Dist, error) {
+	i, err := pgbin.Known(dir, version)
+	return Dist{i}, err
+}
+
 // Find finds the binaries for something new: in dir if it is given, of
 // whatever version they are, else in $XENON_PG_BIN, else those of
 // [DefaultMajor] where they usually are, else those beside the postgres in

@@ -47,10 +47,12 @@ type Compute struct {
 	Dir    string `toml:"dir" comment:"scratch files and the server's log"`
 	RunDir string `toml:"run_dir" comment:"mount points and sockets; short, and the server's user can reach it"`
 
-	PgBin  string `toml:"pg_bin" comment:"directory of PostgreSQL's binaries; none: those found of the branch's version"`
-	User   string `toml:"user" comment:"who the server runs as, if we are root"`
-	Listen string `toml:"listen" comment:"addresses the server listens on, as listen_addresses"`
-	Port   int    `toml:"port"`
+	PgBin string `toml:"pg_bin" comment:"directory of PostgreSQL's binaries; none: those found of the branch's version"`
+	// PgVersion spares a start the question to the binaries.
+	PgVersion string `toml:"pg_version" comment:"of the binaries in pg_bin, such as 15.18; none: they are asked"`
+	User      string `toml:"user" comment:"who the server runs as, if we are root"`
+	Listen    string `toml:"listen" comment:"addresses the server listens on, as listen_addresses"`
+	Port      int    `toml:"port"`
 	// PassFile holds the password of the superuser of a branch that was not
 	// imported, in the format of .pgpass.
 	PassFile string `toml:"pass_file"`
@@ -171,11 +173,19 @@ func (c Compute) dist(b branch.Branch) (pgdist.Dist, error) {
 	if c.PgBin == "" {
 		return pgdist.ForMajor(b.Major())
 	}
-	d, err := pgdist.Find(c.PgBin)
+	d, err := c.named()
 	if err == nil && d.Major != b.Major() {
 		err = fmt.Errorf("branch %s is of PostgreSQL %d, and %s has PostgreSQL %s: name the binaries of %d with pg_bin", b.Name, b.Major(), d.Dir, d.Version, b.Major())
 	}
 	return d, err
+}
+
+// named is the binaries in PgBin.
+func (c Compute) named() (pgdist.Dist, error) {
+	if c.PgVersion != "" {
+		return pgdist.Known(c.PgBin, c.PgVersion)
+	}
+	return pgdist.Find(c.PgBin)
 }
 
 // MountID names the mounts of the compute with this run directory. It ends

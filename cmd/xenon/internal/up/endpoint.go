@@ -158,7 +158,7 @@ func (in *installation) computeConfig(e *endpoint, r startRequest) (role.Compute
 		// restart needs no take-over.
 		Owner: in.owner(name),
 		Dir:   in.home.Path("compute", name), RunDir: in.runDir + "/" + name,
-		PgBin: dist.Dir, User: in.opts.User, Listen: in.opts.Listen, Port: r.Port, PassFile: in.pass,
+		PgBin: dist.Dir, PgVersion: dist.Version, User: in.opts.User, Listen: in.opts.Listen, Port: r.Port, PassFile: in.pass,
 		Safekeepers: in.layout.Safekeepers, Pageserver: in.layout.Pageserver,
 		Remote: in.objs.place.Config, Settings: in.opts.Settings,
 	}
@@ -290,7 +290,7 @@ func (e *endpoint) describe(ctx context.Context) ctl.Endpoint {
 	if node != nil {
 		return node.Describe()
 	}
-	if d, err := askSocket(ctx, e.socket); err == nil {
+	if d, err := askSocket(ctx, e.socket, "/endpoint"); err == nil {
 		e.mu.Lock()
 		e.last = d
 		e.mu.Unlock()
@@ -315,10 +315,10 @@ func (e *endpoint) describe(ctx context.Context) ctl.Endpoint {
 }
 
 // askSocket asks a compute that runs in a process of its own.
-func askSocket(ctx context.Context, socket string) (d ctl.Endpoint, err error) {
+func askSocket(ctx context.Context, socket, path string) (d ctl.Endpoint, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
-	err = ctl.CallSocket(ctx, socket, "GET", "/endpoint", nil, &d)
+	err = ctl.CallSocket(ctx, socket, "GET", path, nil, &d)
 	return d, err
 }
 
@@ -338,12 +338,28 @@ func (e *endpoint) awaitReady(ctx context.Context) error {
 		case !e.running():
 			return fmt.Errorf("endpoint %s is %s: %s", e.name, d.State, d.Note)
 		}
+		e.awaitChange(ctx)
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("endpoint %s is not ready (%s): %w", e.name, d.Note, context.Cause(ctx))
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(2 * time.Millisecond):
 		}
 	}
+}
+
+// awaitChange returns when the compute is ready, after a while, or at once if
+// there is nobody to ask yet.
+func (e *endpoint) awaitChange(ctx context.Context) {
+	e.mu.Lock()
+	node := e.node
+	e.mu.Unlock()
+	if node == nil {
+		_, _ = askSocket(ctx, e.socket, "/endpoint?"+ctl.AwaitReady)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, ctl.AwaitReadyFor)
+	defer cancel()
+	_ = node.AwaitReady(ctx)
 }
 
 func (in *installation) listEndpoints() []*endpoint {
