@@ -179,7 +179,7 @@ func (b *brancher) fork(ctx context.Context, e env.Env) error {
 func (j *judge) branch(parent *line, at core.LSN) *line {
 	n := len(j.lines)
 	id := core.TTID{Tenant: ttid.Tenant, Timeline: core.TimelineID{0x71, byte(n)}}
-	begin := parent.asOf(at).Clone()
+	begin := parent.asOf(at).State()
 	l := j.watch(fmt.Sprintf("branch-%d", n), id, newGhost(at, 0, begin))
 	l.parent, l.at = parent, at
 	l.clients.inherit(begin)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 
 	"xenon/core"
 	"xenon/core/wal"
@@ -35,15 +36,17 @@ func newKeeper(name string, id core.TTID, disk *diskdrv.Disk, begin core.LSN) *k
 // wal reads WAL from the device. What is not there is zeroes. The result is
 // valid until the next call.
 func (k *keeper) wal(from, to core.LSN) []byte {
-	k.buf = append(k.buf[:0], make([]byte, max(0, int(to)-int(from)))...)
+	k.buf = slices.Grow(k.buf[:0], max(0, int(to)-int(from)))[:max(0, int(to)-int(from))]
 	for at := from; at < to; {
 		off := at.SegmentOffset(segmentSize)
 		part := k.buf[at-from:]
 		part = part[:min(len(part), int(segmentSize-off))]
 		name := path.Join(k.dir, core.SegmentName(1, at.Segment(segmentSize), segmentSize))
-		if _, err := k.disk.ReadDurable(name+".partial", part, int64(off)); err != nil {
-			k.disk.ReadDurable(name, part, int64(off))
+		n, err := k.disk.ReadDurable(name+".partial", part, int64(off))
+		if err != nil {
+			n, _ = k.disk.ReadDurable(name, part, int64(off))
 		}
+		clear(part[n:])
 		at += core.LSN(len(part))
 	}
 	return k.buf

@@ -3,6 +3,7 @@ package fuzz
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"xenon/core"
 	"xenon/core/pageserver/reference"
@@ -15,17 +16,15 @@ type ghost struct {
 	begin core.LSN
 	wal   []byte
 	dec   *wal.Decoder
-	ref   *reference.State
-	// states has the cluster as of the end of every record.
-	ends   []core.LSN
-	states []*reference.State
+	// past has the cluster as of every one of ends.
+	past *reference.Past
+	ends []core.LSN // of the beginning and of every record
 }
 
 // newGhost begins at an LSN, with the cluster as it is there; prev is the start
 // of the record before, 0 if it may be any.
 func newGhost(begin, prev core.LSN, ref *reference.State) *ghost {
-	return &ghost{begin: begin, dec: wal.NewDecoder(format, begin, prev), ref: ref,
-		ends: []core.LSN{begin}, states: []*reference.State{ref.Clone()}}
+	return &ghost{begin: begin, dec: wal.NewDecoder(format, begin, prev), past: reference.NewPast(ref), ends: []core.LSN{begin}}
 }
 
 func (g *ghost) end() core.LSN { return g.begin + core.LSN(len(g.wal)) }
@@ -33,9 +32,12 @@ func (g *ghost) end() core.LSN { return g.begin + core.LSN(len(g.wal)) }
 // at is the bytes from one LSN to another, both within the ghost.
 func (g *ghost) at(from, to core.LSN) []byte { return g.wal[from-g.begin : to-g.begin] }
 
-// grow takes committed bytes, which must be whole records.
+// grow takes committed bytes, which must be whole records. It copies them.
 func (g *ghost) grow(b []byte) error {
 	from := g.end()
+	if len(g.wal)+len(b) > cap(g.wal) { // append itself would double short ones only
+		g.wal = slices.Grow(g.wal, max(len(g.wal), 64<<10)+len(b))
+	}
 	g.wal = append(g.wal, b...)
 	if err := g.dec.Feed(from, g.at(from, g.end())); err != nil {
 		return err
@@ -49,11 +51,11 @@ func (g *ghost) grow(b []byte) error {
 		if !ok {
 			break
 		}
-		if err := g.ref.Apply(r); err != nil {
+		if err := g.past.Apply(r); err != nil {
 			return fmt.Errorf("replay of committed WAL: %w", err)
 		}
 		last = r.End
-		g.ends, g.states = append(g.ends, r.End), append(g.states, g.ref.Clone())
+		g.ends = append(g.ends, r.End)
 	}
 	if last != g.end() {
 		return fmt.Errorf("WAL is committed up to %s, the last whole record ends at %s", g.end(), last)
@@ -62,7 +64,7 @@ func (g *ghost) grow(b []byte) error {
 }
 
 // asOf is the cluster after the last record that ends at or before lsn.
-func (g *ghost) asOf(lsn core.LSN) *reference.State { return g.states[g.index(lsn)] }
+func (g *ghost) asOf(lsn core.LSN) reference.View { return g.past.At(g.index(lsn)) }
 
 // index is which of the ends is the last at or before lsn.
 func (g *ghost) index(lsn core.LSN) int {

@@ -57,7 +57,7 @@ func (l *line) keeper(p *netsim.Proc) *keeper {
 }
 
 // asOf is the cluster as of an LSN, which may lie before the branch point.
-func (l *line) asOf(lsn core.LSN) *reference.State {
+func (l *line) asOf(lsn core.LSN) reference.View {
 	for l.parent != nil && lsn < l.at {
 		l = l.parent
 	}
@@ -108,7 +108,7 @@ func (l *line) committed(who string, term core.Term, lsn core.LSN) {
 		return
 	}
 	if end := l.ghost.end(); lsn > end {
-		if err := l.ghost.grow(bytes.Clone(b[end-from:])); err != nil {
+		if err := l.ghost.grow(b[end-from:]); err != nil {
 			l.j.violated(DurableQuorum, "%s takes WAL up to %s for committed: %w", who, lsn, err)
 		}
 	}

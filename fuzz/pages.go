@@ -74,7 +74,7 @@ func (r reader) session(ctx context.Context, e env.Env, dice *rand.Rand) error {
 	for range 1 + dice.IntN(8) {
 		lsn := l.moment(dice)
 		rel := forks[dice.IntN(len(forks))]
-		size := l.asOf(lsn).Sizes[core.BlockKey(rel, 0)]
+		size, _ := l.asOf(lsn).Size(rel)
 		if dice.IntN(4) == 0 || size == 0 {
 			err = q.size(rel, lsn)
 		} else {
@@ -196,7 +196,7 @@ func (q *questioner) size(rel core.Rel, lsn core.LSN) error {
 	if err != nil {
 		return err
 	}
-	want, exists := q.l.asOf(lsn).Sizes[core.BlockKey(rel, 0)]
+	want, exists := q.l.asOf(lsn).Size(rel)
 	if reply.Exists != exists {
 		q.wrong("%s as of %s exists: %v, want %v", rel, lsn, reply.Exists, exists)
 		return nil
@@ -238,7 +238,8 @@ func (q *questioner) all(lsn core.LSN) error {
 		if err := q.size(rel, lsn); err != nil {
 			return err
 		}
-		for blk := range q.l.asOf(lsn).Sizes[core.BlockKey(rel, 0)] {
+		size, _ := q.l.asOf(lsn).Size(rel)
+		for blk := range size {
 			if err := q.page(rel, blk, lsn); err != nil {
 				return err
 			}

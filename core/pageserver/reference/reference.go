@@ -1,7 +1,7 @@
 // Package reference replays WAL the simplest way: every record onto a map of
 // pages, at once and in order, as recovery does. What a pageserver answers must
-// equal it. It keeps nothing of the past but what [State.Clone] copied, and is
-// fit for small clusters only.
+// equal it. A [State] keeps nothing of the past but what [State.Clone] copied; a
+// [Past] keeps all of it. Both are fit for small clusters only.
 //
 // Start at [State.Apply].
 package reference
@@ -27,6 +27,7 @@ type State struct {
 
 	effects redo.Effects
 	applier redo.Applier
+	past    *Past // is told of every change; nil if nobody keeps them
 }
 
 // New makes a cluster of forks of zeroes.
@@ -71,11 +72,12 @@ func (s *State) Apply(rec *wal.Record) error {
 		if b.Rel.Fork == core.FSMFork {
 			continue
 		}
-		p, _ := s.Page(b.Rel, b.Block)
-		if _, err := s.applier.Apply(&p, rec, b); err != nil {
+		first, k := core.BlockKey(b.Rel, 0), core.BlockKey(b.Rel, b.Block)
+		p := s.copyOf(first, k, b.Block)
+		if _, err := s.applier.Apply(p, rec, b); err != nil {
 			return err
 		}
-		s.put(core.BlockKey(b.Rel, 0), core.BlockKey(b.Rel, b.Block), b.Block, p)
+		s.put(first, k, b.Block, p)
 	}
 	for i := range effects {
 		if err := s.effect(&effects[i]); err != nil {
@@ -85,9 +87,46 @@ func (s *State) Apply(rec *wal.Record) error {
 	return nil
 }
 
-func (s *State) put(first, k core.Key, blk uint32, p redo.Page) {
-	s.Sizes[first] = max(s.Sizes[first], blk+1)
-	s.Pages[k] = &p
+// copyOf is a page as it is, to be changed and put back.
+func (s *State) copyOf(first, k core.Key, blk uint32) *redo.Page {
+	p := s.past.spare()
+	if at := s.Pages[k]; at != nil && blk < s.Sizes[first] {
+		*p = *at
+	} else {
+		*p = redo.Page{}
+	}
+	return p
+}
+
+// put takes p for its own.
+func (s *State) put(first, k core.Key, blk uint32, p *redo.Page) {
+	if n, exists := s.Sizes[first]; !exists || n < blk+1 {
+		s.resize(first, blk+1)
+	}
+	s.set(k, p)
+}
+
+func (s *State) set(k core.Key, p *redo.Page) {
+	s.past.changed(k, s.Pages[k], p)
+	s.Pages[k] = p
+}
+
+func (s *State) unset(k core.Key) {
+	if old := s.Pages[k]; old != nil {
+		s.past.changed(k, old, nil)
+		delete(s.Pages, k)
+	}
+}
+
+func (s *State) resize(first core.Key, n uint32) {
+	s.past.resized(first, n, true)
+	s.Sizes[first] = n
+}
+
+// remove forgets a fork or segment that has no blocks any more.
+func (s *State) remove(first core.Key) {
+	s.past.resized(first, 0, false)
+	delete(s.Sizes, first)
 }
 
 func (s *State) effect(e *redo.Effect) error {
@@ -97,13 +136,12 @@ func (s *State) effect(e *redo.Effect) error {
 	case redo.SLRUTruncate:
 		for _, first := range s.firsts() {
 			if f1, u, _, seg, _, _ := first.Fields(); f1 == 1 && core.SLRU(u) == e.SLRU && e.DropsSegment(seg) {
-				s.cut(first, 0)
-				delete(s.Sizes, first)
+				s.drop(first)
 			}
 		}
 	case redo.RelCreate:
 		if first := core.BlockKey(e.Rel, 0); e.Rel.Fork != core.FSMFork {
-			s.Sizes[first] = max(s.Sizes[first], 0)
+			s.resize(first, s.Sizes[first])
 		}
 	case redo.RelTruncate:
 		if first := core.BlockKey(e.Rel, 0); s.Sizes[first] > e.Blocks {
@@ -127,11 +165,11 @@ func (s *State) patch(e *redo.Effect) error {
 	first := e.Key
 	_, _, _, _, _, blk := first.Fields()
 	clear(first[14:])
-	p, ok := s.page(first, e.Key, blk)
-	if _, _, rel := core.BlockOfKey(e.Key); rel && !ok {
+	if _, _, rel := core.BlockOfKey(e.Key); rel && blk >= s.Sizes[first] {
 		return nil
 	}
-	if err := e.Patch.Apply(&p); err != nil {
+	p := s.copyOf(first, e.Key, blk)
+	if err := e.Patch.Apply(p); err != nil {
 		return err
 	}
 	s.put(first, e.Key, blk, p)
@@ -142,14 +180,16 @@ func (s *State) patch(e *redo.Effect) error {
 func (s *State) cut(first core.Key, n uint32) {
 	for blk := n; blk < s.Sizes[first]; blk++ {
 		f1, f2, f3, f4, f5, _ := first.Fields()
-		delete(s.Pages, core.MakeKey(f1, f2, f3, f4, f5, blk))
+		s.unset(core.MakeKey(f1, f2, f3, f4, f5, blk))
 	}
-	s.Sizes[first] = n
+	s.resize(first, n)
 }
 
 func (s *State) drop(first core.Key) {
-	s.cut(first, 0)
-	delete(s.Sizes, first)
+	if _, exists := s.Sizes[first]; exists {
+		s.cut(first, 0)
+		s.remove(first)
+	}
 }
 
 // firsts is the keys of Sizes, sorted.
@@ -175,10 +215,10 @@ func (s *State) copyDB(from, to core.Rel) {
 		src, _, _ := core.BlockOfKey(first)
 		dst := src
 		dst.Spc, dst.DB = to.Spc, to.DB
-		s.Sizes[core.BlockKey(dst, 0)] = s.Sizes[first]
+		s.resize(core.BlockKey(dst, 0), s.Sizes[first])
 		for blk := range s.Sizes[first] {
-			if p := s.Pages[core.BlockKey(src, blk)]; p != nil {
-				s.Pages[core.BlockKey(dst, blk)] = p
+			if s.Pages[core.BlockKey(src, blk)] != nil {
+				s.set(core.BlockKey(dst, blk), s.copyOf(first, core.BlockKey(src, blk), blk))
 			}
 		}
 	}
