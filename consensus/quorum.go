@@ -20,6 +20,19 @@ type Member struct {
 // Addr is host:port.
 func (m Member) Addr() string { return net.JoinHostPort(m.Host, strconv.Itoa(int(m.Port))) }
 
+// ParseMember is the safekeeper of a number that listens at addr, host:port.
+func ParseMember(id core.NodeID, addr string) (Member, error) {
+	host, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		return Member{}, fmt.Errorf("safekeeper %d: %w", id, err)
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return Member{}, fmt.Errorf("safekeeper %d: port %q: %w", id, text, err)
+	}
+	return Member{ID: id, Host: host, Port: uint16(port)}, nil
+}
+
 // A Configuration names the safekeepers of a timeline. While NewMembers is not
 // empty it is joint: whatever needs a majority needs one of each set.
 // Generation 0 is no configuration.

@@ -103,6 +103,7 @@ func (n *Node) api() http.Handler {
 	mux.HandleFunc("POST /v1/tenant/timeline", n.postTimeline)
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}", n.getTimeline)
 	mux.HandleFunc("DELETE /v1/tenant/{tenant}/timeline/{timeline}", n.removeTimeline)
+	n.membershipRoutes(mux)
 	return mux
 }
 

@@ -37,8 +37,8 @@ func (n *Node) create(c creation) error {
 	if t := n.timelines[c.id]; t != nil {
 		return t.checkSame(&c)
 	}
-	if n.roster.deleted(c.id) {
-		return fmt.Errorf("create timeline %s: %w", c.id, errDeleted)
+	if err := n.mayCome(c.id, c.config.Generation); err != nil {
+		return fmt.Errorf("create timeline %s: %w", c.id, err)
 	}
 	if err := n.settleRoster(); err != nil {
 		return fmt.Errorf("create timeline %s: %w", c.id, err)
@@ -46,10 +46,10 @@ func (n *Node) create(c creation) error {
 	if err := n.makeFiles(&c, f); err != nil {
 		return fmt.Errorf("create timeline %s: %w", c.id, err)
 	}
-	next := *n.roster
-	next.Timelines = append([]rosterEntry{}, n.roster.Timelines...)
+	next := n.roster.clone()
+	next.remove(c.id)
 	next.add(c.id)
-	if err := n.saveRoster(&next); err != nil {
+	if err := n.saveRoster(next); err != nil {
 		return fmt.Errorf("create timeline %s: %w", c.id, err)
 	}
 	t := newTimeline(n, c.id)
@@ -96,6 +96,9 @@ func (n *Node) checkCreation(c *creation) (wal.Format, error) {
 		return f, fmt.Errorf("start_lsn %s: no WAL record can end there", c.start)
 	case !c.config.Has(n.cfg.NodeID):
 		return f, fmt.Errorf("safekeeper %d is not a member of %s", n.cfg.NodeID, c.config)
+	case c.config.Generation > 1 || len(c.config.NewMembers) > 0:
+		// An empty log among others that are not would vote for less.
+		return f, fmt.Errorf("a timeline is created with the members of generation 1, not of %s: who comes later copies it", c.config)
 	}
 	if err := c.config.Check(); err != nil {
 		return f, err

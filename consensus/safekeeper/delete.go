@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 
 	"xenon/core"
 	"xenon/core/env"
@@ -40,18 +39,15 @@ func (n *Node) deleteTimeline(id core.TTID) error {
 func (n *Node) entomb(id core.TTID) (*Timeline, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.roster.deleted(id) {
+	if e := n.roster.entry(id); e != nil && e.Deleted && e.Excluded == 0 {
 		return nil, nil
 	}
-	next := *n.roster
-	next.Timelines = slices.Clone(n.roster.Timelines)
-	next.add(id)
-	if !(faults.On && faults.Hit(faults.TombstoneForgotten)) {
-		next.entry(id).Deleted = true
-	} else {
+	next := n.roster.clone()
+	next.bury(id, 0)
+	if faults.On && faults.Hit(faults.TombstoneForgotten) {
 		next.remove(id)
 	}
-	if err := n.saveRoster(&next); err != nil {
+	if err := n.saveRoster(next); err != nil {
 		return nil, err
 	}
 	t := n.timelines[id]
@@ -64,6 +60,10 @@ func (n *Node) entomb(id core.TTID) (*Timeline, error) {
 func (t *Timeline) retire() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.retireLocked()
+}
+
+func (t *Timeline) retireLocked() {
 	t.acc, t.deleted = nil, true
 	t.segs.close()
 	t.counted(func() { t.segs.count, t.segs.spare = 0, false })
@@ -76,7 +76,7 @@ func (n *Node) bury() {
 	roster := n.roster
 	n.mu.Unlock()
 	for _, e := range roster.Timelines {
-		if !e.Deleted {
+		if !e.Deleted || e.Copying != 0 {
 			continue
 		}
 		if err := removeDir(n.e.FS(), dirOf(e.ttid())); err != nil {

@@ -45,6 +45,7 @@ type Node struct {
 	roster    *roster
 	unsure    bool // whether the disk has roster, or one whose saving failed
 	timelines map[core.TTID]*Timeline
+	pulling   map[core.TTID]bool // copies being made
 
 	lowWater int64
 	used     atomic.Int64 // bytes of all WAL
@@ -74,7 +75,7 @@ func Open(ctx context.Context, e env.Env, cfg Config) (*Node, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	n := &Node{e: e, ctx: ctx, cfg: cfg, start: e.Clock().Mono(), timelines: map[core.TTID]*Timeline{}}
+	n := &Node{e: e, ctx: ctx, cfg: cfg, start: e.Clock().Mono(), timelines: map[core.TTID]*Timeline{}, pulling: map[core.TTID]bool{}}
 	n.mu.Init(e)
 	unlock, err := e.FS().Lock(".")
 	if err != nil {
@@ -91,6 +92,9 @@ func Open(ctx context.Context, e env.Env, cfg Config) (*Node, error) {
 // load reads the roster and every timeline of it, and looks for others.
 func (n *Node) load() (err error) {
 	if n.roster, err = loadRoster(n.e.FS(), n.cfg.NodeID); err != nil {
+		return err
+	}
+	if err := n.dropPulls(); err != nil {
 		return err
 	}
 	if err := n.finishCreations(); err != nil {

@@ -106,6 +106,9 @@ func (r *receiver) greet(m *consensus.ProposerGreeting) error {
 		}
 	}
 	t, err := r.node.timeline(m.TTID)
+	if err != nil && faults.On && faults.Hit(faults.PushCreates) {
+		t, err = r.node.createBlank(r.node.ctx, m)
+	}
 	if err != nil {
 		return err
 	}
@@ -201,8 +204,9 @@ func (t *Timeline) takeFeedback(f consensus.PageserverFeedback) {
 }
 
 // mayServe is the end of what a reader may have: committed WAL, or for a
-// recovery all durable WAL while the log is that term's.
-func (t *Timeline) mayServe(term core.Term) (end core.LSN, err error) {
+// recovery all durable WAL while the log is that term's. Whoever copies the log
+// names the last term of that besides.
+func (t *Timeline) mayServe(term, last core.Term) (end core.LSN, err error) {
 	if term == 0 {
 		p := t.pos.Get()
 		if p.Failed {
@@ -214,10 +218,15 @@ func (t *Timeline) mayServe(term core.Term) (end core.LSN, err error) {
 		return p.Commit, nil
 	}
 	err = t.step(func(a *consensus.Acceptor) error {
-		if !(faults.On && faults.Hit(faults.RecoverAnyTerm)) {
-			if err := a.MayRecover(term); err != nil {
-				return err
-			}
+		switch {
+		case faults.On && faults.Hit(faults.RecoverAnyTerm):
+		case last != 0:
+			err = a.MayCopyLog(term, last)
+		default:
+			err = a.MayRecover(term)
+		}
+		if err != nil {
+			return err
 		}
 		end = a.FlushLSN()
 		return nil

@@ -31,6 +31,42 @@ type rosterEntry struct {
 	Timeline core.TimelineID `json:"timeline_id"`
 	// Deleted is a tombstone: the timeline is gone and does not come back.
 	Deleted bool `json:"deleted,omitempty"`
+	// Excluded is the generation of the members without this safekeeper that
+	// deleted it: it may come back with a higher one. 0 is for good.
+	Excluded core.Generation `json:"excluded_generation,omitempty"`
+	// Copying is the generation with which a copy is being made; 0 is none. Until
+	// it is whole its files count for nothing.
+	Copying core.Generation `json:"copying_generation,omitempty"`
+}
+
+// clone is a roster to be changed and saved in the place of this one.
+func (r *roster) clone() *roster {
+	return &roster{Node: r.Node, Timelines: slices.Clone(r.Timelines)}
+}
+
+// bury puts a tombstone of a generation, 0 for good, in the place of a
+// timeline.
+func (r *roster) bury(id core.TTID, g core.Generation) {
+	r.add(id)
+	*r.entry(id) = rosterEntry{Tenant: id.Tenant, Timeline: id.Timeline, Deleted: true, Excluded: g}
+}
+
+// copied is the generation with which a copy of a timeline is being made.
+func (r *roster) copied(id core.TTID) core.Generation {
+	if e := r.entry(id); e != nil {
+		return e.Copying
+	}
+	return 0
+}
+
+// uncopied forgets a copy that is not to be; a tombstone that was there before
+// stays.
+func (r *roster) uncopied(id core.TTID) {
+	if e := r.entry(id); e != nil && e.Deleted {
+		e.Copying = 0
+	} else if e != nil && e.Copying != 0 {
+		r.remove(id)
+	}
 }
 
 func (r *roster) has(id core.TTID) bool {

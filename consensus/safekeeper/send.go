@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"xenon/consensus"
@@ -35,7 +36,8 @@ const (
 type sender struct {
 	t    *Timeline
 	conn *wire.Session
-	term core.Term // of a recovery, else 0
+	term core.Term // of a recovery or a copy, else 0
+	last core.Term // the last one of a copied log
 	pos  core.LSN  // sent so far
 	read segmentReader
 	buf  []byte // one message's WAL
@@ -62,13 +64,13 @@ func (n *Node) send(ctx context.Context, conn *wire.Session, cmd wire.Command) e
 	if first := t.firstLSN(); cmd.Start < first {
 		return wire.Errorf(wire.CodeMissingFile, "requested WAL at %s has never been here: the timeline's WAL begins with the segment at %s", cmd.Start, first)
 	}
-	if _, err := t.mayServe(cmd.Term); err != nil {
+	if _, err := t.mayServe(cmd.Term, cmd.LastTerm); err != nil {
 		return err
 	}
 	if err := conn.CopyBoth(); err != nil {
 		return err
 	}
-	s := &sender{t: t, conn: conn, term: cmd.Term, pos: cmd.Start, read: segmentReader{s: &t.segs}, name: conn.Param("application_name")}
+	s := &sender{t: t, conn: conn, term: cmd.Term, last: cmd.LastTerm, pos: cmd.Start, read: segmentReader{s: &t.segs}, name: conn.Param("application_name")}
 	defer s.read.close()
 	s.enlist()
 	defer s.delist()
@@ -111,7 +113,7 @@ func (s *sender) end(g *xsync.Group, err error) error {
 // stream sends WAL as it becomes servable, and keepalives in between.
 func (s *sender) stream(ctx context.Context) error {
 	for {
-		end, err := s.t.mayServe(s.term)
+		end, err := s.t.mayServe(s.term, s.last)
 		if err != nil {
 			return err
 		}
@@ -181,7 +183,7 @@ func (s *sender) sendSome(end core.LSN) error {
 	}
 	if s.term > 0 {
 		// Had the log been cut meanwhile, the bytes could be another term's.
-		if now, err := s.t.mayServe(s.term); err != nil || now < s.pos+core.LSN(n) {
+		if now, err := s.t.mayServe(s.term, s.last); err != nil || now < s.pos+core.LSN(n) {
 			return errors.Join(err, fmt.Errorf("WAL at %s was cut off while it was read", s.pos))
 		}
 	}
@@ -192,6 +194,9 @@ func (s *sender) sendSome(end core.LSN) error {
 		return &wire.ConnError{Err: err}
 	}
 	s.pos += core.LSN(n)
+	if strings.HasPrefix(s.name, copierPrefix) {
+		s.t.holdWAL(s.name, s.pos)
+	}
 	s.t.leaf.Lock()
 	s.sent = s.pos
 	s.t.leaf.Unlock()

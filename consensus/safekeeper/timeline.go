@@ -50,6 +50,7 @@ type Timeline struct {
 	leaf     sync.Mutex
 	status   status
 	feedback feedback
+	holds    map[string]hold // by who holds
 
 	nextSender int
 	peers      peering

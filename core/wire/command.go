@@ -31,6 +31,7 @@ type Command struct {
 	Start    core.LSN
 	Timeline uint32    // PostgreSQL's timeline number, 0 if not given; also TIMELINE_HISTORY
 	Term     core.Term // 0 if not given: only committed WAL
+	LastTerm core.Term // of the log; as Term if not given
 
 	// START_WAL_PUSH
 	ProtoVersion  int
@@ -133,14 +134,17 @@ func (p *parser) startReplication(cmd *Command) (err error) {
 		}
 	}
 	return p.options(func(key, value string) error {
-		if key != "term" {
-			return p.errorf("unknown option %q", key)
-		}
 		n, err := strconv.ParseUint(value, 10, 64)
-		if err != nil || n == 0 {
-			return p.errorf("term %q: want a number above 0", value)
+		switch {
+		case key != "term" && key != "last_term":
+			return p.errorf("unknown option %q", key)
+		case err != nil || n == 0:
+			return p.errorf("%s %q: want a number above 0", key, value)
+		case key == "term":
+			cmd.Term = core.Term(n)
+		default:
+			cmd.LastTerm = core.Term(n)
 		}
-		cmd.Term = core.Term(n)
 		return nil
 	})
 }

@@ -13,7 +13,8 @@ import (
 
 // A WALStream is a recovery: WAL read from a safekeeper up to its flush LSN,
 // bound to a term. It ends with an error once the safekeeper's log is no
-// longer that term's, and with the ctx it was opened with.
+// longer that term's, and with the ctx it was opened with. One that copies a log
+// is bound to the last term of that besides.
 type WALStream struct {
 	client *Client
 	env    env.Env
@@ -27,6 +28,21 @@ type WALStream struct {
 // and the timeline; its Timeout also bounds how long the safekeeper may be
 // silent, which sends a keepalive every second.
 func OpenWALStream(ctx context.Context, e env.Env, donor consensus.Member, cfg ClientConfig, begin core.LSN, term core.Term) (*WALStream, error) {
+	return openStream(ctx, e, donor, cfg, begin, fmt.Sprintf("START_REPLICATION PHYSICAL %s (term='%d')", begin, term))
+}
+
+// OpenWALCopy begins to read the log of a safekeeper at begin while that is in
+// term and last is the last term of its log. With term 0 it reads what is
+// committed, which never changes.
+func OpenWALCopy(ctx context.Context, e env.Env, donor consensus.Member, cfg ClientConfig, begin core.LSN, term, last core.Term) (*WALStream, error) {
+	command := fmt.Sprintf("START_REPLICATION PHYSICAL %s", begin)
+	if term != 0 {
+		command += fmt.Sprintf(" (term='%d', last_term='%d')", term, last)
+	}
+	return openStream(ctx, e, donor, cfg, begin, command)
+}
+
+func openStream(ctx context.Context, e env.Env, donor consensus.Member, cfg ClientConfig, begin core.LSN, command string) (*WALStream, error) {
 	dial, cancel := xsync.WithTimeout(ctx, e, cfg.Timeout)
 	defer cancel()
 	client, err := Connect(dial, e, donor.Addr(), cfg)
@@ -35,7 +51,7 @@ func OpenWALStream(ctx context.Context, e env.Env, donor consensus.Member, cfg C
 	}
 	s := &WALStream{client: client, env: e, stop: CloseOn(ctx, client), donor: donor, quiet: cfg.Timeout, at: begin}
 	s.patience()
-	if err := client.CopyBoth(fmt.Sprintf("START_REPLICATION PHYSICAL %s (term='%d')", begin, term)); err != nil {
+	if err := client.CopyBoth(command); err != nil {
 		s.Close()
 		return nil, s.because(err)
 	}
