@@ -106,10 +106,10 @@ func (t *Timeline) askRound(ctx context.Context) {
 		e.Log().Info("copying WAL from a peer", "timeline", t.id.String(), "error", err)
 	}
 	p.why, p.heard = why, reports
+	due := e.Clock().Mono().Add(p.pause)
 	t.leaf.Lock()
 	defer t.leaf.Unlock()
-	p.own, p.asking = own, false
-	p.due = e.Clock().Mono().Add(p.pause)
+	p.own, p.due, p.asking = own, due, false
 }
 
 // changed tells whether what peers say differs from what they said before.
