@@ -122,7 +122,7 @@ func (c *Change) Answered(t Task, a Answer) error {
 // knows. What is then left is to be tidied up.
 func (c *Change) InForce() bool {
 	conf := c.record.Config
-	return len(conf.NewMembers) == 0 && same(conf.Members, c.wanted) && c.majority(conf.Members, c.current)
+	return len(conf.NewMembers) == 0 && SameMembers(conf.Members, c.wanted) && c.majority(conf.Members, c.current)
 }
 
 // Next says what is to be done.
@@ -130,7 +130,7 @@ func (c *Change) Next() Step {
 	if len(c.record.Config.NewMembers) > 0 {
 		return c.cross()
 	}
-	if !same(c.record.Config.Members, c.wanted) {
+	if !SameMembers(c.record.Config.Members, c.wanted) {
 		return c.enter()
 	}
 	return c.settle()
@@ -153,7 +153,7 @@ func (c *Change) write(conf consensus.Configuration, leavers []consensus.Member)
 // cross brings a joint configuration to its end.
 func (c *Change) cross() Step {
 	conf := c.record.Config
-	if same(c.wanted, conf.Members) {
+	if SameMembers(c.wanted, conf.Members) {
 		return c.leave(conf.Members, conf.NewMembers)
 	}
 	// Copies first: the old set goes on alone until the new one can keep up.

@@ -78,8 +78,8 @@ func has(set []consensus.Member, m consensus.Member) bool {
 	return slices.ContainsFunc(set, func(o consensus.Member) bool { return o.ID == m.ID })
 }
 
-// same tells whether two sets are of the same safekeepers.
-func same(a, b []consensus.Member) bool {
+// SameMembers tells whether two sets are of the same safekeepers.
+func SameMembers(a, b []consensus.Member) bool {
 	return len(a) == len(b) && !slices.ContainsFunc(a, func(m consensus.Member) bool { return !has(b, m) })
 }
 
