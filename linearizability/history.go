@@ -159,7 +159,8 @@ func (h *History) operations() []porcupine.Operation {
 
 // A Violation is a history that no order of its calls explains.
 type Violation struct {
-	Key  string // the first key that goes wrong, in order
+	Key  string                // the first key that goes wrong, in order
+	ops  []porcupine.Operation // on the key
 	info porcupine.LinearizationInfo
 }
 
@@ -175,7 +176,7 @@ func (h *History) Check() error {
 	for _, part := range parts {
 		verdict, info := porcupine.CheckOperationsVerbose(model, part, 0)
 		if verdict != porcupine.Ok {
-			return &Violation{part[0].Input.(Op).Key, info}
+			return &Violation{part[0].Input.(Op).Key, part, info}
 		}
 	}
 	return nil

@@ -159,6 +159,9 @@ func (e *Env) noted(v env.Event) {
 func (e *Env) Log() *slog.Logger {
 	if e.log == nil {
 		e.log = slog.New(e.w.logHandler()).With("proc", e.proc.name, "incarnation", e.incarnation)
+		if e.w.opts.Record != nil {
+			e.log = slog.New(&logRecorder{env: e, next: e.log.Handler()})
+		}
 	}
 	return e.log
 }

@@ -1,13 +1,19 @@
 package netsim
 
-import "xenon/core/env"
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"xenon/core/env"
+)
 
 // A Detail is an Event with what its numbers stand for: whoever shows a run to
 // a person needs names and bytes, which the hash does without. Besides the
 // kinds of Event there are some that only Options.Record hears of, because
 // they are no part of the hash: lose (what was on its way from A is gone),
-// clock, drift and slow (A is how much, in ns or millionths), and whatever was
-// given to [World.Show] and [env.Trace.Show].
+// clock, drift and slow (A is how much, in ns or millionths), log (Name is the
+// line), and whatever was given to [World.Show] and [env.Trace.Show].
 type Detail struct {
 	Event
 	Proc        string // whose event it is, "" if nobody's; of cut and heal the host
@@ -47,4 +53,51 @@ func (e *Env) shown(v env.Event) {
 		e.w.opts.Record(Detail{Event: Event{At: e.w.now, Kind: v.Kind, A: v.A, B: v.B, C: v.C, D: v.D},
 			Proc: e.proc.name, Incarnation: e.incarnation})
 	}
+}
+
+// A logRecorder makes lines of Env.Log events of a recorded run, and passes
+// them on.
+type logRecorder struct {
+	env   *Env
+	next  slog.Handler
+	attrs []slog.Attr
+}
+
+// Enabled implements slog.Handler.
+func (l *logRecorder) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler.
+func (l *logRecorder) Handle(ctx context.Context, r slog.Record) error {
+	if l.next.Enabled(ctx, r.Level) {
+		if err := l.next.Handle(ctx, r); err != nil {
+			return err
+		}
+	}
+	if l.env.dead {
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString(r.Message)
+	say := func(a slog.Attr) bool {
+		b.WriteString(" " + a.String())
+		return true
+	}
+	for _, a := range l.attrs {
+		say(a)
+	}
+	r.Attrs(say)
+	w := l.env.w
+	w.opts.Record(Detail{Event: Event{At: w.now, Kind: "log", A: uint64(r.Level)}, Proc: l.env.proc.name,
+		Incarnation: l.env.incarnation, Name: b.String()})
+	return nil
+}
+
+// WithAttrs implements slog.Handler.
+func (l *logRecorder) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &logRecorder{l.env, l.next.WithAttrs(attrs), append(l.attrs[:len(l.attrs):len(l.attrs)], attrs...)}
+}
+
+// WithGroup implements slog.Handler.
+func (l *logRecorder) WithGroup(name string) slog.Handler {
+	return &logRecorder{l.env, l.next.WithGroup(name), l.attrs}
 }

@@ -34,7 +34,8 @@ var rules = []rule{
 	// The messages of the walproposer protocol, feedback of pageservers among
 	// them, are what consensus says.
 	{"core/wire/...", []string{"core", "core/env", "core/faults", "core/xsync", "core/wal", "core/wire/...", "consensus"}},
-	{"core/pageserver/...", []string{"core/...", "consensus"}},
+	// A pageserver asks the register of a timeline's members for them.
+	{"core/pageserver/...", []string{"core/...", "consensus", "consensus/membership"}},
 	{"core/...", []string{"core/...", "!core/pageserver/..."}},
 
 	// The acceptor and the proposer are pure: no blocking, no wire.
@@ -53,7 +54,7 @@ var rules = []rule{
 	{"fuzz/...", []string{"core/...", "consensus/...", "compute/...", "netsim/...", "diskdrv/...", "linearizability/...", "fuzz/..."}},
 	{"cmd/...", []string{"..."}},
 	{"internal/lint/...", []string{"internal/lint/..."}},
-	{"internal/simcmd/...", []string{"core/faults", "fuzz", "internal/simcmd/..."}},
+	{"internal/simcmd/...", []string{"core/faults", "fuzz", "fuzz/report", "internal/simcmd/..."}},
 	{"internal/...", []string{"core/...", "!core/pageserver/...", "internal/..."}},
 }
 

@@ -20,6 +20,8 @@ type simCommand struct {
 	Minutes     float64 `placeholder:"M" help:"Begin no seed after so many minutes."`
 	Faults      string  `placeholder:"list|LIST" help:"Classes of faults to draw from, separated by commas; list shows them, none is a calm world."`
 	Mutant      string  `placeholder:"M" help:"Plant a fault of core/faults in the code, as in M30: the run is to find it (needs a binary built with -tags faults)."`
+	Report      string  `placeholder:"FILE.html" help:"Show the run, or the first failure, as one page: story, lanes, messages, faults, LSNs."`
+	Perfetto    string  `placeholder:"FILE.json" help:"Write the run, or the first failure, as a trace for ui.perfetto.dev."`
 	Determinism bool    `name:"check-determinism" help:"Run every seed again in a second process and compare the hashes of all events."`
 	Trails      bool    `hidden:"" help:"Print the hash of each run, one JSON object a line."`
 }
@@ -33,7 +35,11 @@ func (c simCommand) Run(g *Globals) error {
 		return err
 	}
 	var trails simcmd.Trails
+	var shown *fuzz.Result // the first that failed, else the first
 	o.Done = func(r *fuzz.Result) {
+		if shown == nil || shown.Err == nil && r.Err != nil {
+			shown = r
+		}
 		switch {
 		case c.Trails:
 			simcmd.NewTrail(r).Write(g.Stdout)
@@ -41,7 +47,7 @@ func (c simCommand) Run(g *Globals) error {
 		case c.Determinism:
 			trails.Add(r)
 		}
-		if r.Err != nil {
+		if r.Err != nil && !c.single() {
 			g.Say("%s", simcmd.Story(o, r))
 		}
 	}
@@ -50,6 +56,9 @@ func (c simCommand) Run(g *Globals) error {
 		return Usage("%v", no)
 	}
 	if err != nil || c.Trails {
+		return err
+	}
+	if err := c.show(o, shown, g); err != nil {
 		return err
 	}
 	if c.Determinism {
@@ -63,6 +72,35 @@ func (c simCommand) Run(g *Globals) error {
 	if err := s.Err(); err != nil {
 		fmt.Fprintln(g.Stderr, "xenon:", err)
 		return ExitError{1}
+	}
+	return nil
+}
+
+// single tells whether one run was asked for.
+func (c simCommand) single() bool { return c.Plan != "" || c.Seed != 0 }
+
+// show runs what was asked for, or what failed, once more to show it: as a
+// story if it was one run, and in the files that were asked for.
+func (c simCommand) show(o simcmd.Options, r *fuzz.Result, g *Globals) error {
+	to := simcmd.Files{Report: c.Report, Perfetto: c.Perfetto}
+	failed := r != nil && r.Err != nil
+	if r == nil || to == (simcmd.Files{}) && !(failed && c.single()) {
+		return nil
+	}
+	story, err := simcmd.Show(o, r.Plan, to)
+	if err != nil {
+		return err
+	}
+	if c.single() {
+		if failed {
+			g.Say("%s", simcmd.Failure(o, r))
+		}
+		g.Say("%s", story)
+	}
+	for _, name := range []string{to.Report, to.Perfetto} {
+		if name != "" {
+			g.Say("wrote %s", name)
+		}
 	}
 	return nil
 }
