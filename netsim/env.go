@@ -93,13 +93,13 @@ func (e *Env) seed(stream string) uint64 {
 
 // Rand implements env.Env.
 func (e *Env) Rand(stream string) *rand.Rand {
-	return rand.New(&source{w: e.w, key: e.seed(stream)})
+	return rand.New(&source{w: e.w, key: e.seed(stream), kind: processes})
 }
 
 // Entropy implements env.Env.
 func (e *Env) Entropy() io.Reader {
 	if e.entropy == nil {
-		e.entropy = &entropy{source: source{w: e.w, key: e.seed("entropy")}}
+		e.entropy = &entropy{source: source{w: e.w, key: e.seed("entropy"), kind: processes}}
 	}
 	return e.entropy
 }

@@ -51,15 +51,16 @@ type link struct {
 	cut      bool
 	cutAt    int64
 	busy     int64 // until when its bandwidth is taken
+	even     bool  // it has no jitter and no tails
 }
 
 // latency draws how long a packet is under way.
 func (l *link) latency() int64 {
 	d := int64(l.opts.Latency)
-	if l.opts.Jitter > 0 {
+	if l.opts.Jitter > 0 && !l.even {
 		d += l.rand.Int64N(int64(l.opts.Jitter))
 	}
-	if l.opts.Tails > 0 && l.opts.Tail > 0 && l.rand.IntN(1000) < l.opts.Tails {
+	if l.opts.Tails > 0 && l.opts.Tail > 0 && !l.even && l.rand.IntN(1000) < l.opts.Tails {
 		d += l.rand.Int64N(int64(l.opts.Tail))
 	}
 	if l.from == l.to {

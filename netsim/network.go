@@ -62,7 +62,7 @@ func (n *network) named(name string) *host {
 func (n *network) link(from, to *host) *link {
 	l := n.links[from.id][to.id]
 	if l == nil {
-		l = &link{opts: n.w.opts.Link, from: from, to: to, rand: n.w.Rand("link " + from.name + " " + to.name)}
+		l = &link{opts: n.w.opts.Link, even: n.w.opts.Even, from: from, to: to, rand: n.w.stream(links, "link "+from.name+" "+to.name)}
 		n.links[from.id][to.id] = l
 	}
 	return l

@@ -1,17 +1,36 @@
 package netsim
 
-import "math/rand/v2"
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // A Policy is how the next task is chosen among those that are ready.
 type Policy struct {
-	Kind PolicyKind
+	Kind PolicyKind `json:"kind"`
 	// Depth is how many times priorities change within Horizon steps, for
 	// ByPriority.
-	Depth   int
-	Horizon int
+	Depth   int `json:"depth,omitempty"`
+	Horizon int `json:"horizon,omitempty"`
 	// Starved names a process (for StarveProc) whose tasks run only when no
 	// other task is ready. StarveTask draws its task by chance.
-	Starved string
+	Starved string `json:"starved,omitempty"`
+	// Stay is, for Biased, how many of 1,000 choices stay with the process that
+	// ran last, if one of its tasks is ready.
+	Stay int `json:"stay,omitempty"`
+	// Within are the choices that Kind makes, by number; all others are made in
+	// order. Without any, Kind makes all of them.
+	Within []Span `json:"within,omitempty"`
+}
+
+// A Span is the choices from First on, Count of them.
+type Span struct {
+	First uint64 `json:"first"`
+	Count uint64 `json:"count"`
 }
 
 // A PolicyKind is a family of policies.
@@ -32,7 +51,34 @@ const (
 	StarveTask
 	// StarveProc does so with the tasks of one process.
 	StarveProc
+	// Biased is AtRandom, and stays with a process for some time.
+	Biased
+	policyKinds
 )
+
+var policyNames = [policyKinds]string{"at-random", "in-order", "by-priority", "starve-task", "starve-process", "biased"}
+
+func (k PolicyKind) String() string { return policyNames[k] }
+
+// PolicyKinds is how many there are.
+const PolicyKinds = int(policyKinds)
+
+// MarshalJSON makes a kind its name.
+func (k PolicyKind) MarshalJSON() ([]byte, error) { return json.Marshal(k.String()) }
+
+// UnmarshalJSON reads a name, or a number: by those the first five kinds were
+// told before they had names.
+func (k *PolicyKind) UnmarshalJSON(b []byte) error {
+	at := slices.IndexFunc(policyNames[:], func(name string) bool { return `"`+name+`"` == string(b) })
+	if n, err := strconv.Atoi(string(b)); err == nil && n >= 0 && n <= int(StarveProc) {
+		at = n
+	}
+	if at < 0 {
+		return fmt.Errorf("no scheduling policy is called %s: want one of %s", b, strings.Join(policyNames[:], ", "))
+	}
+	*k = PolicyKind(at)
+	return nil
+}
 
 // scheduler holds the ready tasks, in the order they became ready.
 type scheduler struct {
@@ -47,6 +93,8 @@ type scheduler struct {
 	lowest      int64
 	// starveOne of the tasks to come is starved.
 	starveOne uint64
+	picks     uint64
+	last      *Proc // whose task was chosen last, for Biased
 }
 
 func (s *scheduler) init(r *rand.Rand, p Policy) {
@@ -93,13 +141,21 @@ func (s *scheduler) pick() *task {
 	if s.n == 0 {
 		return nil
 	}
-	i := s.choose()
+	i := 0
+	if s.picks++; len(s.policy.Within) == 0 || s.within() {
+		i = s.choose()
+	}
 	first, chosen := s.at(0), s.at(i)
 	t := *chosen
 	*chosen, *first = *first, nil
 	s.head = (s.head + 1) & (len(s.queue) - 1)
 	s.n--
 	return t
+}
+
+// within tells whether the choice is one that the policy makes.
+func (s *scheduler) within() bool {
+	return slices.ContainsFunc(s.policy.Within, func(x Span) bool { return s.picks-x.First < x.Count })
 }
 
 func (s *scheduler) choose() int {
@@ -120,6 +176,21 @@ func (s *scheduler) choose() int {
 			i = (i + 1) % s.n
 		}
 		return i
+	case Biased:
+		i := s.biased()
+		s.last = (*s.at(i)).env.proc
+		return i
+	}
+	return s.rand.IntN(s.n)
+}
+
+func (s *scheduler) biased() int {
+	if s.last != nil && s.rand.IntN(1000) < s.policy.Stay {
+		for i := range s.n {
+			if (*s.at(i)).env.proc == s.last {
+				return i
+			}
+		}
 	}
 	return s.rand.IntN(s.n)
 }

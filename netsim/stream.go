@@ -15,14 +15,29 @@ import "math/rand/v2"
 type source struct {
 	w     *World
 	key   uint64
+	kind  streamKind
 	timed bool
 	at    int64
 	n     uint64
 }
 
+// A streamKind is what a stream is of.
+type streamKind uint8
+
+const (
+	schedule  streamKind = iota // who runs next, yields, needless wakes
+	links                       // latencies, splits, resets
+	devices                     // disks, buckets, whatever asks World.Rand
+	processes                   // what parts draw from their Env
+	streamKinds
+)
+
+// StreamNames are the kinds of streams that a Fork may change.
+var StreamNames = [streamKinds]string{"schedule", "links", "devices", "processes"}
+
 // Uint64 implements rand.Source.
 func (s *source) Uint64() uint64 {
-	h := s.key ^ s.w.salt
+	h := s.key ^ s.w.salts[s.kind]
 	if s.timed {
 		if s.w.now != s.at {
 			s.at, s.n = s.w.now, 0
@@ -51,21 +66,32 @@ func Stream(seed uint64, name string) *rand.Rand {
 }
 
 // Rand is a stream of random numbers of its own for every name, for whatever
-// belongs to no process: a disk, a link, a bucket. What it gives depends on the
-// name, on the simulated time, and on how often it was asked at that time.
-func (w *World) Rand(stream string) *rand.Rand {
-	return rand.New(&source{w: w, key: hashString(w.opts.Seed, stream), timed: true})
+// belongs to no process: a disk, a bucket. What it gives depends on the name, on
+// the simulated time, and on how often it was asked at that time.
+func (w *World) Rand(stream string) *rand.Rand { return w.stream(devices, stream) }
+
+func (w *World) stream(kind streamKind, name string) *rand.Rand {
+	return rand.New(&source{w: w, key: hashString(w.opts.Seed, name), kind: kind, timed: true})
 }
 
 // A Fork makes the rest of a run another one: what is drawn from step Step on
 // comes from another seed.
 type Fork struct {
-	Step uint64 // 0 is none
-	Seed uint64
+	Step   uint64
+	Stream string // one of StreamNames; "" is all of them
+	Seed   uint64
 }
 
-// fork changes every stream of the world from now on.
-func (w *World) fork(seed uint64) { w.salt = mix(hashA, seed) }
+// fork changes the streams whose time has come.
+func (w *World) fork() {
+	f := w.forks[0]
+	w.forks = w.forks[1:]
+	for k, name := range StreamNames {
+		if f.Stream == "" || f.Stream == name {
+			w.salts[k] = mix(hashC, f.Seed)
+		}
+	}
+}
 
 // entropy is a source read by bytes.
 type entropy struct {

@@ -1,9 +1,11 @@
 package netsim
 
 import (
+	"cmp"
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -14,8 +16,10 @@ import (
 // order, no needless wakes, the default link everywhere.
 type Options struct {
 	Seed   uint64
-	Fork   Fork
+	Forks  []Fork
 	Policy Policy
+	// Even makes every packet of a link take its Latency, no more and no less.
+	Even bool
 	// Yields and Wakes are how many of 1,000 operations first let others run,
 	// and how many of 1,000 steps wake a parked task for no reason.
 	Yields, Wakes int
@@ -27,6 +31,8 @@ type Options struct {
 	// Still is how many steps the world may take while its clock stands
 	// still: more is a loop that waits for nothing. 0 means 1,000,000.
 	Still int
+	// OnStep is told after each step, outside any task. It may Fail the world.
+	OnStep func()
 	// Log takes the lines of Env.Log; nil drops them.
 	Log io.Writer
 	// Observe is told of everything that goes into the trace hash, in order.
@@ -52,7 +58,8 @@ type World struct {
 	opts  Options
 	wakes *rand.Rand // tasks that are woken for no reason
 	yield *rand.Rand // operations that let others run first
-	salt  uint64     // of all streams, from a fork on
+	forks []Fork     // to come
+	salts [streamKinds]uint64
 	sched scheduler
 	trace trace
 	steps atomic.Uint64 // for the watchdog; written by the world alone
@@ -87,8 +94,9 @@ func New(o Options) *World {
 		o.Link = DefaultLink
 	}
 	w := &World{opts: o}
-	w.wakes, w.yield = w.Rand("wakes"), w.Rand("yields")
-	w.sched.init(w.Rand("schedule"), o.Policy)
+	w.forks = slices.SortedStableFunc(slices.Values(o.Forks), func(a, b Fork) int { return cmp.Compare(a.Step, b.Step) })
+	w.wakes, w.yield = w.stream(schedule, "wakes"), w.stream(schedule, "yields")
+	w.sched.init(w.stream(schedule, "schedule"), o.Policy)
 	w.net.init(w)
 	w.trace.init(o)
 	if o.Guard {
@@ -154,8 +162,8 @@ func (w *World) step(t *task) {
 	}
 	step := w.steps.Load() + 1
 	w.steps.Store(step)
-	if step == w.opts.Fork.Step {
-		w.fork(w.opts.Fork.Seed)
+	for len(w.forks) > 0 && step >= w.forks[0].Step {
+		w.fork()
 	}
 	if w.sameInstant++; w.sameInstant > w.opts.Still {
 		w.fail(&Failure{Kind: "livelock", Text: "the clock stands still while tasks run on and on", Parked: w.parked()})
@@ -166,6 +174,9 @@ func (w *World) step(t *task) {
 		w.wakeAny()
 	}
 	w.resume(t)
+	if w.opts.OnStep != nil {
+		w.opts.OnStep()
+	}
 }
 
 func (w *World) resume(t *task) {
