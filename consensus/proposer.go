@@ -33,6 +33,9 @@ type ProposerConfig struct {
 	Config Configuration
 	Server Server
 	Above  core.Term // campaign in a term above it: the one that outvoted the last try
+	// Sync makes a proposer that writes nothing: once the log is level it ends,
+	// as [Synced].
+	Sync bool
 }
 
 // A Phase is how far a proposer has come. It never goes back: a proposer that
@@ -74,6 +77,7 @@ const (
 	Outvoted     EndKind = iota // not elected; another try in a higher term may be
 	Superseded                  // was elected; a higher term exists: write nothing more
 	Reconfigured                // the safekeepers have a newer configuration
+	Synced                      // was to make the log level, and has
 )
 
 // An End is why a proposer ended. It has done nothing since and never will.
@@ -91,6 +95,8 @@ func (e *End) Error() string {
 		return fmt.Sprintf("proposer of term %d outvoted: safekeeper %d is in term %d", e.Own, e.Node, e.Term)
 	case Superseded:
 		return fmt.Sprintf("proposer of term %d superseded: safekeeper %d is in term %d", e.Own, e.Node, e.Term)
+	case Synced:
+		return fmt.Sprintf("proposer of term %d has made the log level", e.Own)
 	}
 	return fmt.Sprintf("proposer of term %d ended: there is %s", e.Own, e.Config)
 }
@@ -206,6 +212,7 @@ func (p *Proposer) Lost(i int, conn uint64, now env.Instant) {
 	pe.state, pe.owed = Offline, false
 	pe.due = now.Add(pe.retry)
 	pe.retry = min(2*pe.retry, lastRetry)
+	p.trySync()
 }
 
 // Silent tells whether safekeeper i owes an answer for so long that its

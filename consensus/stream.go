@@ -213,6 +213,7 @@ func (p *Proposer) Response(i int, conn uint64, m *AppendResponse, now env.Insta
 		pe.last.Feedback = m.Feedback
 	}
 	p.advance(now)
+	p.trySync()
 	return nil
 }
 

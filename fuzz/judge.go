@@ -27,6 +27,7 @@ const (
 	IngestBound   Oracle = "only committed WAL is ingested"
 	Linearizable  Oracle = "linearizable history"
 	Liveness      Oracle = "liveness after healing"
+	Synced        Oracle = "a majority knows what is committed once the log is made level"
 
 	IngestOnce    Oracle = "each record is ingested once"
 	DiskHeld      Oracle = "disk-consistent survives a power cut"

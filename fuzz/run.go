@@ -35,6 +35,7 @@ type Counts struct {
 	TailsCut           int // a safekeeper gave up WAL that it had flushed
 	Copies             int // a safekeeper copied WAL from another one
 	Learned            int // a safekeeper learned from another one what is committed
+	Syncs              int // logs made level without a server
 	LostWrites         int // taken by power cuts before any sync
 
 	Writes, Reads int // acknowledged

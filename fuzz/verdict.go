@@ -73,6 +73,9 @@ func (r *run) recovered(ctx context.Context, e env.Env) error {
 			return fmt.Errorf("%w: act %s: %w", err, b.doing, b.why)
 		}
 	}
+	if err := r.synced(ctx, e); err != nil {
+		return err
+	}
 	for _, l := range r.served() {
 		r.stage = "waiting for writes on " + l.name
 		acked := l.clients.acked

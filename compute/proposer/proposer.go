@@ -42,6 +42,8 @@ type Config struct {
 	// while its peer does not read. 0 means 16 KiB, less than the send buffer
 	// that Linux begins with (net.ipv4.tcp_wmem) after the kernel's own use.
 	DirectBytes int
+
+	sync bool // see [Sync]
 }
 
 const (

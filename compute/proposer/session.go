@@ -23,10 +23,10 @@ type session struct {
 	core   *consensus.Proposer
 	config consensus.Configuration
 	peers  []peer
-	group *xsync.Group
-	timer env.Timer
-	armed env.Instant // when the timer fires
-	over  bool
+	group  *xsync.Group
+	timer  env.Timer
+	armed  env.Instant // when the timer fires
+	over   bool
 }
 
 // A peer is one safekeeper of a session.
@@ -41,7 +41,7 @@ func (p *Proposer) campaign(above core.Term) (*session, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c, err := consensus.NewProposer(consensus.ProposerConfig{
-		TTID: p.cfg.TTID, Config: p.cfg.Members, Server: p.cfg.Server, Above: above,
+		TTID: p.cfg.TTID, Config: p.cfg.Members, Server: p.cfg.Server, Above: above, Sync: p.cfg.sync,
 	})
 	if err != nil {
 		return nil, err

@@ -43,6 +43,9 @@ const (
 	RecoverUnled // M26: a log is copied whose last term is not the term its safekeeper is in
 	LearnAnyTerm // M32: a peer's commit LSN is taken over from a log of another last term
 
+	// sync
+	SyncUntold // M60: a proposer that is to make the log level ends before an acceptor knows what is committed
+
 	// membership
 	MembersSwapped    // M42: one set of members takes the place of another in one step
 	JointCommitsByOne // M42b: in a joint configuration a majority of the old set commits
@@ -323,6 +326,7 @@ var names = map[Point]string{
 
 	RecoverUnled:       "M26",
 	LearnAnyTerm:       "M32",
+	SyncUntold:         "M60",
 	ControlNotSynced:   "M35",
 	RenameNotSynced:    "M35b",
 	SegmentNotSynced:   "M38",
