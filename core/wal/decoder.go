@@ -161,10 +161,12 @@ func (d *Decoder) Retreat() core.LSN {
 // step reads what the next bytes are; it tells whether a record is complete.
 func (d *Decoder) step() (bool, error) {
 	c := &d.cur
+	if c.pos < c.skipTo {
+		if d.advance(int(min(core.LSN(len(d.in)), c.skipTo-c.pos))); len(d.in) == 0 {
+			return false, nil
+		}
+	}
 	switch {
-	case c.pos < c.skipTo:
-		d.advance(int(min(core.LSN(len(d.in)), c.skipTo-c.pos)))
-		return false, nil
 	case c.headerN > 0 || pageOf(c.pos) == c.pos:
 		return false, d.readPageHeader()
 	case c.orphan > 0:
@@ -260,7 +262,7 @@ func (d *Decoder) begin() (bool, error) {
 	}
 	c.gathering, c.checked, c.start, c.need, c.have = true, false, c.pos, 0, 0
 	if cap(d.buf) > keepBuffer {
-		d.buf = nil
+		d.buf, d.markBuf = nil, nil
 	}
 	return false, nil
 }
@@ -347,7 +349,10 @@ func (d *Decoder) finish(raw []byte, start core.LSN) error {
 		c.partial = 0
 	}
 	c.skipTo, c.prev = d.rec.End, start
-	// A record that is complete is final. No page header is open here.
-	d.mark, d.markBuf = *c, d.buf
+	// A record that is complete is final. No page header is open here, and no
+	// record begun: what else the mark has means nothing then.
+	m := &d.mark
+	m.pos, m.prev, m.skipTo = c.pos, c.prev, c.skipTo
+	m.gathering, m.orphan, m.partial, m.headerN = false, 0, 0, 0
 	return nil
 }

@@ -70,10 +70,8 @@ type parser struct {
 	b  []byte // not read yet
 	at core.LSN
 
-	main   int // length of the main data
-	total  int // length of all data and images declared so far
-	rel    core.Rel
-	hasRel bool
+	main  int // length of the main data
+	total int // length of all data and images declared so far
 }
 
 func (p *parser) bad(format string, args ...any) error {
@@ -162,7 +160,6 @@ func (p *parser) block(id uint8) error {
 		return err
 	}
 	if dataLen != 0 {
-		var ok bool
 		if blk.Data, ok = p.declare(int(dataLen)); !ok {
 			return p.bad("block %d: %d bytes of data are more than the record has", id, dataLen)
 		}
@@ -263,26 +260,31 @@ func (p *parser) checkHole(blk *Block, hole bool, length uint16) error {
 	return nil
 }
 
-// relation reads which page the block is.
+// relation reads which page the block is. It makes the relation in one piece:
+// one that is copied right after its fields were written waits for them.
 func (p *parser) relation(blk *Block, flags uint8) error {
 	le := binary.LittleEndian
-	if flags&blockSameRel == 0 {
-		h, ok := p.take(12)
+	fork := core.Fork(flags & blockForkMask)
+	if flags&blockSameRel != 0 {
+		h, ok := p.take(4)
 		if !ok {
 			return p.bad("record ends in its headers")
 		}
-		p.rel = core.Rel{Spc: core.OID(le.Uint32(h)), DB: core.OID(le.Uint32(h[4:])), Node: core.OID(le.Uint32(h[8:]))}
-		p.hasRel = true
+		n := len(p.r.Blocks)
+		if n == 1 {
+			return p.bad("block %d: same relation as the block before, but there is none", blk.ID)
+		}
+		before := &p.r.Blocks[n-2].Rel
+		blk.Rel = core.Rel{Spc: before.Spc, DB: before.DB, Node: before.Node, Fork: fork}
+		blk.Block = le.Uint32(h)
+		return nil
 	}
-	h, ok := p.take(4)
+	h, ok := p.take(16)
 	if !ok {
 		return p.bad("record ends in its headers")
 	}
-	if !p.hasRel {
-		return p.bad("block %d: same relation as the block before, but there is none", blk.ID)
-	}
-	blk.Rel, blk.Block = p.rel, le.Uint32(h)
-	blk.Rel.Fork = core.Fork(flags & blockForkMask)
+	blk.Rel = core.Rel{Spc: core.OID(le.Uint32(h)), DB: core.OID(le.Uint32(h[4:])), Node: core.OID(le.Uint32(h[8:])), Fork: fork}
+	blk.Block = le.Uint32(h[12:])
 	return nil
 }
 

@@ -99,6 +99,21 @@ func (t opTable) with(id RmgrID, info uint8, name string) *opTable {
 	return &t
 }
 
+// named is the table with each manager's name and a slash before its opcodes.
+func (t opTable) named() *opTable {
+	for id := range t {
+		for op, name := range t[id] {
+			if name != "" {
+				t[id][op] = rmgrNames[id] + "/" + name
+			}
+		}
+	}
+	return &t
+}
+
+// names14, names15 and names17 are what [Record.Name] gives.
+var names14, names15, names17 = ops14.named(), ops15.named(), ops17.named()
+
 // ops14 has the opcodes of 14: every CREATE DATABASE copies files.
 var ops14 = ops15.but(RmgrDBase, [16]string{0x0: "CREATE", 0x1: "DROP"})
 
@@ -187,8 +202,10 @@ func (r *Record) KnownOp() bool { return r.Version.KnownOp(r.Rmgr, r.Info) }
 // RecordName is [Record.Name] for a manager and an xl_info. No version stands
 // for [PG15].
 func (v *Version) RecordName(id RmgrID, info uint8) string {
-	if v.KnownOp(id, info) {
-		return rmgrNames[id] + "/" + v.orDefault().ops[id][opOf(id, info)]
+	if id <= maxBuiltinRmgr {
+		if name := v.orDefault().names[id][opOf(id, info)]; name != "" {
+			return name
+		}
 	}
 	return fmt.Sprintf("%s/UNKNOWN (%x)", id, info&0xF0)
 }

@@ -29,6 +29,7 @@ type Version struct {
 	control controlLayout
 	xact    xactLayout
 	ops     *opTable
+	names   *opTable // those of ops with their managers'
 	// checkPointLevel: checkpoints say what wal_level was.
 	checkPointLevel bool
 	// twoPhaseEpoch: files below pg_twophase are named with an epoch.
@@ -51,24 +52,24 @@ var (
 var (
 	PG14 = &Version{
 		Major: 14, Magic: 0xD10D, ControlVersion: 1300, CatalogVersion: 202107181, RelMapSize: 512,
-		image: image14, control: control1300, xact: xact14, ops: ops14,
+		image: image14, control: control1300, xact: xact14, ops: ops14, names: names14,
 	}
 	PG15 = &Version{
 		Major: 15, Magic: 0xD110, ControlVersion: 1300, CatalogVersion: 202209061, RelMapSize: 512,
-		image: image15, control: control1300, xact: xact15, ops: ops15,
+		image: image15, control: control1300, xact: xact15, ops: ops15, names: names15,
 	}
 	PG16 = &Version{
 		Major: 16, Magic: 0xD113, ControlVersion: 1300, CatalogVersion: 202307071, RelMapSize: 524,
-		image: image15, control: control1300, xact: xact15, ops: ops15,
+		image: image15, control: control1300, xact: xact15, ops: ops15, names: names15,
 	}
 	PG17 = &Version{
 		Major: 17, Magic: 0xD116, ControlVersion: 1700, CatalogVersion: 202406281, RelMapSize: 524,
-		image: image15, control: control1300, xact: xact15, ops: ops17,
+		image: image15, control: control1300, xact: xact15, ops: ops17, names: names17,
 		checkPointLevel: true, twoPhaseEpoch: true,
 	}
 	PG18 = &Version{
 		Major: 18, Magic: 0xD118, ControlVersion: 1800, CatalogVersion: 202506291, RelMapSize: 524,
-		image: image15, control: control1800, xact: xact18, ops: ops17,
+		image: image15, control: control1800, xact: xact18, ops: ops17, names: names17,
 		checkPointLevel: true, twoPhaseEpoch: true,
 	}
 )

@@ -112,7 +112,14 @@ func TestLineAndJSON(t *testing.T) {
 	if got := string(d.Line(rec)); !strings.Contains(got, " toy/ADD ") {
 		t.Errorf("%s does not have the name it was given", got)
 	}
-	if n := testing.AllocsPerRun(20, func() { d.Line(rec); d.JSON(rec) }); n > 1 {
+	if got, want := string(d.AppendLine([]byte("before "), rec)), "before "+string(d.Line(rec)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got, want := string(d.AppendJSON([]byte("before "), rec)), "before "+string(d.JSON(rec)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	out := make([]byte, 0, 4096)
+	if n := testing.AllocsPerRun(20, func() { d.Line(rec); d.AppendLine(out, rec); d.AppendJSON(out, rec) }); n > 0 {
 		t.Errorf("%v allocations for a record", n)
 	}
 }

@@ -35,6 +35,7 @@ const (
 // A field is one member of a struct.
 type field struct {
 	name     string
+	text     string // name and an equals sign
 	off, len int
 	kind     kind
 	names    []string // of bits or values; an empty one has no name
@@ -70,7 +71,7 @@ func parse(line string) layout {
 			panic(fmt.Sprintf("describe: no type %q in %q", typ, line))
 		}
 		at = (at + s.align - 1) &^ (s.align - 1)
-		f := field{name: name, off: at, len: s.size, kind: s.kind}
+		f := field{name: name, text: name + "=", off: at, len: s.size, kind: s.kind}
 		if named {
 			f.names = strings.Split(strings.TrimSuffix(list, "}"), "|")
 		}
@@ -102,13 +103,19 @@ func (l layout) at(off int) (field, bool) {
 // describe writes the fields that b is long enough for, and returns the rest.
 func (l layout) describe(w *writer, b []byte) (rest []byte) {
 	end := 0
-	for _, f := range l {
+	for i := range l {
+		f := &l[i]
 		if f.off+f.len > len(b) {
 			w.text("error", "cut short")
 			return nil
 		}
 		if f.kind != kPad {
-			w.key(f.name)
+			if w.json {
+				w.key(f.name)
+			} else {
+				w.sep()
+				w.str(f.text)
+			}
 			w.field(f, b[f.off:f.off+f.len])
 		}
 		end = f.off + f.len
@@ -133,7 +140,7 @@ func u16(b []byte, off int) int    { return int(binary.LittleEndian.Uint16(b[off
 func u32(b []byte, off int) uint32 { return binary.LittleEndian.Uint32(b[off:]) }
 
 // value is a field in words, for [FirstDifference].
-func (f field) value(b []byte) string {
+func (f *field) value(b []byte) string {
 	w := writer{}
 	w.field(f, b[f.off:f.off+f.len])
 	return string(w.b)

@@ -30,7 +30,7 @@ func (d *Describer) name(rec *wal.Record) string {
 // with its blocks, as name=value; empty if there are none. It is valid until
 // the next call of any method.
 func (d *Describer) Data(rec *wal.Record) []byte {
-	d.w = writer{b: d.w.b[:0]}
+	d.w.reset(false)
 	d.data(rec)
 	return d.w.b
 }
@@ -38,7 +38,30 @@ func (d *Describer) Data(rec *wal.Record) []byte {
 // Line is one line for people, without a newline: place, name, transaction,
 // size, data, blocks. It is valid until the next call of any method.
 func (d *Describer) Line(rec *wal.Record) []byte {
-	d.w = writer{b: d.w.b[:0]}
+	d.w.reset(false)
+	d.line(rec)
+	return d.w.b
+}
+
+// AppendLine appends what Line is of, for who writes many.
+func (d *Describer) AppendLine(dst []byte, rec *wal.Record) []byte {
+	return d.into(dst, false, rec, d.line)
+}
+
+// AppendJSON appends what JSON is of.
+func (d *Describer) AppendJSON(dst []byte, rec *wal.Record) []byte {
+	return d.into(dst, true, rec, d.object)
+}
+
+func (d *Describer) into(dst []byte, json bool, rec *wal.Record, write func(*wal.Record)) []byte {
+	own := d.w.b
+	d.w.begins(dst, json)
+	write(rec)
+	dst, d.w.b = d.w.b, own
+	return dst
+}
+
+func (d *Describer) line(rec *wal.Record) {
 	w := &d.w
 	w.b = appendLSN(w.b, rec.Start)
 	w.pad(12)
@@ -58,15 +81,12 @@ func (d *Describer) Line(rec *wal.Record) []byte {
 	for i := range rec.Blocks {
 		w.block(&rec.Blocks[i])
 	}
-	return w.b
 }
 
 // pad fills the line with spaces up to a column, one at least.
 func (w *writer) pad(column int) {
-	w.b = append(w.b, ' ')
-	for len(w.b) < column {
-		w.b = append(w.b, ' ')
-	}
+	const spaces = "                                        "
+	w.str(spaces[:max(1, min(column-(len(w.b)-w.line), len(spaces)))])
 	w.open = true
 }
 
@@ -101,7 +121,12 @@ func (w *writer) block(b *wal.Block) {
 // JSON is the record as one JSON object, without a newline. It is valid until
 // the next call of any method.
 func (d *Describer) JSON(rec *wal.Record) []byte {
-	d.w = writer{b: d.w.b[:0], json: true}
+	d.w.reset(true)
+	d.object(rec)
+	return d.w.b
+}
+
+func (d *Describer) object(rec *wal.Record) {
 	w := &d.w
 	w.begin('{')
 	w.lsn("lsn", rec.Start)
@@ -132,7 +157,6 @@ func (d *Describer) JSON(rec *wal.Record) []byte {
 	}
 	w.end(']')
 	w.end('}')
-	return w.b
 }
 
 func (w *writer) jsonBlock(b *wal.Block) {

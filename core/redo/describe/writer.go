@@ -3,6 +3,7 @@ package describe
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -17,6 +18,18 @@ type writer struct {
 	b    []byte
 	json bool
 	open bool // the next member or element comes first
+	line int  // where in b the line begins
+
+	second   []byte // secondOf in words, without its end
+	secondOf int64  // since 1970
+}
+
+// reset begins anew.
+func (w *writer) reset(json bool) { w.begins(w.b[:0], json) }
+
+// begins begins anew behind what is in dst.
+func (w *writer) begins(dst []byte, json bool) {
+	w.b, w.line, w.json, w.open = dst, len(dst), json, false
 }
 
 func (w *writer) str(s string) { w.b = append(w.b, s...) }
@@ -24,7 +37,7 @@ func (w *writer) str(s string) { w.b = append(w.b, s...) }
 // sep separates from what came before.
 func (w *writer) sep() {
 	switch {
-	case w.open || len(w.b) == 0:
+	case w.open || len(w.b) == w.line:
 		w.open = false
 	case w.json:
 		w.b = append(w.b, ',')
@@ -47,7 +60,25 @@ func (w *writer) key(name string) {
 func (w *writer) begin(c byte) { w.b, w.open = append(w.b, c), true }
 func (w *writer) end(c byte)   { w.b, w.open = append(w.b, c), false }
 
-func (w *writer) uint(v uint64) { w.b = strconv.AppendUint(w.b, v, 10) }
+// uint writes a number, four digits at a time: most have no more than eight.
+func (w *writer) uint(v uint64) {
+	switch {
+	case v < 10:
+		w.b = append(w.b, '0'+byte(v))
+	case v < 100:
+		w.b = append(w.b, '0'+byte(v/10), '0'+byte(v%10))
+	case v < 1000:
+		w.b = append(w.b, '0'+byte(v/100), '0'+byte(v/10%10), '0'+byte(v%10))
+	case v < 1e8:
+		if v >= 1e4 {
+			w.uint(v / 1e4)
+		}
+		u := uint32(v % 1e4)
+		w.b = append(w.b, '0'+byte(u/1000), '0'+byte(u/100%10), '0'+byte(u/10%10), '0'+byte(u%10))
+	default:
+		w.b = strconv.AppendUint(w.b, v, 10)
+	}
+}
 
 // quoted is a string value; in text it is quoted only if it would be unclear.
 func (w *writer) quoted(s string) {
@@ -114,14 +145,11 @@ func appendLSN(dst []byte, l core.LSN) []byte {
 
 func appendUpperHex(dst []byte, v uint32) []byte {
 	const digits = "0123456789ABCDEF"
-	shift := 28
-	for shift > 0 && v>>shift == 0 {
-		shift -= 4
+	var b [8]byte
+	for i := range b {
+		b[i] = digits[v>>(28-4*i)&15]
 	}
-	for ; shift >= 0; shift -= 4 {
-		dst = append(dst, digits[v>>shift&15])
-	}
-	return dst
+	return append(dst, b[min(bits.LeadingZeros32(v)/4, 7):]...)
 }
 
 // rel writes a relation with its fork.
@@ -142,12 +170,35 @@ func (w *writer) rel(r core.Rel) {
 // pgEpoch is 2000-01-01 in seconds since 1970.
 const pgEpoch = 946684800
 
-// stamp is a time in UTC, to the microsecond.
+// stamp is a time in UTC, to the microsecond. The text of a second is kept:
+// the next record is likely of the same.
 func (w *writer) stamp(sec, micros int64) {
+	if micros < 0 {
+		sec, micros = sec-1, micros+1e6
+	}
+	if len(w.second) == 0 || sec != w.secondOf {
+		w.second = time.Unix(sec, 0).UTC().AppendFormat(w.second[:0], "2006-01-02T15:04:05")
+		w.secondOf = sec
+	}
 	w.quote()
-	w.b = time.Unix(sec, micros*1000).UTC().AppendFormat(w.b, "2006-01-02T15:04:05.999999Z")
+	w.b = append(w.b, w.second...)
+	if micros != 0 {
+		digits := 6
+		for ; micros%10 == 0; micros /= 10 {
+			digits--
+		}
+		w.b = append(w.b, '.')
+		for unit := micros; digits > 1 && unit < pow10[digits-1]; digits-- {
+			w.b = append(w.b, '0')
+		}
+		w.uint(uint64(micros))
+	}
+	w.b = append(w.b, 'Z')
 	w.quote()
 }
+
+// pow10 are powers of ten.
+var pow10 = [...]int64{1, 10, 100, 1000, 10000, 100000}
 
 func (w *writer) tid(b []byte) {
 	w.quote()
@@ -170,36 +221,43 @@ func (w *writer) flags(v uint64, names []string) {
 	if v == 0 && !w.json {
 		w.b = append(w.b, '0')
 	}
-	left, first := v, true
-	name := func(s string, hex uint64) {
-		if w.json {
-			w.sep()
-		} else if !first {
-			w.b = append(w.b, '|')
+	var left uint64
+	first := true
+	for rest := v; rest != 0; rest &= rest - 1 {
+		i := bits.TrailingZeros64(rest)
+		if i >= len(names) || names[i] == "" {
+			left |= 1 << i
+			continue
 		}
+		w.flag(first)
+		w.quote()
+		w.str(names[i])
+		w.quote()
 		first = false
-		w.quote()
-		if w.str(s); s == "" {
-			w.b = appendHex(w.b, hex)
-		}
-		w.quote()
-	}
-	for i, n := range names {
-		if bit := uint64(1) << i; v&bit != 0 && n != "" {
-			name(n, 0)
-			left &^= bit
-		}
 	}
 	if left != 0 {
-		name("", left)
+		w.flag(first)
+		w.quote()
+		w.b = appendHex(w.b, left)
+		w.quote()
 	}
 	if w.json {
 		w.end(']')
 	}
 }
 
+// flag separates a flag from those before it.
+func (w *writer) flag(first bool) {
+	switch {
+	case w.json:
+		w.sep()
+	case !first:
+		w.b = append(w.b, '|')
+	}
+}
+
 // field writes the value of a field.
-func (w *writer) field(f field, b []byte) {
+func (w *writer) field(f *field, b []byte) {
 	switch f.kind {
 	case kBool:
 		w.b = strconv.AppendBool(w.b, b[0] != 0)

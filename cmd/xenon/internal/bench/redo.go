@@ -73,7 +73,8 @@ func Redo(ctx context.Context, s Site, o RedoOptions) (report RedoReport, err er
 	if err := b.prepare(ctx); err != nil {
 		return report, err
 	}
-	var ours, theirs, decode, waldump []time.Duration
+	var ours, theirs []time.Duration
+	var read [len(decodings)][]decoding
 	for range o.Rounds {
 		mine, err := b.ours()
 		if err != nil {
@@ -83,19 +84,24 @@ func Redo(ctx context.Context, s Site, o RedoOptions) (report RedoReport, err er
 		if err != nil {
 			return report, err
 		}
-		d, w, err := b.decode(ctx)
-		if err != nil {
-			return report, err
+		for i := range decodings {
+			d, err := b.decode(ctx, i)
+			if err != nil {
+				return report, err
+			}
+			read[i] = append(read[i], d)
 		}
-		s.Say("redo %.2f s, PostgreSQL %.2f s; decoding %.2f s, pg_waldump %.2f s; all processor time",
-			mine.Seconds(), peer.Seconds(), d.Seconds(), w.Seconds())
-		ours, theirs, decode, waldump = append(ours, mine), append(theirs, peer), append(decode, d), append(waldump, w)
+		s.Say("redo %.2f s of processor time, PostgreSQL %.2f s", mine.Seconds(), peer.Seconds())
+		ours, theirs = append(ours, mine), append(theirs, peer)
 	}
 	chains, err := b.chains()
 	if err != nil {
 		return report, err
 	}
-	report = b.report(seconds(ours), seconds(theirs), seconds(decode), seconds(waldump))
+	report = b.report(seconds(ours), seconds(theirs))
+	for i, d := range decodings {
+		report.Rows = append(report.Rows, b.decodingRows(d.metric, read[i])...)
+	}
 	report.Rows = append(report.Rows, chains...)
 	return report, nil
 }
@@ -124,17 +130,17 @@ type redoBench struct {
 	heap    []*chainCase
 }
 
-func (b *redoBench) report(ours, theirs, decode, waldump float64) RedoReport {
+func ratioRow(metric, unit string, value, peer float64) RedoRow {
+	return RedoRow{Metric: metric, Unit: unit, Value: value, PeerValue: peer, Ratio: value / peer}
+}
+
+func (b *redoBench) report(ours, theirs float64) RedoReport {
 	n, gb := float64(b.records), float64(b.bytes)/1e9
-	row := func(metric, unit string, value, peer float64) RedoRow {
-		return RedoRow{Metric: metric, Unit: unit, Value: value, PeerValue: peer, Ratio: value / peer}
-	}
-	top := row("redo", "CPU-µs/record", ours/n*1e6, theirs/n*1e6)
+	top := ratioRow("redo", "CPU-µs/record", ours/n*1e6, theirs/n*1e6)
 	return RedoReport{RedoRow: top, Records: b.records, WALBytes: b.bytes, Rows: []RedoRow{
 		top,
-		row("redo of a gigabyte of WAL", "CPU-s/GB", ours/gb, theirs/gb),
-		row("records redone", "records/CPU-s", n/ours, n/theirs),
-		row("decoding", "MB/CPU-s", float64(b.last-b.first)/1e6/decode, float64(b.last-b.first)/1e6/waldump),
+		ratioRow("redo of a gigabyte of WAL", "CPU-s/GB", ours/gb, theirs/gb),
+		ratioRow("records redone", "records/CPU-s", n/ours, n/theirs),
 	}}
 }
 
@@ -328,27 +334,4 @@ func (b *redoBench) awaitRedo(ctx context.Context, p *plain) (m [][]byte, err er
 		return m != nil, nil
 	})
 	return m, err
-}
-
-// decode is the processor time of `xenon wal stats` and of pg_waldump --stats,
-// each a process of its own, on all segments since initdb.
-func (b *redoBench) decode(ctx context.Context) (ours, theirs time.Duration, err error) {
-	first, last := b.first.String(), b.last.String()
-	mine := exec.CommandContext(ctx, b.site.Exe, "wal", "stats", b.walDir, "--end", last)
-	if ours, err = childCPU(mine); err != nil {
-		return 0, 0, err
-	}
-	name, err := b.site.Dist.Path("pg_waldump")
-	if err != nil {
-		return 0, 0, err
-	}
-	theirs, err = childCPU(exec.CommandContext(ctx, name, "-p", b.walDir, "-s", first, "-e", last, "--stats=record"))
-	return ours, theirs, err
-}
-
-func childCPU(cmd *exec.Cmd) (time.Duration, error) {
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("%s: %w: %s", cmd.Path, err, out)
-	}
-	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }

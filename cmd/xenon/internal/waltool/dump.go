@@ -1,7 +1,6 @@
 package waltool
 
 import (
-	"bufio"
 	"io"
 
 	"xenon/core/redo/describe"
@@ -26,27 +25,31 @@ type DumpResult struct {
 
 // Dump prints the chosen records of a source.
 func Dump(w io.Writer, s *Source, o *DumpOptions) (res DumpResult, err error) {
-	out := bufio.NewWriterSize(w, 64<<10)
-	d := &dump{o: o, out: out, res: &res}
+	d := &dump{o: o, w: w, res: &res, all: o.Select.all()}
 	res.End, err = o.Scan.run(s, d.record)
-	if flush := out.Flush(); err == nil {
+	if flush := d.flush(); err == nil {
 		err = flush
 	}
 	return res, err
 }
 
+// outSize is how many bytes of lines are written at once.
+const outSize = 64 << 10
+
 type dump struct {
 	o   *DumpOptions
-	out *bufio.Writer
+	w   io.Writer
+	out []byte // lines not written yet
 	d   describe.Describer
 	res *DumpResult
+	all bool // every record is chosen, but for the pattern
 }
 
 // record prints one record if it is chosen.
 func (d *dump) record(rec *wal.Record) (goOn bool, err error) {
 	d.res.Records++
 	sel := &d.o.Select
-	if !sel.matches(rec) {
+	if !d.all && !sel.matches(rec) {
 		return !sel.past(), nil
 	}
 	if sel.Pattern != nil && !sel.Pattern.Match(d.d.Line(rec)) {
@@ -54,17 +57,26 @@ func (d *dump) record(rec *wal.Record) (goOn bool, err error) {
 	}
 	d.res.Selected++
 	if !d.o.Count {
-		line := d.d.Line
 		if d.o.JSON {
-			line = d.d.JSON
+			d.out = d.d.AppendJSON(d.out, rec)
+		} else {
+			d.out = d.d.AppendLine(d.out, rec)
 		}
-		if _, err := d.out.Write(append(line(rec), '\n')); err != nil {
-			return false, err
-		}
+		d.out = append(d.out, '\n')
 		// Who follows wants to see it now.
-		if d.o.Follow {
-			err = d.out.Flush()
+		if d.o.Follow || len(d.out) >= outSize {
+			err = d.flush()
 		}
 	}
 	return err == nil && (d.o.Limit == 0 || d.res.Selected < d.o.Limit), err
+}
+
+// flush writes the lines there are.
+func (d *dump) flush() error {
+	if len(d.out) == 0 {
+		return nil
+	}
+	_, err := d.w.Write(d.out)
+	d.out = d.out[:0]
+	return err
 }

@@ -57,7 +57,8 @@ func (o *StatsOptions) parts(s *Source) (parts []*counting) {
 			mine.End = core.SegmentStart(first+(last-first+1)*uint64(i+1)/uint64(n), size)
 		}
 		mine.Progress = share(i)
-		parts = append(parts, &counting{o: &mine, res: &StatsResult{}, rels: map[core.Rel]*Row{}})
+		all := mine.Select.all() && mine.Select.Pattern == nil
+		parts = append(parts, &counting{o: &mine, res: &StatsResult{}, all: all, rels: map[core.Rel]*Row{}})
 	}
 	return parts
 }

@@ -65,6 +65,12 @@ func knownRmgr(name string) bool {
 	return false
 }
 
+// all tells whether every record is chosen, but for the pattern.
+func (s *Selection) all() bool {
+	return len(s.Rels)+len(s.XIDs)+len(s.Rmgrs)+len(s.Record) == 0 && s.Fork == nil && s.Block == nil &&
+		!s.Images && s.Bytes == nil && s.Since.IsZero() && s.Until.IsZero()
+}
+
 // matches tells whether a record is chosen, but for the pattern. It sees every
 // record, to know the time.
 func (s *Selection) matches(rec *wal.Record) bool {

@@ -123,7 +123,10 @@ func (c *Scan) run(s *Source, f func(*wal.Record) (bool, error)) (End, error) {
 	total := s.Set.Bytes(start, c.End)
 	for n := 1; ; n++ {
 		rec, err := r.Next()
-		if errors.Is(err, io.EOF) {
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				return End{LSN: r.End()}, err
+			}
 			if c.Follow && !damaged(r) && c.wait() {
 				if err := s.Set.Refresh(); err != nil {
 					return endOf(r), err
@@ -131,9 +134,6 @@ func (c *Scan) run(s *Source, f func(*wal.Record) (bool, error)) (End, error) {
 				continue
 			}
 			return endOf(r), nil
-		}
-		if err != nil {
-			return End{LSN: r.End()}, err
 		}
 		if c.End != 0 && rec.Start >= c.End {
 			return End{LSN: rec.Start, Stop: fmt.Sprintf("the end that was asked for, %s", c.End), Asked: true}, nil

@@ -60,6 +60,7 @@ type StatsOptions struct {
 type counting struct {
 	o       *StatsOptions
 	res     *StatsResult
+	all     bool // every record is counted
 	ops     [256 * 16]Row
 	version *wal.Version
 	rels    map[core.Rel]*Row
@@ -68,12 +69,13 @@ type counting struct {
 
 func (c *counting) record(rec *wal.Record) (bool, error) {
 	c.res.Records++
-	sel := &c.o.Select
-	if !sel.matches(rec) {
-		return !sel.past(), nil
-	}
-	if sel.Pattern != nil && !sel.Pattern.Match(c.d.Line(rec)) {
-		return true, nil
+	if sel := &c.o.Select; !c.all {
+		if !sel.matches(rec) {
+			return !sel.past(), nil
+		}
+		if sel.Pattern != nil && !sel.Pattern.Match(c.d.Line(rec)) {
+			return true, nil
+		}
 	}
 	fpi := int64(describe.FPILen(rec))
 	record := int64(rec.Len) - fpi
