@@ -31,12 +31,14 @@ type Control struct {
 	// TimelineStart is where the timeline begins; no WAL exists below it here
 	// or anywhere (a branch reads its ancestor's).
 	TimelineStart core.LSN
-	// LocalStart is where this node's WAL begins.
+	// LocalStart is where this node's WAL begins: a segment's start, once WAL was
+	// removed.
 	LocalStart core.LSN
 	// The rest may lag behind what the acceptor knows in memory.
 	Commit           core.LSN
 	Horizon          core.LSN // below it no member lacks WAL
 	RemoteConsistent core.LSN
+	Backup           core.LSN // WAL below is in the object store, in whole segments
 }
 
 // An Output is what the caller owes after a step, to be done in the order of
@@ -91,6 +93,7 @@ type Acceptor struct {
 	control Control // as last given out to be written
 
 	commit, horizon, remote core.LSN // what the control file may lag behind
+	backup                  core.LSN // as well
 	learned                 core.LSN // highest commit LSN heard of, maybe above flush
 
 	written, flushed FlushMark
@@ -113,7 +116,7 @@ func NewAcceptor(node core.NodeID, ttid core.TTID, c Control, flush core.LSN) (*
 	end := FlushMark{Bytes: flush, Record: flush}
 	return &Acceptor{
 		node: node, ttid: ttid, control: c,
-		commit: c.Commit, horizon: c.Horizon, remote: c.RemoteConsistent, learned: c.Commit,
+		commit: c.Commit, horizon: c.Horizon, remote: c.RemoteConsistent, backup: max(c.Backup, c.TimelineStart), learned: c.Commit,
 		written: end, flushed: end, pending: true,
 	}, nil
 }
@@ -151,7 +154,7 @@ func (a *Acceptor) Pending() bool { return a.pending }
 // replaces a newer.
 func (a *Acceptor) Control() Control {
 	c := a.control
-	c.Commit, c.Horizon, c.RemoteConsistent = a.commit, a.horizon, a.remote
+	c.Commit, c.Horizon, c.RemoteConsistent, c.Backup = a.commit, a.horizon, a.remote, a.backup
 	return c
 }
 

@@ -15,6 +15,10 @@ type PeerReport struct {
 	Flush    core.LSN
 	// Positions that the acceptor may take over while LastTerm is its own.
 	Commit, Horizon, RemoteConsistent core.LSN
+	// Backup is up to where it knows the WAL to be in the object store, and
+	// LocalStart from where on it has WAL. Stuck tells that it fails to store any.
+	Backup, LocalStart core.LSN
+	Stuck              bool
 }
 
 // Position is where the peer's log ends.
@@ -42,6 +46,7 @@ func (a *Acceptor) Learn(r PeerReport) *Control {
 	a.horizon = max(a.horizon, min(r.Horizon, a.commit))
 	owed := a.advance()
 	a.ReportRemote(r.RemoteConsistent)
+	a.ReportBackup(r.Backup)
 	return owed
 }
 

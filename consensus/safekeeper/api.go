@@ -66,6 +66,15 @@ type TimelineStatus struct {
 	LocalStart       core.LSN `json:"local_start_lsn"`
 	Horizon          core.LSN `json:"peer_horizon_lsn"`
 	RemoteConsistent core.LSN `json:"remote_consistent_lsn"`
+	Backup           core.LSN `json:"backup_lsn"`
+
+	// Evicted tells that the WAL is in the object store alone: it comes back with
+	// the next proposer or reader.
+	Evicted bool `json:"evicted"`
+	// OffloadError is why WAL is not stored although it should be. Held is up to
+	// where WAL was removed from the disk, or could be, and what holds the rest.
+	OffloadError string `json:"offload_error,omitempty"`
+	Held         string `json:"held,omitempty"`
 
 	WALBytes  int64       `json:"wal_bytes"`
 	Syncs     uint64      `json:"wal_syncs"`         // since the timeline was loaded
@@ -210,6 +219,13 @@ func (t *Timeline) control() consensus.Control {
 	return t.status.control
 }
 
+// beginning is the start of the segment that the timeline begins in: no WAL
+// below was ever anywhere.
+func (t *Timeline) beginning() core.LSN {
+	c := t.control()
+	return core.SegmentStart(c.TimelineStart.Segment(c.Server.SegmentSize), c.Server.SegmentSize)
+}
+
 // firstLSN is the start of the first segment that is here.
 func (t *Timeline) firstLSN() core.LSN {
 	c := t.control()
@@ -231,6 +247,7 @@ func (t *Timeline) describe(history bool) TimelineStatus {
 		Server:   serverInfo{c.Server.PGVersion, c.Server.SystemID, c.Server.SegmentSize},
 		Flush:    at.Flush, Write: t.status.write, Commit: at.Commit,
 		TimelineStart: c.TimelineStart, LocalStart: c.LocalStart, Horizon: c.Horizon, RemoteConsistent: c.RemoteConsistent,
+		Backup: c.Backup, Evicted: t.status.evicted, OffloadError: t.store.why, Held: t.store.held,
 		WALBytes: t.status.walBytes, Syncs: t.status.syncs, Waiting: string(t.status.waiting), Receivers: t.status.receivers, Senders: []WALSender{},
 	}
 	if t.status.failed != nil {

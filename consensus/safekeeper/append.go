@@ -72,6 +72,7 @@ func (t *Timeline) append(ctx context.Context, s *consensus.Session, m *consensu
 			return refuse, err
 		}
 		t.setWaiting(wait)
+		t.learnWhileWaiting(s, m)
 		if err = keepalive(); err == nil {
 			err = t.node.e.Clock().Sleep(ctx, shortagePause)
 		}
@@ -80,6 +81,23 @@ func (t *Timeline) append(ctx context.Context, s *consensus.Session, m *consensu
 			return false, err
 		}
 	}
+}
+
+// learnWhileWaiting takes what an append that waits for space says of the commit
+// LSN, as a heartbeat before it would have told: it may be what lets WAL go. An
+// error comes again with the append itself.
+func (t *Timeline) learnWhileWaiting(s *consensus.Session, m *consensus.AppendRequest) {
+	beat := *m
+	beat.WAL, beat.End = nil, m.Begin
+	t.step(func(a *consensus.Acceptor) error {
+		out, err := a.Append(s, beat, 0)
+		if err == nil && out.Control != nil {
+			if err := t.persist(out.Control); err != nil {
+				return t.fail(err)
+			}
+		}
+		return err
+	})
 }
 
 func (t *Timeline) tryAppend(s *consensus.Session, m *consensus.AppendRequest) (wait shortage, refuse bool, err error) {
@@ -120,7 +138,12 @@ func (t *Timeline) tryAppend(s *consensus.Session, m *consensus.AppendRequest) (
 func (t *Timeline) writeWAL(m *consensus.AppendRequest) (shortage, error) {
 	missing := int64(t.segs.missing(m.Begin, m.End)) * int64(t.segs.size)
 	if wait := t.node.room(t, missing); wait != "" {
-		return wait, nil
+		if err := t.trimLocked(t.acc); err != nil {
+			return "", err
+		}
+		if wait = t.node.room(t, missing); wait != "" {
+			return wait, nil
+		}
 	}
 	var err error
 	t.counted(func() {

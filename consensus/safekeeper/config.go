@@ -2,6 +2,7 @@ package safekeeper
 
 import (
 	"fmt"
+	"time"
 
 	"xenon/core"
 )
@@ -14,6 +15,19 @@ type Config struct {
 	// Listen is where proposers, readers of WAL and HTTP clients connect.
 	Listen string `toml:"listen"`
 	Limits Limits `toml:"limits"`
+	Backup Backup `toml:"backup"`
+}
+
+// Backup says when WAL that does not fill a segment goes to the object store,
+// and when all of it leaves the disk. Whole segments are stored at once.
+type Backup struct {
+	// PartialSeconds is how often the segment that is being written is stored,
+	// if it has grown; 0 is 15 minutes, a negative value means never.
+	PartialSeconds int `toml:"partial_seconds"`
+	// IdleSeconds is after how long without a proposer and without news a
+	// timeline leaves the disk; it comes back when somebody wants it. 0 is an
+	// hour, a negative value means never.
+	IdleSeconds int `toml:"idle_seconds"`
 }
 
 // Limits bound what a safekeeper puts on its disk. At a limit appends wait,
@@ -27,11 +41,18 @@ type Limits struct {
 	// the smaller of 1 GiB and 5 % of what was free at the start and what the
 	// safekeeper's WAL took then; a negative value means none.
 	LowWaterBytes int64 `toml:"low_water_bytes"`
+	// WALHoldSeconds is how long WAL is kept for a reader that does not get on,
+	// or was last seen then: after that it gets it from the object store. 0 is
+	// a minute.
+	WALHoldSeconds int `toml:"wal_hold_seconds"`
 }
 
 const (
 	defaultLowWater        = 1 << 30
 	defaultLowWaterPercent = 5
+	defaultHold            = time.Minute
+	defaultPartial         = 15 * time.Minute // as Neon's partial_backup_timeout
+	defaultIdle            = time.Hour
 )
 
 func (c Config) check() error {
@@ -43,3 +64,21 @@ func (c Config) check() error {
 	}
 	return nil
 }
+
+// span is a number of seconds of the configuration: 0 is usual, and never is
+// longer than anything lasts.
+func span(seconds int, usual time.Duration) time.Duration {
+	switch {
+	case seconds == 0:
+		return usual
+	case seconds < 0:
+		return never
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+const never = 1 << 62
+
+func (c *Config) holdTime() time.Duration    { return span(c.Limits.WALHoldSeconds, defaultHold) }
+func (c *Config) partialTime() time.Duration { return span(c.Backup.PartialSeconds, defaultPartial) }
+func (c *Config) idleTime() time.Duration    { return span(c.Backup.IdleSeconds, defaultIdle) }

@@ -34,6 +34,9 @@ type controlBody struct {
 	Commit           core.LSN        `json:"commit_lsn"`
 	Horizon          core.LSN        `json:"peer_horizon_lsn"`
 	RemoteConsistent core.LSN        `json:"remote_consistent_lsn"`
+	Backup           core.LSN        `json:"backup_lsn"`
+	Partials         []partial       `json:"partial_backup,omitempty"`
+	Evicted          bool            `json:"evicted,omitempty"`
 }
 
 // configuration, member and termSwitch have the names of Neon's JSON, at rest
@@ -86,13 +89,19 @@ func encodeHistory(h consensus.History) []termSwitch {
 	return out
 }
 
+// encodeControl makes a body that knows of no partial segment.
 func encodeControl(node core.NodeID, id core.TTID, c *consensus.Control) []byte {
+	return encodeControlWith(node, id, c, kept{})
+}
+
+func encodeControlWith(node core.NodeID, id core.TTID, c *consensus.Control, k kept) []byte {
 	b, err := json.Marshal(controlBody{
 		Node: node, Tenant: id.Tenant, Timeline: id.Timeline,
 		PGVersion: c.Server.PGVersion, SystemID: c.Server.SystemID, SegmentSize: c.Server.SegmentSize,
 		Config: encodeConfiguration(c.Config), Term: c.Term, History: encodeHistory(c.History),
 		TimelineStart: c.TimelineStart, LocalStart: c.LocalStart,
 		Commit: c.Commit, Horizon: c.Horizon, RemoteConsistent: c.RemoteConsistent,
+		Backup: c.Backup, Partials: k.partials, Evicted: k.evicted,
 	})
 	core.Must(err == nil, "control file cannot be encoded: %v", err)
 	return b
@@ -100,33 +109,42 @@ func encodeControl(node core.NodeID, id core.TTID, c *consensus.Control) []byte 
 
 // decodeControl reads a body and checks that it is of this node and timeline
 // and can be acted on.
-func decodeControl(b []byte, node core.NodeID, id core.TTID) (c consensus.Control, err error) {
+func decodeControl(b []byte, node core.NodeID, id core.TTID) (consensus.Control, error) {
+	c, _, err := decodeControlWith(b, node, id)
+	return c, err
+}
+
+func decodeControlWith(b []byte, node core.NodeID, id core.TTID) (c consensus.Control, k kept, err error) {
 	var body controlBody
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&body); err != nil {
-		return c, fmt.Errorf("%w: %w", env.ErrCorrupt, err)
+		return c, k, fmt.Errorf("%w: %w", env.ErrCorrupt, err)
 	}
 	c = consensus.Control{
 		Config: body.Config.decode(),
 		Server: consensus.Server{PGVersion: body.PGVersion, SystemID: body.SystemID, SegmentSize: body.SegmentSize},
 		Term:   body.Term, TimelineStart: body.TimelineStart, LocalStart: body.LocalStart,
-		Commit: body.Commit, Horizon: body.Horizon, RemoteConsistent: body.RemoteConsistent,
+		Commit: body.Commit, Horizon: body.Horizon, RemoteConsistent: body.RemoteConsistent, Backup: body.Backup,
 	}
 	for _, s := range body.History {
 		c.History = append(c.History, consensus.TermSwitch(s))
 	}
 	if found := (core.TTID{Tenant: body.Tenant, Timeline: body.Timeline}); found != id {
-		return c, fmt.Errorf("it is of timeline %s", found)
+		return c, k, fmt.Errorf("it is of timeline %s", found)
 	}
 	if body.Node != node {
-		return c, fmt.Errorf("it is of safekeeper %d, this is safekeeper %d", body.Node, node)
+		return c, k, fmt.Errorf("it is of safekeeper %d, this is safekeeper %d", body.Node, node)
 	}
 	if c.TimelineStart == 0 || c.LocalStart < c.TimelineStart || c.Commit < c.LocalStart || c.History.LastTerm() > c.Term {
-		return c, fmt.Errorf("its positions contradict each other: %w", env.ErrCorrupt)
+		return c, k, fmt.Errorf("its positions contradict each other: %w", env.ErrCorrupt)
+	}
+	k = kept{body.Partials, body.Evicted}
+	if err := k.check(); err != nil {
+		return c, k, err
 	}
 	_, err = formatOf(c.Server)
-	return c, err
+	return c, k, err
 }
 
 // formatOf is the form of the WAL that a server of this kind writes.

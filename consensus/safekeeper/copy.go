@@ -38,6 +38,9 @@ func (t *Timeline) copyFrom(ctx context.Context, donor consensus.PeerReport) err
 	if !r.Led() || r.Term != donor.Term || r.Config.Generation != donor.Config.Generation {
 		return nil // it goes on with somebody else meanwhile
 	}
+	if err := t.bring(ctx); err != nil {
+		return err
+	}
 	var sess consensus.Session
 	greeting := consensus.ProposerGreeting{TTID: t.id, Config: r.Config, Server: t.control().Server}
 	if _, err := t.greet(&sess, greeting); err != nil {

@@ -166,7 +166,7 @@ func (n *Node) makeFiles(c *creation, f wal.Format) error {
 	}
 	control := consensus.Control{
 		Config: c.config, Server: c.server,
-		TimelineStart: c.start, LocalStart: c.start, Commit: c.start, Horizon: c.start,
+		TimelineStart: c.start, LocalStart: c.start, Commit: c.start, Horizon: c.start, Backup: c.start,
 	}
 	return writeSealed(disk, dir, controlName, controlMagic, encodeControl(n.cfg.NodeID, c.id, &control))
 }

@@ -14,6 +14,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/objstore"
 	"xenon/core/wire"
 	"xenon/core/wire/port"
 	"xenon/core/xsync"
@@ -40,6 +41,7 @@ type Node struct {
 	start env.Instant
 
 	unlock func() // gives the directory back
+	store  *objstore.Store
 
 	mu        xsync.Mutex // over creation; guards what follows
 	roster    *roster
@@ -77,6 +79,7 @@ func Open(ctx context.Context, e env.Env, cfg Config) (*Node, error) {
 	}
 	n := &Node{e: e, ctx: ctx, cfg: cfg, start: e.Clock().Mono(), timelines: map[core.TTID]*Timeline{}, pulling: map[core.TTID]bool{}}
 	n.mu.Init(e)
+	n.store = objstore.New(e, e.Objects(), objstore.Options{})
 	unlock, err := e.FS().Lock(".")
 	if err != nil {
 		return nil, fmt.Errorf("safekeeper %d: its directory: %w", cfg.NodeID, err)
@@ -159,6 +162,7 @@ func (n *Node) Serve(ctx context.Context, l net.Listener) error {
 	g := xsync.NewGroup(ctx, n.e)
 	g.Go("safekeeper housekeeping", n.keepHouse)
 	g.Go("safekeeper peers", n.askPeers)
+	g.Go("safekeeper storing WAL", n.storeWAL)
 	g.Go("safekeeper listener", func(ctx context.Context) error {
 		return port.Serve(ctx, n.e, l, port.Handlers{PG: n.servePG, HTTP: n.api()})
 	})
@@ -193,6 +197,7 @@ func (n *Node) keepHouse(ctx context.Context) error {
 			case !t.pos.Get().Failed:
 				// The scan at the next start begins at the commit LSN on the disk.
 				t.save(core.LSN(t.segs.size))
+				t.trim()
 			case revive:
 				n.loadTimeline(t, true)
 			}

@@ -30,7 +30,7 @@ type peering struct {
 	due    env.Instant
 	pause  time.Duration
 	own    ownState // as of the last round
-	heard  []consensus.PeerReport
+	heard  []consensus.PeerReport // of the last round; others look at it under leaf
 	asking bool // guarded by leaf
 	why    string
 }
@@ -105,11 +105,11 @@ func (t *Timeline) askRound(ctx context.Context) {
 	if why != "" && why != p.why {
 		e.Log().Info("copying WAL from a peer", "timeline", t.id.String(), "error", err)
 	}
-	p.why, p.heard = why, reports
+	p.why = why
 	due := e.Clock().Mono().Add(p.pause)
 	t.leaf.Lock()
 	defer t.leaf.Unlock()
-	p.own, p.due, p.asking = own, due, false
+	p.own, p.due, p.heard, p.asking = own, due, reports, false
 }
 
 // changed tells whether what peers say differs from what they said before.
@@ -120,7 +120,7 @@ func changed(before, now []consensus.PeerReport) bool {
 	for i, r := range now {
 		b := before[i]
 		if r.Node != b.Node || r.Term != b.Term || r.LastTerm != b.LastTerm || r.Flush != b.Flush || r.Commit != b.Commit ||
-			r.RemoteConsistent != b.RemoteConsistent || r.Config.Generation != b.Config.Generation {
+			r.RemoteConsistent != b.RemoteConsistent || r.Backup != b.Backup || r.Config.Generation != b.Config.Generation {
 			return true
 		}
 	}
@@ -175,6 +175,7 @@ func (s *TimelineStatus) report(from core.NodeID) consensus.PeerReport {
 	return consensus.PeerReport{
 		Node: from, Config: s.Config.decode(), Term: s.Acceptor.Term, LastTerm: s.Acceptor.Epoch,
 		Flush: s.Flush, Commit: s.Commit, Horizon: s.Horizon, RemoteConsistent: s.RemoteConsistent,
+		Backup: s.Backup, LocalStart: s.LocalStart, Stuck: s.OffloadError != "",
 	}
 }
 

@@ -77,7 +77,7 @@ func (r *receiver) run(ctx context.Context) error {
 
 func (r *receiver) handle(ctx context.Context, m *wire.ProposerMessage) error {
 	if m.Greeting != nil {
-		return r.greet(m.Greeting)
+		return r.greet(ctx, m.Greeting)
 	}
 	if r.t == nil {
 		return wire.Errorf(wire.CodeProtocol, "the first message of a proposer must be its greeting")
@@ -96,7 +96,7 @@ func (r *receiver) handle(ctx context.Context, m *wire.ProposerMessage) error {
 	return r.append(ctx, &m.Append)
 }
 
-func (r *receiver) greet(m *consensus.ProposerGreeting) error {
+func (r *receiver) greet(ctx context.Context, m *consensus.ProposerGreeting) error {
 	if r.t != nil {
 		return wire.Errorf(wire.CodeProtocol, "a second greeting on one connection")
 	}
@@ -117,7 +117,10 @@ func (r *receiver) greet(m *consensus.ProposerGreeting) error {
 		return err
 	}
 	r.t = t
-	t.enter()
+	t.enter() // from here on it does not leave the disk
+	if err := t.bring(ctx); err != nil {
+		return err
+	}
 	r.out = wire.AppendAcceptorGreeting(r.out[:0], &resp)
 	return r.send()
 }

@@ -25,6 +25,9 @@ func (s *segments) checkSegments(c *consensus.Control) error {
 		return err
 	}
 	first, last := c.LocalStart.Segment(s.size), (c.Commit - 1).Segment(s.size)
+	if found, err = s.dropRemoved(found, first); err != nil {
+		return err
+	}
 	want := first
 	for _, f := range found {
 		info, err := s.disk.Stat(s.pathOf(f))
@@ -33,9 +36,6 @@ func (s *segments) checkSegments(c *consensus.Control) error {
 		}
 		if info.Size != int64(s.size) {
 			return fmt.Errorf("WAL segment %s has %d bytes, want %d: %w", s.pathOf(f), info.Size, s.size, env.ErrCorrupt)
-		}
-		if f.seg < first {
-			return fmt.Errorf("WAL segment %s lies before the start of the timeline at %s: move it away", s.pathOf(f), c.LocalStart)
 		}
 		if f.seg == want {
 			want++
@@ -46,6 +46,18 @@ func (s *segments) checkSegments(c *consensus.Control) error {
 			s.final(want), c.Commit, fs.ErrNotExist)
 	}
 	return nil
+}
+
+// dropRemoved removes the segments before first, which a crash has kept from
+// being removed after the control file said so.
+func (s *segments) dropRemoved(found []segmentFile, first uint64) ([]segmentFile, error) {
+	n := 0
+	for ; n < len(found) && found[n].seg < first; n++ {
+		if err := s.remove(found[n]); err != nil {
+			return nil, err
+		}
+	}
+	return found[n:], nil
 }
 
 // dropDoubles resolves a segment that has both names: a rename that a power

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"xenon/consensus"
+	"xenon/consensus/safekeeper/archive"
 	"xenon/core"
 	"xenon/core/wire"
 	"xenon/core/xsync"
@@ -40,7 +40,8 @@ type sender struct {
 	last core.Term // the last one of a copied log
 	pos  core.LSN  // sent so far
 	read segmentReader
-	buf  []byte // one message's WAL
+	old  *archive.Reader // of WAL that is not on the disk any more; nil until there is need
+	buf  []byte          // one message's WAL
 	out  []byte
 
 	// Guarded by t.leaf.
@@ -61,7 +62,7 @@ func (n *Node) send(ctx context.Context, conn *wire.Session, cmd wire.Command) e
 	if cmd.Timeline > pgTimeline {
 		return wire.Errorf(wire.CodeInvalid, "requested timeline %d is not in this server's history, which has only timeline %d", cmd.Timeline, pgTimeline)
 	}
-	if first := t.firstLSN(); cmd.Start < first {
+	if first := t.beginning(); cmd.Start < first {
 		return wire.Errorf(wire.CodeMissingFile, "requested WAL at %s has never been here: the timeline's WAL begins with the segment at %s", cmd.Start, first)
 	}
 	if _, err := t.mayServe(cmd.Term, cmd.LastTerm); err != nil {
@@ -72,6 +73,7 @@ func (n *Node) send(ctx context.Context, conn *wire.Session, cmd wire.Command) e
 	}
 	s := &sender{t: t, conn: conn, term: cmd.Term, last: cmd.LastTerm, pos: cmd.Start, read: segmentReader{s: &t.segs}, name: conn.Param("application_name")}
 	defer s.read.close()
+	defer s.closeOld()
 	s.enlist()
 	defer s.delist()
 
@@ -119,7 +121,7 @@ func (s *sender) stream(ctx context.Context) error {
 		}
 		news := s.pos < end
 		for s.pos < end {
-			if err := s.sendSome(end); err != nil {
+			if err := s.sendSome(ctx, end); err != nil {
 				return err
 			}
 			if err := xsync.Cause(ctx); err != nil {
@@ -166,7 +168,7 @@ func (s *sender) await(ctx context.Context, end core.LSN) error {
 
 // sendSome sends one message. It ends at end, which is a record's, or at a
 // page's end, where every record may be cut (walsender.c, XLogSendPhysical).
-func (s *sender) sendSome(end core.LSN) error {
+func (s *sender) sendSome(ctx context.Context, end core.LSN) error {
 	if s.buf == nil {
 		s.buf = make([]byte, consensus.MaxAppend)
 	}
@@ -174,10 +176,7 @@ func (s *sender) sendSome(end core.LSN) error {
 	if to < end {
 		to &^= core.WALPageSize - 1
 	}
-	n, err := s.read.read(s.buf[:to-s.pos], s.pos)
-	if errors.Is(err, fs.ErrNotExist) {
-		return wire.Errorf(wire.CodeMissingFile, "requested WAL segment %s is not there", s.t.segs.name(s.pos.Segment(s.t.segs.size)))
-	}
+	n, err := s.readWAL(ctx, s.buf[:to-s.pos])
 	if err != nil {
 		return fmt.Errorf("read WAL at %s: %w", s.pos, err)
 	}
@@ -197,8 +196,10 @@ func (s *sender) sendSome(end core.LSN) error {
 	if strings.HasPrefix(s.name, copierPrefix) {
 		s.t.holdWAL(s.name, s.pos)
 	}
+	now := s.t.node.e.Clock().Mono()
 	s.t.leaf.Lock()
 	s.sent = s.pos
+	s.t.readerAt(s.name, s.needs(), now)
 	s.t.leaf.Unlock()
 	return nil
 }
@@ -230,12 +231,13 @@ func (s *sender) listen() error {
 }
 
 func (s *sender) take(m *wire.ReaderMessage) {
-	now := s.t.node.uptime()
+	now, mono := s.t.node.uptime(), s.t.node.e.Clock().Mono()
 	s.t.leaf.Lock()
 	s.heard = now
 	switch m.Kind {
 	case wire.MsgStatus:
 		s.status = m.Status
+		s.t.readerAt(s.name, s.needs(), mono)
 	case wire.MsgStandbyFeedback:
 		s.standby = m.Standby
 		s.t.sumStandbys()

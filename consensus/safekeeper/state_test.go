@@ -199,7 +199,7 @@ func TestAppendsWaitAtLimits(t *testing.T) {
 				time.Sleep(50 * time.Millisecond) // housekeeping looks every 10 ms here
 			}
 			w := newWAL(at, 0)
-			b := w.records(60, 100_000)
+			b := w.records(200, 100_000) // more than may be under way when it waits
 			done := make(chan error, 1)
 			go func() { done <- pourOne(p, 1, at, b) }()
 			waitFor(t, func() bool { return strings.Contains(r.status().Waiting, test.want) })

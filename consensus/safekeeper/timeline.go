@@ -41,6 +41,7 @@ type Timeline struct {
 	format wal.Format
 	ahead  core.LSN // end of a record whose padding has not come yet
 	saved  core.LSN // commit LSN in the control file
+	kept   kept     // the rest of the control file
 	// deleted tells that it is gone from this node for good.
 	deleted bool
 
@@ -54,6 +55,8 @@ type Timeline struct {
 
 	nextSender int
 	peers      peering
+	store      storing
+	bringing   xsync.Mutex // over what brings an evicted timeline back
 }
 
 // status is what the acceptor last said of itself, and why it waits.
@@ -63,6 +66,7 @@ type status struct {
 	history   consensus.History
 	write     core.LSN
 	walBytes  int64
+	evicted   bool // the WAL is in the object store alone
 	syncs     uint64
 	waiting   shortage
 	failed    error
@@ -74,6 +78,7 @@ type status struct {
 func newTimeline(n *Node, id core.TTID) *Timeline {
 	t := &Timeline{node: n, id: id, pos: xsync.NewWatch(n.e, Position{Failed: true})}
 	t.mu.Init(n.e)
+	t.bringing.Init(n.e)
 	t.segs = segments{disk: n.e.FS(), dir: dirOf(id)}
 	t.status.senders = map[int]*sender{}
 	t.status.failed = errNotLoaded
@@ -112,7 +117,12 @@ func (t *Timeline) load(afterFailure bool) (err error) {
 	if t.segs.size != control.Server.SegmentSize { // readers look at it without the lock
 		t.segs.size = control.Server.SegmentSize
 	}
-	if err := t.segs.checkSegments(&control); err != nil {
+	if t.kept.evicted {
+		err = t.segs.removeAll()
+	} else {
+		err = t.segs.checkSegments(&control)
+	}
+	if err != nil {
 		return err
 	}
 	if afterFailure {
@@ -121,9 +131,11 @@ func (t *Timeline) load(afterFailure bool) (err error) {
 			return err
 		}
 	}
-	tail, err := t.segs.findEnd(t.format, &control)
-	if err != nil {
-		return err
+	tail := wal.Tail{End: control.Commit}
+	if !t.kept.evicted {
+		if tail, err = t.segs.findEnd(t.format, &control); err != nil {
+			return err
+		}
 	}
 	acc, err := consensus.NewAcceptor(t.node.cfg.NodeID, t.id, control, tail.End)
 	if err != nil {
@@ -131,7 +143,7 @@ func (t *Timeline) load(afterFailure bool) (err error) {
 	}
 	t.acc, t.ahead, t.saved = acc, 0, control.Commit
 	t.segs.bare, t.segs.blank = 0, false
-	if tail.End == control.LocalStart && tail.End.SegmentOffset(t.segs.size) > 0 {
+	if tail.End == control.LocalStart && tail.End.SegmentOffset(t.segs.size) > 0 && !t.kept.evicted {
 		t.segs.bare = tail.End
 	}
 	t.dec = wal.NewDecoder(t.format, acc.WriteLSN(), tail.Last)
@@ -140,13 +152,14 @@ func (t *Timeline) load(afterFailure bool) (err error) {
 	return nil
 }
 
-func (t *Timeline) readControl() (consensus.Control, error) {
+// readControl reads the control file, the part that is no matter of consensus
+// into the timeline.
+func (t *Timeline) readControl() (c consensus.Control, err error) {
 	body, err := readSealed(t.segs.disk, t.segs.dir, controlName, controlMagic)
 	if err != nil {
-		return consensus.Control{}, err
+		return c, err
 	}
-	c, err := decodeControl(body, t.node.cfg.NodeID, t.id)
-	if err != nil {
+	if c, t.kept, err = decodeControlWith(body, t.node.cfg.NodeID, t.id); err != nil {
 		return c, fmt.Errorf("control file %s/%s: %w", t.segs.dir, controlName, err)
 	}
 	return c, nil
@@ -154,7 +167,7 @@ func (t *Timeline) readControl() (consensus.Control, error) {
 
 // persist makes c the control file.
 func (t *Timeline) persist(c *consensus.Control) error {
-	body := encodeControl(t.node.cfg.NodeID, t.id, c)
+	body := encodeControlWith(t.node.cfg.NodeID, t.id, c, t.kept)
 	return t.patiently(func() error {
 		err := writeSealed(t.segs.disk, t.segs.dir, controlName, controlMagic, body)
 		if err == nil {
@@ -191,6 +204,7 @@ func (t *Timeline) publish() {
 	t.leaf.Lock()
 	t.status.at, t.status.control, t.status.history = p, t.acc.Control(), t.acc.History()
 	t.status.write, t.status.walBytes, t.status.syncs = t.acc.WriteLSN(), t.segs.bytes(), t.segs.syncs
+	t.status.evicted = t.kept.evicted
 	t.leaf.Unlock()
 	if p != t.pos.Get() {
 		t.pos.Set(p)
@@ -283,6 +297,9 @@ func (t *Timeline) elect(s *consensus.Session, m consensus.ProposerElected) erro
 		if m.Term >= a.Term() && m.Start > a.WriteLSN() {
 			return fmt.Errorf("proposer of term %d starts at %s, but WAL of timeline %s ends at %s on safekeeper %d: %w",
 				m.Term, m.Start, t.id, a.WriteLSN(), t.node.cfg.NodeID, consensus.ErrOrder)
+		}
+		if t.kept.evicted {
+			return t.away()
 		}
 		out, err := a.Elect(s, m)
 		if err != nil {
