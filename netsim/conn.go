@@ -178,9 +178,11 @@ func (c *conn) Read(b []byte) (int, error) {
 		return 0, nil
 	}
 	if o := &c.in.link.opts; o.Sip > 0 {
-		c.w.net.tally.Sips++
 		b = b[:min(len(b), o.Sip)]
 		c.w.current("read").sleepUntil(c.w.now+int64(o.SipTime), "slow receiver")
+		if c.in.unread > len(b) {
+			c.w.net.tally.Sips++
+		}
 	}
 	for {
 		switch {

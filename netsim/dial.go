@@ -160,6 +160,8 @@ func (d *dial) connect(ctx context.Context) (*conn, error) {
 			if heard {
 				return c, d.answer(ctx, c, back)
 			}
+		} else if out.cut {
+			w.net.tally.HeldUp++
 		}
 		if err := d.pass(ctx, d.retry); err != nil {
 			return nil, err

@@ -5,11 +5,13 @@ import "time"
 // Tally counts what the faults of a network have done to somebody, over the
 // whole run: whoever injects a fault sees by it whether that befell anybody.
 type Tally struct {
+	HeldUp    int // packets that met a cut link
+	Broken    int // ends of connections that were reset
 	Late      int // segments that took more than a quarter of the link's Tail on top
 	Lost      int // segments that were sent again
 	Queued    int // segments that waited for bandwidth
 	Blocked   int // writes that found the window full
-	Sips      int // reads that a slow receiver took
+	Sips      int // reads that left something, since the receiver is slow
 	Unheard   int // packets of those who wanted to connect, and were not answered
 	Refused   int // connections that a host refused
 	Slammed   int // connections that were taken and reset at once
@@ -74,6 +76,23 @@ func (w *World) Detain(a, b string, d time.Duration) {
 		c.out.heldUntil = w.now + int64(d)
 		w.After(d/2, func() { c.fail(errTimedOut) })
 	})
+}
+
+// Hosts is the name of every host.
+func (w *World) Hosts() []string {
+	var names []string
+	for _, h := range w.net.hosts {
+		names = append(names, h.name)
+	}
+	return names
+}
+
+// Held is how many tasks of a paused process are ready to go on.
+func (p *Proc) Held() int {
+	if p.env == nil {
+		return 0
+	}
+	return len(p.env.held)
 }
 
 // Unalias ends an Alias.

@@ -179,7 +179,7 @@ func TestSlowWays(t *testing.T) {
 		least time.Duration
 	}{
 		{"losses", func(o *netsim.LinkOptions) { o.Losses = 500 }, func(n netsim.Tally) int { return n.Lost }, 200 * time.Millisecond},
-		{"sips", func(o *netsim.LinkOptions) { o.Sip, o.SipTime = 100, 100 * time.Millisecond }, func(n netsim.Tally) int { return n.Sips }, time.Second},
+		{"sips", func(o *netsim.LinkOptions) { o.Sip, o.SipTime = 100, 100*time.Millisecond }, func(n netsim.Tally) int { return n.Sips }, time.Second},
 		{"window", func(o *netsim.LinkOptions) { o.Window = 10 }, func(n netsim.Tally) int { return n.Blocked }, 10 * time.Millisecond},
 		{"bandwidth", func(o *netsim.LinkOptions) { o.Bandwidth = 1000 }, func(n netsim.Tally) int { return n.Queued }, time.Second},
 	} {

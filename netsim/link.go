@@ -156,7 +156,10 @@ func (w *World) Alias(name, host string) { w.net.aliases[name] = w.net.named(hos
 
 // Reset resets every connection between two hosts, as a middlebox does.
 func (w *World) Reset(a, b string) {
-	w.net.between(w.net.named(a), w.net.named(b), func(c *conn) { c.fail(errReset) })
+	w.net.between(w.net.named(a), w.net.named(b), func(c *conn) {
+		w.net.tally.Broken++
+		c.fail(errReset)
+	})
 }
 
 // HalfOpen makes host a forget its connections with b: its ends fail, b is not
@@ -165,6 +168,7 @@ func (w *World) HalfOpen(a, b string) {
 	h := w.net.named(a)
 	w.net.between(h, w.net.named(b), func(c *conn) {
 		if c.host == h {
+			w.net.tally.Broken++
 			c.fail(errReset)
 		}
 	})

@@ -93,6 +93,7 @@ func (p *pipe) arrive() {
 	for p.flying() && max(p.flight.first().at, p.heldUntil) <= p.w.now {
 		if p.link.cut || p.to.lost && !p.to.host.up {
 			p.stalled = true
+			p.w.net.tally.HeldUp++
 			return
 		}
 		p.deliver(p.flight.pop())
