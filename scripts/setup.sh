@@ -55,6 +55,7 @@ missing() {
 	command -v fusermount3 >/dev/null 2>&1 || echo fuse3
 	if [ "$1" = check ]; then
 		command -v gcc >/dev/null 2>&1 || echo gcc libc6-dev
+		command -v ip >/dev/null 2>&1 || echo iproute2
 		[ -z "$(absent_servers)" ] || command -v npm >/dev/null 2>&1 || echo npm
 	fi
 }

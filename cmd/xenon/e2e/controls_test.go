@@ -30,6 +30,7 @@ func TestControls(t *testing.T) {
 	tests := []struct{ fault, test, finds string }{
 		{"C01", "TestQuorumPaused", "the INSERT ended without a quorum"},
 		{"C01", "TestQuorumGone", "was acknowledged"},
+		{"C01", "TestPlansOnRealProcesses", "is not linearizable"},
 		{"X01", "TestCrossCheckSettings", "what the page is made of"},
 	}
 	for _, test := range tests {
