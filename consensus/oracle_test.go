@@ -76,8 +76,7 @@ func (o *oracle) committed(w *world, p *prop) {
 	}
 	n := int(lsn - base)
 	for _, node := range w.nodes {
-		h := node.control.History
-		if len(h) == 0 || h.LastTerm() != p.term || wholeRecords(node.durable) < n {
+		if !covers(node.control.History, p.term, lsn) || wholeRecords(node.durable) < n {
 			continue
 		}
 		log := node.durable[:n]
@@ -90,10 +89,21 @@ func (o *oracle) committed(w *world, p *prop) {
 	law(len(o.ghost) >= n, "S2 durability", "term %d commits %s, which no log of its term holds", p.term, lsn)
 }
 
+// covers tells whether a log with this history has that of a term up to lsn: a
+// later term may have begun behind it since.
+func covers(h consensus.History, term core.Term, lsn core.LSN) bool {
+	for i, s := range h {
+		if s.Term == term {
+			return i+1 == len(h) || h[i+1].LSN >= lsn
+		}
+	}
+	return false
+}
+
 func (o *oracle) check(w *world) {
-	copies := 0
+	copies, members := 0, w.members()
 	for _, n := range w.nodes {
-		if wholeRecords(n.durable) >= len(o.ghost) && bytes.Equal(n.durable[:len(o.ghost)], o.ghost) {
+		if is(members, n) && wholeRecords(n.durable) >= len(o.ghost) && bytes.Equal(n.durable[:len(o.ghost)], o.ghost) {
 			copies++
 		}
 		law(n.control.Term >= o.promised[n.id], "S8 promises", "node %d forgot term %d", n.id, o.promised[n.id])
@@ -101,7 +111,7 @@ func (o *oracle) check(w *world) {
 			o.acceptor(n)
 		}
 	}
-	law(2*copies > len(w.nodes), "S2 durability", "%d durable copies of WAL up to %s", copies, base+core.LSN(len(o.ghost)))
+	law(2*copies > len(members), "S2 durability", "%d durable copies of WAL up to %s in %v", copies, base+core.LSN(len(o.ghost)), members)
 	for i, a := range w.nodes {
 		for _, b := range w.nodes[:i] {
 			o.agree(a, b)

@@ -88,9 +88,6 @@ func (p *Proposer) Continue() (*Proposer, error) {
 		for i := range p.peers {
 			if old := &p.peers[i]; old.member.ID == m.ID {
 				pe.last = old.last
-				if faults.On && faults.Hit(faults.FlushKept) {
-					pe.flush = old.flush
-				}
 			}
 		}
 		next.peers = append(next.peers, pe)

@@ -30,6 +30,7 @@ type world struct {
 	law       oracle
 	quiet     bool // no faults: the heal phase
 	elections int
+	change    *reshaping // nil while the members stay
 }
 
 const (
@@ -45,7 +46,9 @@ type pendingWrite struct {
 
 type node struct {
 	id      core.NodeID
-	acc     *consensus.Acceptor // nil while down
+	absent  bool                // it does not have the timeline
+	tomb    core.Generation     // that took it away
+	acc     *consensus.Acceptor // nil while down or absent
 	control consensus.Control   // durable
 	durable []byte              // from base on
 	pending []pendingWrite
@@ -71,6 +74,7 @@ type prop struct {
 type conn struct {
 	p       *prop
 	at      int // which acceptor
+	peer    int // its number at the proposer
 	num     uint64
 	session consensus.Session
 	up      []any // to the acceptor
@@ -84,7 +88,7 @@ func newWorld(nodes, props int, choose func(int) int) *world {
 	w := &world{choose: choose}
 	w.config.Generation = 1
 	for i := range nodes {
-		w.config.Members = append(w.config.Members, consensus.Member{ID: core.NodeID(i + 1), Host: "sk", Port: 1})
+		w.config.Members = append(w.config.Members, sk(i+1))
 	}
 	for _, m := range w.config.Members {
 		n := &node{id: m.ID, control: consensus.Control{Config: w.config, Server: server, TimelineStart: base}}
@@ -101,10 +105,12 @@ func newWorld(nodes, props int, choose func(int) int) *world {
 	return w
 }
 
+func sk(i int) consensus.Member { return consensus.Member{ID: core.NodeID(i), Host: "sk", Port: 1} }
+
 var server = consensus.Server{PGVersion: 150000, SystemID: 7, SegmentSize: 1 << 20}
 
 func (w *world) campaign(i int, above core.Term) {
-	p, err := consensus.NewProposer(consensus.ProposerConfig{Config: w.config, Server: server, Above: above})
+	p, err := consensus.NewProposer(consensus.ProposerConfig{Config: w.known(), Server: server, Above: above})
 	if err != nil {
 		panic(err)
 	}
@@ -327,11 +333,11 @@ func (w *world) toProposer(c *conn) {
 	var err error
 	switch m := m.(type) {
 	case consensus.AcceptorGreeting:
-		err = c.p.Greeting(c.at, c.num, m, w.now)
+		err = c.p.Greeting(c.peer, c.num, m, w.now)
 	case consensus.VoteResponse:
-		err = c.p.Verdict(c.at, c.num, m, w.now)
+		err = c.p.Verdict(c.peer, c.num, m, w.now)
 	case consensus.AppendResponse:
-		err = c.p.Response(c.at, c.num, &m, w.now)
+		err = c.p.Response(c.peer, c.num, &m, w.now)
 	}
 	if err != nil {
 		if errors.Is(err, consensus.ErrHistory) || errors.Is(err, consensus.ErrProtocol) {
@@ -355,16 +361,16 @@ func (w *world) afterProposer(p *prop) {
 // lose ends a connection at the proposer's end.
 func (w *world) lose(c *conn) {
 	c.lost = true
-	c.p.Lost(c.at, c.num, w.now)
+	c.p.Lost(c.peer, c.num, w.now)
 }
 
 // pump connects and sends what the proposer wants sent.
 func (w *world) pump(p *prop) {
-	for i := range w.nodes {
-		if p.Dial(i, w.now) {
+	for i, m := range p.Members() {
+		if at := int(m.ID) - 1; p.Dial(i, w.now) {
 			num := p.Connected(i, w.now)
-			w.conns = append(w.conns, &conn{p: p, at: i, num: num})
-			if w.nodes[i].acc == nil {
+			w.conns = append(w.conns, &conn{p: p, at: at, peer: i, num: num})
+			if w.nodes[at].acc == nil {
 				w.lose(w.conns[len(w.conns)-1])
 			}
 		}
@@ -382,10 +388,10 @@ func (w *world) pump(p *prop) {
 	}
 }
 
-// current is the latest connection of p to acceptor i.
+// current is the latest connection of p to its acceptor i.
 func (w *world) current(p *prop, i int) *conn {
 	for _, c := range slices.Backward(w.conns) {
-		if c.p == p && c.at == i {
+		if c.p == p && c.peer == i {
 			return c
 		}
 	}
@@ -420,7 +426,7 @@ func (w *world) recover(c *conn, g consensus.Gap) {
 			continue
 		}
 		var m consensus.Message
-		if c.p.Fill(c.at, c.num, g.Begin, end, w.now, &m) {
+		if c.p.Fill(c.peer, c.num, g.Begin, end, w.now, &m) {
 			m.Append.WAL = bytes.Clone(n.wal()[g.Begin-base : end-base])
 			w.send(c, &m)
 		}
@@ -469,6 +475,9 @@ func (w *world) step() {
 	default:
 		w.tick()
 	}
+	if w.change != nil && w.choose(8) == 0 {
+		w.reshape()
+	}
 	w.law.check(w)
 	w.forget()
 }
@@ -491,9 +500,11 @@ func (w *world) fault(k int) {
 	switch {
 	case k < 3:
 		n := w.nodes[w.choose(len(w.nodes))]
-		if n.acc == nil {
+		switch {
+		case n.absent:
+		case n.acc == nil:
 			w.start(n)
-		} else {
+		default:
 			w.crash(n)
 		}
 	case k < 4:
@@ -509,10 +520,15 @@ func (w *world) fault(k int) {
 func (w *world) tick() {
 	for i, p := range w.props {
 		if e := p.Ended(); e != nil {
-			w.campaign(i, e.Term)
+			if !w.goOn(i) {
+				w.campaign(i, e.Term)
+			}
 			continue
 		}
-		for j := range w.nodes {
+		if w.change != nil && !p.Reached() && (w.quiet || w.choose(4) == 0) {
+			p.Reconfigure(w.change.record.Config) // it asks the register
+		}
+		for j := range p.Members() {
 			c := w.current(p, j)
 			if p.Silent(j, w.now) || c != nil && c.cut && !c.lost && w.choose(3) == 0 {
 				w.lose(c)
@@ -534,7 +550,7 @@ func (w *world) forget() {
 func (w *world) heal() error {
 	w.quiet = true
 	for _, n := range w.nodes {
-		if n.acc == nil {
+		if n.acc == nil && !n.absent {
 			w.start(n)
 		}
 	}
@@ -552,6 +568,7 @@ func (w *world) heal() error {
 			w.endFlush(n)
 		}
 		w.tick()
+		w.settle()
 		w.law.check(w)
 		w.forget()
 		p := w.props[0]
@@ -567,7 +584,11 @@ func (w *world) heal() error {
 }
 
 func (w *world) level(p *prop, want core.LSN) bool {
-	for _, n := range w.nodes {
+	if !w.settled() {
+		return false
+	}
+	for _, m := range w.members() {
+		n := w.nodes[m.ID-1]
 		if n.acc.CommitLSN() != want || n.acc.FlushLSN() != want || n.acc.History().LastTerm() != p.Term() {
 			return false
 		}

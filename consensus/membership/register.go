@@ -50,6 +50,9 @@ func (n Entry) holding(s register.State) (_ Entry, err error) {
 	return n, err
 }
 
+// Newer tells whether the register was written between o and n.
+func (n Entry) Newer(o Entry) bool { return n.state.Version() > o.state.Version() }
+
 // Set replaces the entry by r. [register.ErrChanged] comes with the entry that
 // is there instead; an error that is [env.ErrUnknown] leaves open whether r is
 // in, or will be.

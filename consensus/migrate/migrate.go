@@ -37,6 +37,9 @@ type Edit struct {
 const (
 	// pollEvery is the pause between two rounds that did not change anything.
 	pollEvery = 50 * time.Millisecond
+	// lookEvery is how often the register is read while safekeepers are waited
+	// for: what they wait for may have been given up by another driver.
+	lookEvery = time.Second
 	// askPatience bounds one request. A copy goes on without whoever asked for
 	// it, and is asked for again.
 	askPatience     = 10 * time.Second
@@ -137,6 +140,7 @@ func (d *driver) advance(ctx context.Context, entry membership.Entry, wanted []c
 		return entry, nil, err
 	}
 	var tidySince env.Instant
+	looked := d.e.Clock().Mono()
 	for {
 		step := c.Next()
 		switch step.Kind {
@@ -156,6 +160,13 @@ func (d *driver) advance(ctx context.Context, entry membership.Entry, wanted []c
 			return entry, nil, err
 		}
 		now := d.e.Clock().Mono()
+		if now.Sub(looked) > lookEvery {
+			next, err := membership.Find(ctx, d.e, d.id)
+			if err != nil || next.Newer(entry) {
+				return next, nil, err
+			}
+			looked = now
+		}
 		if c.InForce() && tidySince == 0 {
 			tidySince = now
 		}

@@ -43,6 +43,13 @@ const (
 	RecoverUnled // M26: a log is copied whose last term is not the term its safekeeper is in
 	LearnAnyTerm // M32: a peer's commit LSN is taken over from a log of another last term
 
+	// read leases
+	LeaseForgotten // Z01: an acceptor does not tell of older leases
+	LeaseAwaitNone // Z02: a server is started before older leases have ended
+	LeaseDatedLate // Z03: a lease is dated by when it was granted, not by when it was asked for
+	LeaseUnfrozen  // Z04: a server is not stopped when its lease ends
+	GateOpen       // Z05: the gate lets pass what was read before the lease was looked at
+
 	// sync
 	SyncUntold // M60: a proposer that is to make the log level ends before an acceptor knows what is committed
 
@@ -61,7 +68,6 @@ const (
 	PullRevives       // M50: a copy of a timeline is made whatever tombstone there is
 	PushCreates       // M51: a proposer creates the timeline that it does not find
 	PullUnheld        // M56: WAL that is being copied may be removed meanwhile
-	FlushKept         // M42c: what was acknowledged in another generation counts in this one
 
 	// WAL in the object store, and off the disk
 	RemoveUnbacked     // M52: WAL is removed that is not in the object store
@@ -327,6 +333,11 @@ var names = map[Point]string{
 	RecoverUnled:       "M26",
 	LearnAnyTerm:       "M32",
 	SyncUntold:         "M60",
+	LeaseForgotten:     "Z01",
+	LeaseAwaitNone:     "Z02",
+	LeaseDatedLate:     "Z03",
+	LeaseUnfrozen:      "Z04",
+	GateOpen:           "Z05",
 	ControlNotSynced:   "M35",
 	RenameNotSynced:    "M35b",
 	SegmentNotSynced:   "M38",
@@ -340,7 +351,7 @@ var names = map[Point]string{
 	TombstoneForgotten: "K03",
 	RosterUnsettled:    "K04",
 
-	MembersSwapped: "M42", JointCommitsByOne: "M42b", FlushKept: "M42c", JointElectsByOne: "M43", JointCountsShort: "M11",
+	MembersSwapped: "M42", JointCommitsByOne: "M42b", JointElectsByOne: "M43", JointCountsShort: "M11",
 	FinishUnsynced: "M44", SyncByTerm: "M45", SyncByFew: "M45b", FinishUnheard: "M46", AnyGeneration: "M47",
 	MembersUnguarded: "M48", ExcludeAnyTime: "M49", PullRevives: "M50", PushCreates: "M51", PullUnheld: "M56",
 

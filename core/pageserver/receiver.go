@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"xenon/consensus"
+	"xenon/consensus/membership"
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/faults"
@@ -91,6 +92,31 @@ func (r *receiver) setPeers(peers []string) {
 	}
 }
 
+// refreshPatience bounds a look at the register of the members.
+const refreshPatience = 2 * time.Second
+
+// refresh takes the safekeepers from the register of the timeline's members: all
+// that are known may have been replaced. A timeline that was never entered
+// there keeps those that it was attached with.
+func (r *receiver) refresh(ctx context.Context) {
+	if r.e.Objects() == nil {
+		return
+	}
+	ctx, cancel := xsync.WithTimeout(ctx, r.e, refreshPatience)
+	defer cancel()
+	found, err := membership.Find(ctx, r.e, r.t.id)
+	if err != nil {
+		return // what is known is as good as anything
+	}
+	var peers []string
+	for _, m := range found.Config.Union() {
+		peers = append(peers, m.Addr())
+	}
+	if known := r.list(); len(peers) != len(known) || slices.ContainsFunc(peers, func(p string) bool { return !slices.Contains(known, p) }) {
+		r.setPeers(peers)
+	}
+}
+
 // run streams until ctx ends or ingest stops.
 func (r *receiver) run(ctx context.Context) error {
 	pause, failed := retryMin, 0
@@ -108,6 +134,7 @@ func (r *receiver) run(ctx context.Context) error {
 		}
 		if failed >= n {
 			failed = 0
+			r.refresh(ctx)
 			if r.e.Clock().Sleep(ctx, pause) != nil {
 				break
 			}
@@ -321,6 +348,7 @@ func (r *receiver) watch(ctx context.Context) error {
 // look asks every other safekeeper for its commit LSN and changes to the one
 // that is furthest ahead, if any is.
 func (r *receiver) look(ctx context.Context) bool {
+	r.refresh(ctx)
 	r.mu.Lock()
 	peers, at := slices.Clone(r.peers), r.at
 	r.mu.Unlock()
