@@ -1,7 +1,6 @@
 package fuzz
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,9 +65,6 @@ func drawActs(d dice, length time.Duration) []Act {
 	if d.of("static").IntN(3) == 0 {
 		add(Static, 0)
 	}
-	slices.SortFunc(acts, func(a, b Act) int {
-		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Deed.String(), b.Deed.String()), cmp.Compare(a.Which, b.Which))
-	})
 	return acts
 }
 

@@ -23,13 +23,21 @@ import (
 	"xenon/netsim"
 )
 
-const (
-	keepers     = 3
-	pageservers = 2
-	// computes are those of the first branch; every other has one.
-	computes = 2
-	branch   = "main"
-)
+const branch = "main"
+
+// A Topology is how many processes of each kind there are.
+type Topology struct {
+	Safekeepers int `json:"safekeepers"`
+	Pageservers int `json:"pageservers"`
+	// Computes are those of the first branch; every other has one.
+	Computes int `json:"computes"`
+}
+
+// usual is the topology of most runs, and of plans from before there were any.
+var usual = Topology{Safekeepers: 3, Pageservers: 2, Computes: 2}
+
+// most is what a cluster can have.
+var most = Topology{Safekeepers: 7, Pageservers: 4, Computes: 3}
 
 // A node is a process with its disk.
 type node struct {
@@ -40,6 +48,7 @@ type node struct {
 	down    bool
 	retired bool
 	failed  int // operations of the disk that ended with an error
+	done    int // operations of the disk
 }
 
 // A seat is a process that runs the endpoint of a branch.
@@ -58,8 +67,9 @@ type cluster struct {
 	conf   consensus.Configuration
 	bucket *diskdrv.Bucket
 
-	sks      [keepers]*node
-	pss      [pageservers]*node
+	sks      []*node
+	pss      []*node
+	rivals   int     // computes of the first branch
 	owner    int     // which pageserver everybody is told to ask
 	told     int     // how often that pageserver must have been told what it serves
 	attached error   // what the last attempt to tell it came to
@@ -79,8 +89,9 @@ type cluster struct {
 }
 
 // newCluster makes the processes; none runs yet.
-func newCluster(w *netsim.World, b *blank, l load) *cluster {
-	c := &cluster{w: w, blank: b, load: l, bucket: diskdrv.BucketIn(w, "bucket", diskdrv.BucketFaults{Latency: quickBucket})}
+func newCluster(w *netsim.World, b *blank, p *Plan) *cluster {
+	l, t := p.Load, p.Topology
+	c := &cluster{w: w, blank: b, load: l, sks: make([]*node, t.Safekeepers), pss: make([]*node, t.Pageservers), rivals: t.Computes, bucket: diskdrv.BucketIn(w, "bucket", diskdrv.BucketFaults{Latency: quickBucket})}
 	c.conf.Generation = 1
 	for i := range c.sks {
 		name := fmt.Sprintf("sk%d", i+1)
@@ -111,6 +122,23 @@ func (c *cluster) ps() *node { return c.pss[c.owner] }
 
 // seat makes the process of an endpoint; it does not run yet.
 func (c *cluster) seat(l *line) *seat {
+// spare is a pageserver that nobody is told to ask, or -1 if there is none.
+func (c *cluster) spare(which int) int {
+	if len(c.pss) == 1 {
+		return -1
+	}
+	return (c.owner + 1 + which%(len(c.pss)-1)) % len(c.pss)
+}
+
+// rival is a compute of the first branch other than one, or nil.
+func (c *cluster) rival(of *seat, which int) *seat {
+	others := slices.DeleteFunc(slices.Clone(c.servers[:c.rivals]), func(s *seat) bool { return s == of })
+	if len(others) == 0 {
+		return nil
+	}
+	return others[which%len(others)]
+}
+
 	s := &seat{line: l}
 	s.node = c.node(fmt.Sprintf("compute%d", len(c.servers)+1), func(ctx context.Context, e env.Env) error { return c.compute(ctx, e, s) })
 	c.servers = append(c.servers, s)
@@ -129,7 +157,7 @@ func (c *cluster) node(name string, main netsim.Main) *node {
 	n.disk = diskdrv.NewDisk(diskdrv.DiskOptions{
 		Rand: c.w.Rand("disk " + name), Faults: quickDisk,
 		Note: func(o diskdrv.Op, data []byte) {
-			if o.Err != nil {
+			if n.done++; o.Err != nil {
 				n.failed++
 				c.w.Show("disk.error", name, o.Err.Error(), 0, 0)
 			}
@@ -278,8 +306,8 @@ func patiently(ctx context.Context, e env.Env, f func() error) error {
 
 // nodes is every process that faults befall.
 func (c *cluster) nodes() []*node {
-	all := append([]*node{}, c.sks[:]...)
-	all = append(all, c.pss[:]...)
+	all := append([]*node{}, c.sks...)
+	all = append(all, c.pss...)
 	return append(all, c.processes()...)
 }
 

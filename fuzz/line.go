@@ -20,7 +20,7 @@ type line struct {
 	at     core.LSN
 
 	ghost   *ghost
-	keepers [keepers]*keeper
+	keepers []*keeper
 	reels   map[string]*reel // by pageserver
 	clients *clients
 	// going tells that the branch is to be deleted, gone that it is, or was
@@ -100,7 +100,7 @@ func (l *line) committed(who string, term core.Term, lsn core.LSN) {
 	l.noted[term] = max(l.noted[term], lsn)
 	b := l.majority(from, lsn)
 	if b == nil {
-		l.j.violated(DurableQuorum, "%s takes WAL up to %s for committed, but no two devices have the same WAL from %s on", who, lsn, from)
+		l.j.violated(DurableQuorum, "%s takes WAL up to %s for committed, but no majority of devices has the same WAL from %s on", who, lsn, from)
 		return
 	}
 	if err := l.ghost.agree(who, from, b); err != nil {
@@ -114,20 +114,24 @@ func (l *line) committed(who string, term core.Term, lsn core.LSN) {
 	}
 }
 
-// majority is the bytes that two devices have from one LSN to another, nil if
-// no two agree.
+// majority is the bytes that the devices of a majority have from one LSN to
+// another, nil if no majority agrees.
 func (l *line) majority(from, to core.LSN) []byte {
-	var all [keepers][]byte
-	for i, k := range l.keepers {
-		all[i] = k.wal(from, to)
-		for _, other := range all[:i] {
-			if bytes.Equal(other, all[i]) {
-				return other
+	var all [][]byte
+	for _, k := range l.keepers {
+		b, same := k.wal(from, to), 1
+		for _, other := range all {
+			if bytes.Equal(other, b) {
+				same++
 			}
 		}
 	}
 	return nil
 }
+		if same > len(l.keepers)/2 {
+			return b
+		}
+		all = append(all, b)
 
 // voted is told of a vote that is about to be answered.
 func (l *line) voted(k *keeper, term core.Term, flush core.LSN, granted bool) {

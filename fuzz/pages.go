@@ -59,7 +59,7 @@ func (r reader) session(ctx context.Context, e env.Env, dice *rand.Rand) error {
 	l := r.j.lines[dice.IntN(len(r.j.lines))]
 	addr := addrOf(r.j.c.ps().Name())
 	if dice.IntN(4) == 0 { // whoever was superseded may still answer, and must be right
-		addr = addrOf(r.j.c.pss[dice.IntN(pageservers)].Name())
+		addr = addrOf(r.j.c.pss[dice.IntN(len(r.j.c.pss))].Name())
 	}
 	q, err := connect(ctx, e, addr, l)
 	if err != nil {

@@ -105,7 +105,7 @@ func Run(o Options) *Result {
 	p := o.plan()
 	r := &run{result: &Result{Seed: p.Seed, Plan: p}}
 	r.w = netsim.New(netsim.Options{
-		Seed: p.Seed, Policy: p.Policy, Yields: p.Yields, Wakes: p.Wakes, Observe: r.observe(o.Observe), Record: o.Record,
+		Seed: p.Seed, Forks: p.Forks, Policy: p.Policy, Even: p.Even, Yields: p.Yields, Wakes: p.Wakes, Observe: o.Observe, Record: o.Record,
 		OnNote: func(p *netsim.Proc, e env.Event) {
 			if r.j != nil {
 				r.j.note(p, e)
@@ -148,34 +148,22 @@ func (o *Options) plan() *Plan {
 	return drawPlan(o.Seed, from)
 }
 
-// observe counts what the nemesis wants to know.
-func (r *run) observe(also func(netsim.Event)) func(netsim.Event) {
-	return func(e netsim.Event) {
-		if r.n != nil && e.Kind == "dial" {
-			r.n.dials++
-		}
-		if also != nil {
-			also(e)
-		}
-	}
-}
-
 func (r *run) all(p *Plan) error {
 	b, err := blanks[p.Blank]()
 	if err != nil {
 		return err
 	}
-	r.c = newCluster(r.w, b, p.Load)
+	r.c = newCluster(r.w, b, p)
 	r.j = newJudge(r.c, &r.result.Counts)
 	r.c.mismatched = func(s *seat, m *crosscheck.Mismatch) {
 		r.j.violated(WrittenPages, "block %d of %s as of %s, written on %s: %s", m.Block, m.Rel, m.LSN, s.line.name, m.Diff)
 	}
 	r.c.options, r.c.lines = r.standin, func() []*line { return r.j.lines }
 	main := r.j.watch(branch, ttid, newGhost(b.im.Index.LSN, b.im.Index.PrevLSN, b.reference()))
-	for range computes {
+	for range p.Topology.Computes {
 		r.c.seat(main)
 	}
-	r.n = &nemesis{c: r.c, w: r.w, counts: &r.result.Counts}
+	r.n = newNemesis(r.c, &r.result.Counts)
 	if err := r.c.setUp(); err != nil {
 		return fmt.Errorf("set-up: %w", err)
 	}

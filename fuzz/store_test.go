@@ -28,7 +28,7 @@ type ledger struct {
 func newLedger(t *testing.T) *ledger {
 	w := netsim.New(netsim.Options{Seed: 1})
 	t.Cleanup(func() { w.Close() })
-	c := &cluster{w: w, bucket: diskdrv.BucketIn(w, "bucket", diskdrv.BucketFaults{})}
+	c := &cluster{w: w, sks: make([]*node, usual.Safekeepers), bucket: diskdrv.BucketIn(w, "bucket", diskdrv.BucketFaults{})}
 	for i := range c.sks {
 		c.sks[i] = &node{Proc: w.Proc(fmt.Sprintf("sk%d", i+1), netsim.ProcOptions{})}
 	}

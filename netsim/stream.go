@@ -1,6 +1,12 @@
 package netsim
 
-import "math/rand/v2"
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+)
 
 // A number that a run draws is a hash of the seed, of the stream's name, and
 // of where the stream is: how often it was asked before, or what the clock
@@ -80,6 +86,30 @@ type Fork struct {
 	Step   uint64
 	Stream string // one of StreamNames; "" is all of them
 	Seed   uint64
+}
+
+func (f Fork) String() string {
+	return fmt.Sprintf("step %d %s #%d", f.Step, cmp.Or(f.Stream, allStreams), f.Seed)
+}
+
+const allStreams = "all"
+
+// MarshalText makes a fork what String says.
+func (f Fork) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// UnmarshalText reads "step 1200 links #77".
+func (f *Fork) UnmarshalText(b []byte) error {
+	var read Fork
+	if n, err := fmt.Sscanf(string(b), "step %d %s #%d", &read.Step, &read.Stream, &read.Seed); n != 3 || err != nil {
+		return fmt.Errorf("fork %q: want step N STREAM #SEED", b)
+	}
+	if read.Stream == allStreams {
+		read.Stream = ""
+	} else if !slices.Contains(StreamNames[:], read.Stream) {
+		return fmt.Errorf("fork %q: no stream is called %q: want %s or one of %s", b, read.Stream, allStreams, strings.Join(StreamNames[:], ", "))
+	}
+	*f = read
+	return nil
 }
 
 // fork changes the streams whose time has come.
