@@ -120,8 +120,6 @@ func addrOf(name string) string { return name + ":6400" }
 // ps is the pageserver that everybody is told to ask.
 func (c *cluster) ps() *node { return c.pss[c.owner] }
 
-// seat makes the process of an endpoint; it does not run yet.
-func (c *cluster) seat(l *line) *seat {
 // spare is a pageserver that nobody is told to ask, or -1 if there is none.
 func (c *cluster) spare(which int) int {
 	if len(c.pss) == 1 {
@@ -139,6 +137,8 @@ func (c *cluster) rival(of *seat, which int) *seat {
 	return others[which%len(others)]
 }
 
+// seat makes the process of an endpoint; it does not run yet.
+func (c *cluster) seat(l *line) *seat {
 	s := &seat{line: l}
 	s.node = c.node(fmt.Sprintf("compute%d", len(c.servers)+1), func(ctx context.Context, e env.Env) error { return c.compute(ctx, e, s) })
 	c.servers = append(c.servers, s)

@@ -125,13 +125,13 @@ func (l *line) majority(from, to core.LSN) []byte {
 				same++
 			}
 		}
-	}
-	return nil
-}
 		if same > len(l.keepers)/2 {
 			return b
 		}
 		all = append(all, b)
+	}
+	return nil
+}
 
 // voted is told of a vote that is about to be answered.
 func (l *line) voted(k *keeper, term core.Term, flush core.LSN, granted bool) {
