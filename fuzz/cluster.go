@@ -98,7 +98,9 @@ func newCluster(w *netsim.World, b *blank, p *Plan) *cluster {
 		c.conf.Members = append(c.conf.Members, consensus.Member{ID: core.NodeID(i + 1), Host: name, Port: 5454})
 		c.sks[i] = c.node(name, func(ctx context.Context, e env.Env) error {
 			return safekeeper.Run(ctx, e, safekeeper.Config{
-				NodeID: core.NodeID(i + 1), Listen: name + ":5454", Limits: safekeeper.Limits{LowWaterBytes: -1},
+				NodeID: core.NodeID(i + 1), Listen: name + ":5454",
+				Limits: safekeeper.Limits{LowWaterBytes: -1, MaxTimelineBytes: l.WALLimit, WALHoldSeconds: 1},
+				Backup: safekeeper.Backup{PartialSeconds: 2, IdleSeconds: l.Idle},
 			})
 		})
 	}

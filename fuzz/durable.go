@@ -1,8 +1,6 @@
 package fuzz
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
@@ -25,6 +23,7 @@ type keeper struct {
 	// dec has decoded its device up to checked.
 	dec     *wal.Decoder
 	checked core.LSN
+	vault   func() *vault // what of the timeline's WAL the object store holds
 	buf     []byte
 }
 
@@ -33,7 +32,8 @@ func newKeeper(name string, id core.TTID, disk *diskdrv.Disk, begin core.LSN) *k
 		dec: wal.NewDecoder(format, begin, 0), checked: begin, flush: begin, commit: begin}
 }
 
-// wal reads WAL from the device. What is not there is zeroes. The result is
+// wal reads WAL from the device, and what was removed there from the object
+// store. What is nowhere is zeroes. The result is
 // valid until the next call.
 func (k *keeper) wal(from, to core.LSN) []byte {
 	k.buf = slices.Grow(k.buf[:0], max(0, int(to)-int(from)))[:max(0, int(to)-int(from))]
@@ -44,7 +44,10 @@ func (k *keeper) wal(from, to core.LSN) []byte {
 		name := path.Join(k.dir, core.SegmentName(1, at.Segment(segmentSize), segmentSize))
 		n, err := k.disk.ReadDurable(name+".partial", part, int64(off))
 		if err != nil {
-			n, _ = k.disk.ReadDurable(name, part, int64(off))
+			n, err = k.disk.ReadDurable(name, part, int64(off))
+		}
+		if err != nil {
+			n = k.away(part, at)
 		}
 		clear(part[n:])
 		at += core.LSN(len(part))
@@ -91,18 +94,6 @@ func (k *keeper) cut(lsn core.LSN) {
 
 // promise is the term in the control file on the device.
 func (k *keeper) promise() (core.Term, error) {
-	b := make([]byte, 64<<10)
-	n, err := k.disk.ReadDurable(path.Join(k.dir, "control"), b, 0)
-	if err != nil {
-		return 0, err
-	}
-	const head = 16 // magic, version, length of the body
-	if n < head || n < head+int(binary.LittleEndian.Uint32(b[12:])) {
-		return 0, fmt.Errorf("control file of %d bytes", n)
-	}
-	var body struct {
-		Term core.Term `json:"term"`
-	}
-	err = json.Unmarshal(b[head:head+int(binary.LittleEndian.Uint32(b[12:]))], &body)
-	return body.Term, err
+	c, err := k.control()
+	return c.Term, err
 }

@@ -38,6 +38,9 @@ const (
 	Fenced        Oracle = "only who minted a generation writes its index"
 	Reachable     Oracle = "nothing that a reader may need is deleted"
 	ChildNamed    Oracle = "a parent names its child before that exists"
+	Archived      Oracle = "WAL in the object store is what was committed"
+	Removed       Oracle = "WAL leaves a disk only for what the object store holds"
+	ServedWAL     Oracle = "readers get the WAL that was committed, wherever it is"
 )
 
 // A Violation is a promise that was broken.
@@ -108,6 +111,10 @@ func (j *judge) note(p *netsim.Proc, e env.Event) {
 	case "safekeeper.learned":
 		j.counts.Learned++
 		l.reports(l.keeper(p), core.Term(e.B), core.LSN(e.C), core.LSN(e.D))
+	case "safekeeper.trim":
+		l.trimmed(l.keeper(p), core.LSN(e.B))
+	case "safekeeper.evict":
+		l.evicted(l.keeper(p), core.LSN(e.B), e.C == 1)
 	case "safekeeper.ack":
 		l.reports(l.keeper(p), core.Term(e.B), core.LSN(e.C), core.LSN(e.D))
 	}

@@ -40,6 +40,9 @@ func (j *judge) watch(name string, id core.TTID, g *ghost) *line {
 	for i, n := range j.c.sks {
 		l.keepers[i] = newKeeper(n.Name(), id, n.disk, g.begin)
 	}
+	for _, k := range l.keepers {
+		k.vault = func() *vault { return j.store.vault(id.Timeline) }
+	}
 	l.clients = &clients{c: j.c, line: l}
 	j.lines = append(j.lines, l)
 	return l

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"xenon/compute"
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/pageserver/reference"
@@ -31,13 +32,28 @@ type load struct {
 	Buffer   int   `json:"proposer_buffer"`     // bytes
 	Direct   int   `json:"proposer_direct"`     // bytes
 
+	// WALLimit is how many bytes of WAL a safekeeper keeps of a timeline, 0 for
+	// any; Idle is after how many seconds a timeline that nobody uses leaves its
+	// disk.
+	WALLimit int64 `json:"wal_limit"`
+	Idle     int   `json:"idle_seconds"`
+
 	// CrossCheck is how many percent of the pages that servers write are compared
 	// with redo in production's way.
 	CrossCheck int `json:"cross_check"`
+
+	// Reads is what the reads of endpoints promise; Gate tells whether answers
+	// go through one.
+	Reads compute.Reads `json:"reads,omitempty"`
+	Gate  bool          `json:"read_gate,omitempty"`
 }
 
 func drawLoad(d dice) load {
+	// Without the gate a process that stands still may answer late: the faults
+	// of every run have that.
+	linearizable := d.pick("reads", 0, 1) == 1
 	return load{
+		Reads: map[bool]compute.Reads{true: compute.Linearizable}[linearizable], Gate: linearizable,
 		Clients: d.pick("clients", 2, 3, 4, 5), Think: time.Duration(d.pick("think", 20, 40, 80)) * time.Millisecond,
 		ValueMax: d.pick("value_max", 24, 100, 700), BulkMax: d.pick("bulk_max", 500, 9000, 40_000, 200_000), Churn: d.pick("churn", 0, 150, 300),
 		Switches: d.of("switches").IntN(6) == 0, Evictions: d.pick("evictions", 0, 100, 500, 1000),
@@ -46,6 +62,8 @@ func drawLoad(d dice) load {
 		Buffer:     d.pick("proposer_buffer", 1, 1<<20),
 		Direct:     d.pick("proposer_direct", 1<<10, 16<<10),
 		CrossCheck: d.pick("cross_check", 0, 100),
+		WALLimit:   int64(d.pick("wal_limit", 0, 3*segmentSize, 6*segmentSize)),
+		Idle:       d.pick("idle_seconds", 1, 3, 3600),
 	}
 }
 
@@ -162,6 +180,10 @@ func (cl *clients) get(ctx context.Context, s *standin.Server, term core.Term, i
 	}
 	cl.history.Return(call, linearizability.Result{Value: v}, cl.now())
 	if cl.line.newest > term {
+		if cl.c.load.Reads == compute.Linearizable {
+			cl.c.counts.ZombieReads++
+			return nil
+		}
 		// What a superseded server answers is promised to nobody.
 		cl.history.Forget(call)
 	}

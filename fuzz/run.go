@@ -53,6 +53,8 @@ type Counts struct {
 	Downloads    int // reads of layers
 	Deletions    int // of layers
 	IndexUnknown int // writes of an index whose writer got no answer
+
+	WALCounts // of WAL in the object store
 }
 
 // A Result is what came of a run.

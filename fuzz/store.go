@@ -21,6 +21,7 @@ type store struct {
 	j       *judge
 	objects map[string]object
 	shelves map[core.TimelineID]*shelf
+	vaults  map[core.TimelineID]*vault
 	names   map[entry]*name
 }
 
@@ -50,7 +51,7 @@ type shelf struct {
 }
 
 func newStore(j *judge) *store {
-	return &store{j: j, objects: map[string]object{}, shelves: map[core.TimelineID]*shelf{}, names: map[entry]*name{}}
+	return &store{j: j, objects: map[string]object{}, shelves: map[core.TimelineID]*shelf{}, vaults: map[core.TimelineID]*vault{}, names: map[entry]*name{}}
 }
 
 func (s *store) shelf(id core.TimelineID) *shelf {
@@ -83,6 +84,10 @@ func (s *store) did(o diskdrv.ObjectOp, data []byte) {
 		if o.Kind == "get" && o.Err == nil && strings.Contains(o.Key, "/layers/") {
 			s.j.counts.Downloads++
 		}
+		return
+	}
+	if isArchive(o.Key) {
+		s.archived(o, data)
 		return
 	}
 	id, what, ok := timelineOf(o.Key)

@@ -98,3 +98,27 @@ func (h *head) check(block int, b []byte) error {
 	}
 	return nil
 }
+
+// Decode reads a whole object, whose key is only for errors, and checks all of
+// it. The WAL is part of b.
+func Decode(key string, b []byte) (id core.TTID, begin core.LSN, wal []byte, err error) {
+	if len(b) < fixedHead {
+		return id, 0, nil, fmt.Errorf("object %s: %d bytes: %w", key, len(b), env.ErrCorrupt)
+	}
+	le := binary.LittleEndian
+	copy(id.Tenant[:], b[16:])
+	copy(id.Timeline[:], b[32:])
+	begin, end := core.LSN(le.Uint64(b[48:])), core.LSN(le.Uint64(b[56:]))
+	if end < begin || uint64(end-begin) > uint64(len(b)) || headSize(end-begin)+int64(end-begin) != int64(len(b)) {
+		return id, begin, nil, fmt.Errorf("object %s: %d bytes for WAL from %s to %s: %w", key, len(b), begin, end, env.ErrCorrupt)
+	}
+	n := headSize(end - begin)
+	h, err := decodeHead(b[:n], id, begin, end)
+	for at := core.LSN(0); err == nil && at < end-begin; at += blockSize {
+		err = h.check(int(at/blockSize), b[n:][at:min(at+blockSize, end-begin)])
+	}
+	if err != nil {
+		return id, begin, nil, fmt.Errorf("object %s: %w", key, err)
+	}
+	return id, begin, b[n:], nil
+}
