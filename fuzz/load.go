@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"xenon/compute"
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/pageserver/reference"
@@ -41,19 +40,10 @@ type load struct {
 	// CrossCheck is how many percent of the pages that servers write are compared
 	// with redo in production's way.
 	CrossCheck int `json:"cross_check"`
-
-	// Reads is what the reads of endpoints promise; Gate tells whether answers
-	// go through one.
-	Reads compute.Reads `json:"reads,omitempty"`
-	Gate  bool          `json:"read_gate,omitempty"`
 }
 
 func drawLoad(d dice) load {
-	// Without the gate a process that stands still may answer late: the faults
-	// of every run have that.
-	linearizable := d.pick("reads", 0, 1) == 1
 	return load{
-		Reads: map[bool]compute.Reads{true: compute.Linearizable}[linearizable], Gate: linearizable,
 		Clients: d.pick("clients", 2, 3, 4, 5), Think: time.Duration(d.pick("think", 20, 40, 80)) * time.Millisecond,
 		ValueMax: d.pick("value_max", 24, 100, 700), BulkMax: d.pick("bulk_max", 500, 9000, 40_000, 200_000), Churn: d.pick("churn", 0, 150, 300),
 		Switches: d.of("switches").IntN(6) == 0, Evictions: d.pick("evictions", 0, 100, 500, 1000),
@@ -180,10 +170,6 @@ func (cl *clients) get(ctx context.Context, s *standin.Server, term core.Term, i
 	}
 	cl.history.Return(call, linearizability.Result{Value: v}, cl.now())
 	if cl.line.newest > term {
-		if cl.c.load.Reads == compute.Linearizable {
-			cl.c.counts.ZombieReads++
-			return nil
-		}
 		// What a superseded server answers is promised to nobody.
 		cl.history.Forget(call)
 	}
