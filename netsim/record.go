@@ -49,7 +49,7 @@ func (c *conn) record(e Event, data []byte) {
 
 // shown is what env.Trace.Show leads to while a run is recorded.
 func (e *Env) shown(v env.Event) {
-	if !e.dead {
+	if !e.dead && e.w.opts.Record != nil {
 		e.w.opts.Record(Detail{Event: Event{At: e.w.now, Kind: v.Kind, A: v.A, B: v.B, C: v.C, D: v.D},
 			Proc: e.proc.name, Incarnation: e.incarnation})
 	}
@@ -73,7 +73,8 @@ func (l *logRecorder) Handle(ctx context.Context, r slog.Record) error {
 			return err
 		}
 	}
-	if l.env.dead {
+	w := l.env.w
+	if l.env.dead || w.opts.Record == nil {
 		return nil
 	}
 	var b strings.Builder
@@ -86,7 +87,6 @@ func (l *logRecorder) Handle(ctx context.Context, r slog.Record) error {
 		say(a)
 	}
 	r.Attrs(say)
-	w := l.env.w
 	w.opts.Record(Detail{Event: Event{At: w.now, Kind: "log", A: uint64(r.Level)}, Proc: l.env.proc.name,
 		Incarnation: l.env.incarnation, Name: b.String()})
 	return nil

@@ -243,6 +243,7 @@ func (w *World) Stop(t *Timer) bool { return w.timers.remove(t) }
 func (w *World) Close() error {
 	if !w.closed {
 		w.closed = true
+		w.opts.Record = nil // how a world is taken down is no part of the run
 		for _, p := range w.procs {
 			p.Kill()
 		}

@@ -12,25 +12,27 @@ import (
 // plans, and the first thing that went differently.
 func (r *Run) compare(passing *Run) {
 	ours, theirs := planLines(r), planLines(passing)
-	var changes []picture.Change
+	var changes, same []picture.Change
+	add := func(only, text string) { changes = append(changes, picture.Change{Only: only, Text: text}) }
 	for _, l := range ours {
 		if slices.Contains(theirs, l) {
-			changes = append(changes, picture.Change{Text: l})
+			same = append(same, picture.Change{Text: l})
 		} else {
-			changes = append(changes, picture.Change{Only: "this", Text: l})
+			add("this", l)
 		}
 	}
 	for _, l := range theirs {
 		if !slices.Contains(ours, l) {
-			changes = append(changes, picture.Change{Only: "other", Text: l})
+			add("other", l)
 		}
 	}
 	if at, this, other, differ := picture.Difference(r.rec, passing.rec); differ {
-		changes = append(changes,
-			picture.Change{Text: fmt.Sprintf("the two runs are the same up to %.6f s; then:", (at - r.Began).Seconds())},
-			picture.Change{Only: "this", Text: shorten(this)}, picture.Change{Only: "other", Text: shorten(other)})
+		add("", fmt.Sprintf("the two runs are the same up to %.6f s; then:", (at-r.Began).Seconds()))
+		add("this", shorten(this))
+		add("other", shorten(other))
 	}
-	r.Picture.Changes = changes
+	add("", "the rest of the plan is that of both:")
+	r.Picture.Changes = append(changes, same...)
 }
 
 // planLines is the plan, a line for each thing in it.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"xenon/core"
 	"xenon/netsim"
@@ -19,6 +20,7 @@ type reader struct {
 	last    int            // the band that is being struck
 	began   int64          // ns
 	elected []election
+	leads   map[string]uint64 // the highest term that a process has won
 }
 
 // election is one that was won.
@@ -31,7 +33,7 @@ type election struct {
 }
 
 func newReader() *reader {
-	return &reader{streams: map[uint64]*stream{}, open: map[string]int{}}
+	return &reader{streams: map[uint64]*stream{}, open: map[string]int{}, leads: map[string]uint64{}}
 }
 
 // Message implements picture.Reader.
@@ -47,7 +49,7 @@ func (r *reader) Message(conn uint64, from, to string, data []byte) picture.Labe
 		r.streams[conn] = s
 	}
 	l := s.feed(data)
-	if l.Kind == "vote" && role(from) == "compute" {
+	if l.Kind == "vote" && s.asked > r.leads[from] {
 		r.rec.Focus()
 		r.rec.Role(r.rec.Lane(from), "candidate", "candidate", 0)
 	}
@@ -87,7 +89,7 @@ func (r *reader) plan(d *netsim.Detail) {
 	switch d.Kind {
 	case "fault":
 		rec.Focus()
-		r.last = rec.Begin(picture.Band{Text: d.Name, Kind: "fault"})
+		r.last = rec.Begin(picture.Band{Text: d.Name, Kind: "fault", To: rec.Now() + time.Duration(d.A)})
 		r.open[d.Name] = r.last
 		rec.Strike(r.last)
 	case "fault.struck":
@@ -101,7 +103,6 @@ func (r *reader) plan(d *netsim.Detail) {
 	case "fault.end":
 		if i, ok := r.open[d.Name]; ok {
 			rec.Band(i).Effect = d.A == 1
-			rec.End(i)
 			delete(r.open, d.Name)
 		}
 	case "act":
@@ -137,6 +138,7 @@ func (r *reader) part(d *netsim.Detail) bool {
 	switch who + "." + event {
 	case "proposer.elected":
 		rec.Focus()
+		r.leads[d.Proc] = d.B
 		rec.Role(lane, "leader", fmt.Sprintf("leads term %d", d.B), d.B)
 		mark("elected in term %d, log begins at %s", d.B, core.LSN(d.C))
 		r.elected = append(r.elected, election{d.At, d.Proc, d.A, d.B, core.LSN(d.C)})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,8 +36,7 @@ func Record(o fuzz.Options) *Run {
 
 // finish makes the picture.
 func (r *Run) finish() {
-	failure := r.failedAt()
-	p := r.rec.Picture(r.Elapsed, failure, picture.DefaultLimits)
+	p := r.rec.Picture(r.Elapsed, r.failedAt(), r.wrongAt(), picture.DefaultLimits)
 	r.Picture = p
 	p.Title = fmt.Sprintf("xenon sim, seed %d", r.Seed)
 	p.Began, p.Failed = r.Began, r.Err != nil
@@ -51,7 +51,17 @@ func (r *Run) finish() {
 	}
 	r.calls(p)
 	p.Story = r.Story()
+	for i, l := range p.Lanes {
+		if last := p.Story[len(p.Story)-1]; p.Failed && named(p.Story[max(0, len(p.Story)-2)].Text+last.Text, l.Name) {
+			p.Wrong = append(p.Wrong, i)
+		}
+	}
 	r.pages(p)
+}
+
+// named tells whether a sentence is about a process.
+func named(text, process string) bool {
+	return slices.Contains(strings.FieldsFunc(text, func(c rune) bool { return !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9') }), process)
 }
 
 // failedAt is when the run was stopped.
@@ -64,6 +74,18 @@ func (r *Run) failedAt() time.Duration {
 		return f.At
 	}
 	return r.Elapsed
+}
+
+// wrongAt is when the first wrong fact was, where that is not when the run was
+// stopped: a history is judged at the end.
+func (r *Run) wrongAt() time.Duration {
+	var l *linearizability.Violation
+	if errors.As(r.Err, &l) {
+		if c, ok := l.Unexplained(); ok {
+			return time.Duration(c.From)
+		}
+	}
+	return r.failedAt()
 }
 
 // branchOf finds the branch of a timeline by its tag in words.

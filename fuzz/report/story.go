@@ -25,7 +25,7 @@ func (r *Run) Story() []picture.Line {
 	room := told - 1 - len(tail)
 	if more := len(lines) - room; more > 0 {
 		lines = r.choose(lines, room-1)
-		head.Text += fmt.Sprintf(" (%d more faults, elections and works of operators are left out here)", more+1)
+		head.Text += fmt.Sprintf(" (%d more faults, elections and acts are left out here)", more+1)
 	}
 	return append(append([]picture.Line{head}, lines...), tail...)
 }
@@ -41,15 +41,12 @@ func (r *Run) cast() string {
 	steps, acts := len(r.Plan.Steps), len(r.Plan.Acts)
 	return fmt.Sprintf("%s, %s and %s, for %.1f s; the plan has %s and %s",
 		several(count["compute"], "compute"), several(count["sk"], "safekeeper"), several(count["ps"], "pageserver"),
-		(r.Elapsed - r.Began).Seconds(), several(steps, "fault"), several(acts, "work of an operator"))
+		(r.Elapsed - r.Began).Seconds(), several(steps, "fault"), several(acts, "act")+" of operators")
 }
 
 func several(n int, what string) string {
 	if n != 1 {
-		what = strings.Replace(what, "work ", "works ", 1)
-		if !strings.HasPrefix(what, "works") {
-			what += "s"
-		}
+		what += "s"
 	}
 	return fmt.Sprintf("%d %s", n, what)
 }
@@ -64,7 +61,7 @@ func (r *Run) happened() []picture.Line {
 		case b.Kind == "fault":
 			lines = append(lines, picture.Line{At: b.From, Kind: "fault", Text: r.fault(b)})
 		default:
-			lines = append(lines, picture.Line{At: b.From, Kind: b.Kind, Text: "an operator: " + afterTime(b.Text)})
+			lines = append(lines, picture.Line{At: b.From, Kind: b.Kind, Text: "an operator " + deed(b.Text)})
 		}
 	}
 	for _, e := range r.reader.elected {
@@ -73,7 +70,7 @@ func (r *Run) happened() []picture.Line {
 	}
 	slices.SortStableFunc(lines, func(a, b picture.Line) int { return cmp.Compare(a.At, b.At) })
 	return slices.DeleteFunc(lines, func(l picture.Line) bool {
-		return r.Picture.Failure != picture.Never && l.At > r.Picture.Failure
+		return r.Picture.WrongAt != picture.Never && l.At > r.Picture.WrongAt
 	})
 }
 
@@ -90,7 +87,10 @@ func (r *Run) fault(b picture.Band) string {
 		about = list[0].About()
 	}
 	text := about
-	if len(who) > 0 && len(who) <= 4 {
+	switch {
+	case len(who) > 4:
+		text = who[0] + " and others: " + about
+	case len(who) > 0:
 		text = strings.Join(who, ", ") + ": " + about
 	}
 	if d, err := time.ParseDuration(rest); err == nil {
@@ -99,9 +99,19 @@ func (r *Run) fault(b picture.Band) string {
 	return text
 }
 
-func afterTime(step string) string {
-	_, rest, _ := strings.Cut(strings.TrimSpace(step), " ")
-	return rest
+// deed is an act in words.
+func deed(act string) string {
+	words := strings.Fields(act)
+	switch name := words[min(1, len(words)-1)]; name {
+	case "fork":
+		return "makes a branch"
+	case "drop":
+		return "drops a branch"
+	case "static":
+		return "opens a read-only server at a moment of the past"
+	default:
+		return "does " + name
+	}
 }
 
 // choose keeps what matters most: faults before the rest, what is near the
@@ -110,7 +120,10 @@ func (r *Run) choose(lines []picture.Line, n int) []picture.Line {
 	if n <= 0 {
 		return nil
 	}
-	at := max(r.Picture.Failure, 0)
+	at := r.Picture.WrongAt
+	if at == picture.Never {
+		at = r.Elapsed
+	}
 	order := make([]int, len(lines))
 	for i := range order {
 		order[i] = i
@@ -137,7 +150,7 @@ func (r *Run) wrong() []picture.Line {
 	if r.Err == nil {
 		return []picture.Line{{At: r.Elapsed, Kind: "right", Text: "everything is healed; nothing was lost, and everybody agrees"}}
 	}
-	at := r.Picture.Failure
+	at := r.Picture.WrongAt
 	fact, _, _ := strings.Cut(r.Err.Error(), "\n")
 	fact = shorten(strings.TrimPrefix(strings.TrimPrefix(fact, "check: "), r.Oracle()+": "))
 	var l *linearizability.Violation
@@ -145,7 +158,6 @@ func (r *Run) wrong() []picture.Line {
 		if c, ok := l.Unexplained(); ok {
 			fact = fmt.Sprintf("client %d: %s, between %.3f s and %.3f s: no order of the calls on key %q explains it", c.Client, c.Text,
 				(time.Duration(c.From) - r.Began).Seconds(), (time.Duration(c.To) - r.Began).Seconds(), l.Key)
-			at = time.Duration(c.From)
 		}
 	}
 	return []picture.Line{

@@ -18,7 +18,7 @@ type stream struct {
 	// proto is how its messages look: unknown before the first bytes.
 	proto protocol
 	peer  *stream // the other direction, nil before it has said anything
-	skip  int     // bytes of a body that are not looked at
+	asked uint64  // the term that a proposer asked votes for last
 }
 
 type protocol uint8
@@ -142,6 +142,9 @@ func (s *stream) copyData(b []byte) picture.Label {
 	case from == "compute" && to == "sk":
 		var m wire.ProposerMessage
 		if wire.DecodeProposer(b, &m) == nil {
+			if m.Vote != nil {
+				s.asked = uint64(m.Vote.Term)
+			}
 			return proposer(&m)
 		}
 	case from == "sk" && to == "compute":

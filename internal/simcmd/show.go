@@ -41,10 +41,16 @@ func Show(o Options, p *fuzz.Plan, to Files) (story string, err error) {
 	return run.Text(), nil
 }
 
+// searched is how many runs it may take to find one that passes.
+const searched = 100
+
 // passing is the nearest run that does not fail, to be shown beside one that
 // does; nil if there is none.
 func passing(run *report.Run) *report.Run {
-	return nil
+	if run.Err == nil {
+		return nil
+	}
+	return report.Passing(run, searched)
 }
 
 func write(name string, f func(io.Writer) error) error {

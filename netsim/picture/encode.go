@@ -15,6 +15,8 @@ type encoded struct {
 	Began   int64      `json:"began"`
 	End     int64      `json:"end"`
 	Failure int64      `json:"failure"` // -1 if there is none
+	WrongAt int64      `json:"wrongAt"`
+	Wrong   []int      `json:"wrong"`
 	Story   []encLine  `json:"story"`
 	Texts   []string   `json:"texts"`
 	Lanes   []encLane  `json:"lanes"`
@@ -91,8 +93,8 @@ func micros(d time.Duration) int64 {
 
 // encode makes what the page reads.
 func (p *Picture) encode() *encoded {
-	e := &encoded{Title: p.Title, Verdict: p.Verdict, Failed: p.Failed, Began: micros(p.Began), End: micros(p.End), Failure: micros(p.Failure),
-		Story: []encLine{}, Lanes: []encLane{}, Bands: []encBand{}, Series: []encCurve{}, Pages: append([]Page{}, p.Pages...),
+	e := &encoded{Title: p.Title, Verdict: p.Verdict, Failed: p.Failed, Began: micros(p.Began), End: micros(p.End), Failure: micros(p.Failure), WrongAt: micros(p.WrongAt),
+		Wrong: append([]int{}, p.Wrong...), Story: []encLine{}, Lanes: []encLane{}, Bands: []encBand{}, Series: []encCurve{}, Pages: append([]Page{}, p.Pages...),
 		Omitted: append([]string{}, p.Omitted...), Changes: append([]Change{}, p.Changes...)}
 	for _, l := range p.Story {
 		e.Story = append(e.Story, encLine{micros(l.At), l.Text, l.Kind})

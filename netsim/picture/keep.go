@@ -20,12 +20,14 @@ var DefaultLimits = Limits{Arrows: 12_000, Marks: 8_000, Points: 1_500, Calls: 4
 const loadBins = 600
 
 // Picture ends the recording. failure is when the run was stopped, Never if it
-// was not.
-func (r *Recorder) Picture(end, failure time.Duration, lim Limits) *Picture {
+// was not, and wrong when the first wrong fact was.
+func (r *Recorder) Picture(end, failure, wrong time.Duration, lim Limits) *Picture {
 	r.now = max(r.now, end)
-	p := &Picture{End: r.now, Failure: failure, Lanes: r.lanes, Bands: r.bands}
-	if failure != Never {
-		r.focus = append(r.focus, failure)
+	p := &Picture{End: r.now, Failure: failure, WrongAt: wrong, Lanes: r.lanes, Bands: r.bands}
+	for _, at := range []time.Duration{failure, wrong} {
+		if at != Never {
+			r.focus = append(r.focus, at)
+		}
 	}
 	slices.Sort(r.focus)
 	for i := range p.Lanes {
@@ -34,8 +36,8 @@ func (r *Recorder) Picture(end, failure time.Duration, lim Limits) *Picture {
 		p.Lanes[i].Load = make([]int, loadBins)
 	}
 	for i := range p.Bands {
-		if p.Bands[i].To == Never {
-			p.Bands[i].To = r.now
+		if b := &p.Bands[i]; b.To == Never || b.To > r.now {
+			b.To = r.now
 		}
 	}
 	bin := func(at time.Duration) int { return min(loadBins-1, int(int64(at)*loadBins/max(1, int64(r.now)))) }

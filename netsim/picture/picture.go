@@ -11,13 +11,17 @@ type Picture struct {
 	Story []Line
 	// Began is zero on the axis; Failure is when the run was stopped, if it was.
 	Began, End, Failure time.Duration
-	Lanes               []Lane
-	Bands               []Band
-	Arrows              []Arrow
-	Marks               []Mark
-	Series              []Series
-	Calls               []Call
-	Pages               []Page
+	// WrongAt is when the first wrong fact was, Never if that is not known: a
+	// search through a history finds it after the run.
+	WrongAt time.Duration
+	Wrong   []int // lanes that the first wrong fact is about
+	Lanes   []Lane
+	Bands   []Band
+	Arrows  []Arrow
+	Marks   []Mark
+	Series  []Series
+	Calls   []Call
+	Pages   []Page
 	// Omitted says what there was and is not shown.
 	Omitted []string
 	// Changes are those that make the plan of this run out of the other one's,

@@ -121,9 +121,12 @@ func (r *Recorder) Mark(lane int, kind, text string, w Weight) {
 	r.marks = append(r.marks, Mark{At: r.now, Lane: lane, Kind: kind, Text: text, Weight: w})
 }
 
-// Begin begins a band, and returns what End takes.
+// Begin begins a band, and returns what End takes. A band that has a To ends
+// then.
 func (r *Recorder) Begin(b Band) int {
-	b.From, b.To = r.now, Never
+	if b.From = r.now; b.To == 0 {
+		b.To = Never
+	}
 	r.bands = append(r.bands, b)
 	return len(r.bands) - 1
 }

@@ -130,7 +130,7 @@ function drawBands(g, view, ink) {
     g.globalAlpha = 1;
     const name = label(run, b);
     const seen = Math.max(x, LABEL);
-    if (w > 30) { g.fillStyle = dark() ? "#14171c" : "#fff"; g.fillText(name, seen + 3, y + 7, Math.max(8, x + w - seen - 4)); }
+    if (w > 30) { g.fillStyle = !b.e ? ink.fg : dark() ? "#14171c" : "#fff"; g.fillText(name, seen + 3, y + 7, Math.max(8, x + w - seen - 4)); }
   }
 }
 
@@ -245,6 +245,20 @@ function drawMoments(g, { run, at, time, width, cursor }, ink) {
     g.lineWidth = 1;
     if (text) { const right = x > width - 110; g.textAlign = right ? "right" : "left"; g.fillText(text, x + (right ? -4 : 4), AXIS - 2); }
   };
-  if (cursor !== null) line(cursor, ink.cursor, clock(run, cursor));
-  if (run.failure >= 0) line(run.failure, ink.wrong, "failure");
+  const failed = run.failure >= 0;
+  const apart = failed && cursor !== null && [run.failure, run.wrongAt].every(t => Math.abs(time.x(cursor, width) - time.x(t, width)) > 130);
+  if (cursor !== null) line(cursor, ink.cursor, !failed || apart ? clock(run, cursor) : "");
+  if (!failed) return;
+  const wrongAt = run.wrongAt < 0 ? run.failure : run.wrongAt;
+  line(run.failure, ink.wrong, (wrongAt === run.failure ? "failure " : "found ") + clock(run, run.failure));
+  if (wrongAt !== run.failure) line(wrongAt, ink.wrong, "first wrong fact");
+  for (const i of run.wrong) {
+    const y = at.lane.get(i), x = time.x(wrongAt, width);
+    if (y === undefined || x < LABEL || x > width) continue;
+    g.fillStyle = ink.wrong;
+    g.beginPath(); g.arc(x, y + 17, 9, 0, 7); g.fill();
+    g.fillStyle = "#fff"; g.textAlign = "center"; g.font = "bold 13px system-ui, DejaVu Sans, sans-serif";
+    g.fillText("!", x, y + 18);
+    g.font = "11px system-ui, DejaVu Sans, sans-serif";
+  }
 }

@@ -36,11 +36,11 @@ class App {
     this.filters();
     this.pages();
     this.keys();
-    this.compare(runs.length > 1 && location.hash !== "#alone");
+    this.compare(runs.length > 1 && !location.hash.includes("alone"));
     this.start();
     new ResizeObserver(() => this.draw()).observe($("views"));
     this.list();
-    this.detail(null);
+    this.detail(this.main, this.main.selected);
   }
 
   head() {
@@ -58,7 +58,7 @@ class App {
     $("both").hidden = this.runs.length < 2;
     $("both").onclick = () => this.compare(!this.two);
     if (matchMedia("(prefers-color-scheme: dark)").matches) document.documentElement.dataset.theme = "dark";
-    if (location.hash === "#dark") document.documentElement.dataset.theme = "dark";
+    if (location.hash.includes("dark")) document.documentElement.dataset.theme = "dark";
     $("omitted").textContent = run.omitted.length ? "Left out: " + run.omitted.join(". ") + "." : "";
     $("search").oninput = () => this.list();
   }
@@ -128,7 +128,8 @@ class App {
       };
       $("tabs").append(b);
     }
-    $("tabs").firstChild?.click();
+    const asked = decodeURIComponent(location.hash.match(/page=([^,]*)/)?.[1] || "");
+    ([...$("tabs").children].find(b => b.textContent === asked) || $("tabs").firstChild)?.click();
   }
 
   page(p) {
@@ -162,17 +163,20 @@ class App {
   start() {
     const run = this.main.run;
     if (run.failure < 0) return this.time.set(run.began - 2e5, run.end);
-    const told = run.story.filter(l => l.t >= 0).map(l => l.t);
-    const from = told.length > 1 ? Math.max(told[Math.max(0, told.length - 4)], run.failure - 4e6) : run.failure - 2e6;
-    const span = Math.max(run.failure - from, 3e5);
-    this.time.set(run.failure - span * 1.15, run.failure + span * .2);
-    this.set(run.failure);
+    const wrong = this.wrongAt(), told = run.story.filter(l => l.t >= 0 && l.t < wrong).map(l => l.t);
+    const from = told.length ? Math.max(told[Math.max(0, told.length - 3)], wrong - 4e6) : wrong - 1e6;
+    const span = Math.max(wrong - from, 1e5);
+    this.time.set(wrong - span * 1.15, wrong + span * .2);
+    this.set(wrong);
+    const call = run.wrongAt !== run.failure && run.calls.find(c => Math.abs(c.t - wrong) < 2 && run.story.some(l => l.x.includes(`client ${c.client}: `)));
+    if (call) this.main.selected = call;
   }
 
+  wrongAt() { const r = this.main.run; return r.wrongAt < 0 ? r.failure : r.wrongAt; }
   middle() { return this.main.cursor ?? (this.time.from + this.time.to) / 2; }
   fit() { this.time.set(0, this.time.end); this.draw(); }
   toFailure() {
-    const f = this.main.run.failure;
+    const f = this.wrongAt();
     if (f >= 0) { this.time.set(f - 4e5, f + 1e5); this.moveTo(this.main, f); }
   }
 
