@@ -37,8 +37,8 @@ type line struct {
 // watch puts a timeline under judgement.
 func (j *judge) watch(name string, id core.TTID, g *ghost) *line {
 	l := &line{j: j, id: id, name: name, ghost: g, winners: map[core.Term]string{}, noted: map[core.Term]core.LSN{}, reels: map[string]*reel{}}
-	for i, n := range j.c.sks {
-		l.keepers[i] = newKeeper(n.Name(), id, n.disk, g.begin)
+	for _, n := range j.c.sks {
+		l.keepers = append(l.keepers, newKeeper(n.Name(), id, n.disk, g.begin))
 	}
 	for _, k := range l.keepers {
 		k.vault = func() *vault { return j.store.vault(id.Timeline) }

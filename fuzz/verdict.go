@@ -25,7 +25,7 @@ func (r *run) judgement() error {
 	err := final.Do(within, r.recovered)
 	var f *netsim.Failure
 	if errors.As(err, &f) && (f.Kind == "timeout" || f.Kind == "deadlock") {
-		return &Violation{Liveness, fmt.Errorf("%s\n%w", r.how(), err)}
+		return &Violation{Liveness, fmt.Errorf("%s\n%s%w", r.stage, r.how(), err)}
 	}
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (r *run) how() string {
 		}
 		b.WriteByte('\n')
 	}
-	return b.String() + r.stage
+	return b.String()
 }
 
 // recovered returns once every branch with a server has acknowledged writes
@@ -100,6 +100,9 @@ func (r *run) recovered(ctx context.Context, e env.Env) error {
 		}
 	}
 	if err := r.stored(ctx, e); err != nil {
+		return err
+	}
+	if err := r.lean(ctx, e); err != nil {
 		return err
 	}
 	return r.again(ctx, e)
@@ -235,6 +238,9 @@ const sweepBytes = 64 << 10
 func (l *line) sweep(counts *Counts) error {
 	g := l.ghost
 	for _, k := range l.keepers {
+		if k.rotten {
+			continue
+		}
 		for at := g.begin; at < g.end(); at += sweepBytes {
 			if err := g.agree(k.name, at, k.wal(at, min(at+sweepBytes, g.end()))); err != nil {
 				return &Violation{Prefix, err}
