@@ -102,9 +102,6 @@ func (r *run) recovered(ctx context.Context, e env.Env) error {
 	if err := r.stored(ctx, e); err != nil {
 		return err
 	}
-	if err := r.lean(ctx, e); err != nil {
-		return err
-	}
 	return r.again(ctx, e)
 }
 
@@ -238,9 +235,6 @@ const sweepBytes = 64 << 10
 func (l *line) sweep(counts *Counts) error {
 	g := l.ghost
 	for _, k := range l.keepers {
-		if k.rotten {
-			continue
-		}
 		for at := g.begin; at < g.end(); at += sweepBytes {
 			if err := g.agree(k.name, at, k.wal(at, min(at+sweepBytes, g.end()))); err != nil {
 				return &Violation{Prefix, err}
