@@ -11,4 +11,7 @@
 //
 // States that differ only in the names of proposers and acceptors are one
 // state. Start at [Run]; [Static] and [Reconfig] are the models.
+//
+// [RunReal] ties the static model to package consensus: the same actions carried
+// out by production acceptors and proposers must lead to the same states.
 package modelcheck

@@ -50,16 +50,26 @@ func Run(m *Model, o Options) (*Result, error) {
 	if o.Memory == 0 {
 		o.Memory = 4 << 30
 	}
-	s := &search{m: m, o: o, seen: newSeen(), invariants: m.Invariants()}
-	for _, name := range o.Also {
+	s := &search{m: m, o: o, seen: newSeen()}
+	var err error
+	if s.invariants, err = m.claims(o.Also); err != nil {
+		return nil, err
+	}
+	err = s.run()
+	return &s.result, err
+}
+
+// claims are the invariants, and more by name.
+func (m *Model) claims(also []string) ([]Invariant, error) {
+	all := m.Invariants()
+	for _, name := range also {
 		i := slices.IndexFunc(m.Vacuous(), func(v Invariant) bool { return v.Name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("no claim is called %q", name)
 		}
-		s.invariants = append(s.invariants, m.Vacuous()[i])
+		all = append(all, m.Vacuous()[i])
 	}
-	err := s.run()
-	return &s.result, err
+	return all, nil
 }
 
 // A search goes through the states level by level.

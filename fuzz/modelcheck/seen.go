@@ -111,6 +111,9 @@ func (sh *shard) grow() {
 	}
 }
 
+// has tells whether a state is among them.
+func (s *seen) has(key fingerprint) bool { return s.shard(key.lo).find(key).key == key }
+
 func (s *seen) shard(lo uint64) *shard { return &s.shards[lo>>58] }
 
 // parent is what led to the state whose fingerprint has this lower half, and on

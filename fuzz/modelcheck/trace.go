@@ -33,12 +33,22 @@ func (t *Trace) Actions() (all []Action) {
 
 // found makes the result of a finding.
 func (s *search) found(f finding) {
-	var way []uint64 // lower halves of fingerprints, the last first
 	last := f.parent.lo
 	if f.state != nil {
 		last = sum(f.state).lo
 	}
-	for lo := last; ; {
+	t := s.way(last)
+	v := s.invariants[f.invariant]
+	if f.state == nil {
+		t.goOn(func(n *state, enc []byte) bool { return enc == nil && !v.holds(s.m, n) })
+	}
+	s.result.Violation = &Violation{Invariant: v, Trace: t}
+}
+
+// way is the way to a state, given by the lower half of its fingerprint.
+func (s *search) way(lo uint64) *Trace {
+	var way []uint64 // lower halves of fingerprints, the last first
+	for {
 		way = append(way, lo)
 		from, depth := s.seen.parent(lo)
 		if depth == 0 {
@@ -50,11 +60,7 @@ func (s *search) found(f finding) {
 	for i := len(way) - 2; i >= 0; i-- {
 		t.goOn(func(n *state, enc []byte) bool { return enc != nil && sum(enc).lo == way[i] })
 	}
-	v := s.invariants[f.invariant]
-	if f.state == nil {
-		t.goOn(func(n *state, enc []byte) bool { return enc == nil && !v.holds(s.m, n) })
-	}
-	s.result.Violation = &Violation{Invariant: v, Trace: t}
+	return t
 }
 
 // goOn adds the first successor that is wanted. Its names stay those of the

@@ -1,0 +1,51 @@
+package modelcheck
+
+import (
+	"os"
+	"testing"
+)
+
+// TestProductionCodeIsTheModel ties the model to the code it is a model of: the
+// sets of states are equal.
+func TestProductionCodeIsTheModel(t *testing.T) {
+	expectReal(t, Bounds{Proposers: 2, Acceptors: 2, Terms: 2, Entries: 2}, 1153, 21)
+	expectReal(t, static22, 61506, 30)
+	if os.Getenv("XENON_FULL") != "" {
+		expectReal(t, static32, 2797577, 39)
+	}
+}
+
+func expectReal(t *testing.T, b Bounds, distinct int64, depth int) {
+	t.Helper()
+	r, err := RunReal(model(t, b), Options{Memory: 12 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Violation != nil {
+		t.Fatal(table(r.Violation))
+	}
+	if r.Distinct != distinct || r.Depth != depth {
+		t.Errorf("%s: %d states in %d levels, want %d in %d", b, r.Distinct, r.Depth, distinct, depth)
+	}
+	t.Logf("%s: %d states in %d levels, %d made", b, r.Distinct, r.Depth, r.Generated)
+}
+
+// TestClaimsAboutProductionCode: a claim that is wrong on purpose is found to be
+// wrong, so that what the code reaches is more than the beginning.
+func TestClaimsAboutProductionCode(t *testing.T) {
+	for _, claim := range []string{"MaxTerm", "MaxCommitLsn"} {
+		r, err := RunReal(model(t, Bounds{Proposers: 2, Acceptors: 2, Terms: 2, Entries: 2}), Options{Also: []string{claim}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Violation == nil || r.Violation.Invariant.Name != claim {
+			t.Errorf("nothing contradicts %s", claim)
+		}
+	}
+}
+
+func TestProductionCodeHasNoReconfiguration(t *testing.T) {
+	if _, err := RunReal(model(t, reconfig22), Options{}); err == nil {
+		t.Error("a model that changes members was taken")
+	}
+}
