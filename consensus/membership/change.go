@@ -18,6 +18,14 @@ type Answer struct {
 	Missing bool
 }
 
+// position is where the log ends.
+func (a Answer) position() consensus.Position {
+	if faults.On && faults.Hit(faults.SyncByTerm) {
+		return consensus.Position{Term: a.Term, Flush: a.Position.Flush}
+	}
+	return a.Position
+}
+
 // A TaskKind says what a safekeeper is asked for.
 type TaskKind uint8
 
@@ -251,11 +259,7 @@ func (c *Change) synchronise() {
 		}
 		a := c.answers[m.ID]
 		s.term = max(s.term, a.Term)
-		at := a.Position
-		if faults.On && faults.Hit(faults.SyncByTerm) {
-			at.Term = a.Term
-		}
-		if s.position.Less(at) {
+		if at := a.position(); s.position.Less(at) {
 			s.position = at
 		}
 	}
@@ -275,7 +279,7 @@ func (c *Change) any(set []consensus.Member) bool {
 // alone, and obeys no proposer that the old set had outvoted.
 func (c *Change) level(id core.NodeID) bool {
 	a := c.answers[id]
-	return c.current(id) && !a.Position.Less(c.sync.position) && a.Term >= c.sync.term
+	return c.current(id) && !a.position().Less(c.sync.position) && a.Term >= c.sync.term
 }
 
 // levelling asks those of the new set how far they are who are not level yet.

@@ -15,6 +15,7 @@ type commands struct {
 	Psql       psqlCommand       `cmd:"" help:"Connect to a branch with psql."`
 	Branch     branchCommand     `cmd:"" help:"Make, list and delete branches."`
 	Endpoint   endpointCommand   `cmd:"" help:"Start, stop and list endpoints."`
+	Membership membershipCommand `cmd:"" help:"Add, remove and replace safekeepers while branches are in use."`
 	Import     importCommand     `cmd:"" help:"Make a branch of a data directory."`
 	Export     exportCommand     `cmd:"" help:"Write a branch, as it is or was, into a data directory for plain PostgreSQL."`
 	Page       pageCommand       `cmd:"" help:"Look at pages."`

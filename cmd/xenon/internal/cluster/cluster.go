@@ -19,6 +19,8 @@ import (
 	"xenon/cmd/xenon/internal/branch"
 	"xenon/cmd/xenon/internal/role"
 	"xenon/consensus"
+	"xenon/consensus/membership"
+	"xenon/consensus/migrate"
 	"xenon/consensus/safekeeper"
 	"xenon/core"
 	"xenon/core/env"
@@ -29,8 +31,10 @@ import (
 
 // A Cluster is safekeepers and a pageserver.
 type Cluster struct {
-	Env         env.Env
+	Env env.Env
+	// Safekeepers are those that there are, unless Members says it.
 	Safekeepers []role.Member
+	Members     *Members
 	Pageserver  string // host:port
 }
 
@@ -56,55 +60,63 @@ const stragglers = time.Second
 // of its first segment up to its start, if there is any. Once a majority has
 // it, those that do not answer soon are missing. Repeating it is fine.
 func (c Cluster) CreateWAL(ctx context.Context, b branch.Branch, initial []byte) (missing []core.NodeID, err error) {
+	first, err := c.enter(ctx, b)
+	if err != nil {
+		return nil, err
+	}
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	var mu sync.Mutex
 	made := 0
-	err = c.each(func(m role.Member) error {
-		err := patiently(ctx, restarting, func() error { return c.createOn(ctx, m, b, initial) })
+	err = each(first.Members, func(m consensus.Member) error {
+		err := patiently(ctx, restarting, func() error { return c.createOn(ctx, m, first, b, initial) })
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {
 			missing = append(missing, m.ID)
 			return err
 		}
-		if made++; c.majority(made) {
+		if made++; made >= consensus.Majority(len(first.Members)) {
 			time.AfterFunc(stragglers, giveUp)
 		}
 		return nil
 	})
-	if !c.majority(made) {
+	if made < consensus.Majority(len(first.Members)) {
 		return nil, err
 	}
 	slices.Sort(missing)
 	return missing, nil
 }
 
-func (c Cluster) majority(n int) bool { return 2*n > len(c.Safekeepers) }
-
 // CompleteWAL creates a branch's timeline on the safekeepers that were missing
 // when it was made. A safekeeper that has promised something and lost it must
 // never be given an empty log: that is why it is known which never had one.
+//
+// After a change of members whoever lacks the timeline gets a copy instead.
 func (c Cluster) CompleteWAL(ctx context.Context, b branch.Branch) error {
-	return c.each(func(m role.Member) error {
-		if !slices.Contains(b.Missing, m.ID) {
-			return nil
-		}
-		return c.createOn(ctx, m, b, nil)
-	})
-}
-
-func (c Cluster) createOn(ctx context.Context, m role.Member, b branch.Branch, initial []byte) error {
-	members, err := role.Configuration(c.Safekeepers)
+	first, err := c.enter(ctx, b)
 	if err != nil {
 		return err
 	}
+	if first.Generation > 1 {
+		_, err := c.ChangeMembers(ctx, b, migrate.Edit{})
+		return err
+	}
+	return each(first.Members, func(m consensus.Member) error {
+		if !slices.Contains(b.Missing, m.ID) {
+			return nil
+		}
+		return c.createOn(ctx, m, first, b, nil)
+	})
+}
+
+func (c Cluster) createOn(ctx context.Context, m consensus.Member, first consensus.Configuration, b branch.Branch, initial []byte) error {
 	if b.Start.SegmentOffset(b.SegmentSize) == 0 {
 		initial = nil
 	}
 	server := consensus.Server{PGVersion: b.PGVersion, SystemID: b.SystemID, SegmentSize: b.SegmentSize}
-	body := safekeeper.NewCreation(b.TTID(), members, server, b.Start, initial)
-	if err := c.Call(ctx, m.Listen, "POST", "/v1/tenant/timeline", body, nil); err != nil {
+	body := safekeeper.NewCreation(b.TTID(), first, server, b.Start, initial)
+	if err := c.Call(ctx, m.Addr(), "POST", "/v1/tenant/timeline", body, nil); err != nil {
 		return fmt.Errorf("create the timeline on safekeeper %d: %w", m.ID, err)
 	}
 	return nil
@@ -112,6 +124,12 @@ func (c Cluster) createOn(ctx context.Context, m role.Member, b branch.Branch, i
 
 // RemoveWAL takes a timeline from every safekeeper. Repeating it is fine.
 func (c Cluster) RemoveWAL(ctx context.Context, id core.TTID) error {
+	// Nobody who changes its members is to copy it to anywhere any more.
+	part, cancel := Foreign(ctx)
+	defer cancel(nil)
+	if err := membership.Delete(part, c.Env, id); err != nil {
+		return err
+	}
 	return c.each(func(m role.Member) error {
 		err := c.Call(ctx, m.Listen, "DELETE", timelinePath(id), nil, nil)
 		if err != nil && !isMissing(err) {
@@ -122,9 +140,12 @@ func (c Cluster) RemoveWAL(ctx context.Context, id core.TTID) error {
 }
 
 // each does something with every safekeeper at once.
-func (c Cluster) each(f func(role.Member) error) error {
+func (c Cluster) each(f func(role.Member) error) error { return each(c.safekeepers(), f) }
+
+// each does something with every member of a list at once.
+func each[M any](list []M, f func(M) error) error {
 	var tasks []func() error
-	for _, m := range c.Safekeepers {
+	for _, m := range list {
 		tasks = append(tasks, func() error { return f(m) })
 	}
 	return AtOnce(tasks...)
@@ -174,9 +195,11 @@ func (c Cluster) Attach(ctx context.Context, b branch.Branch) error {
 	if b.Parent != "" {
 		req.AncestorStart = b.Start
 	}
-	for _, m := range c.Safekeepers {
-		req.Safekeepers = append(req.Safekeepers, m.Listen)
+	addrs, err := c.addresses(ctx, b)
+	if err != nil {
+		return err
 	}
+	req.Safekeepers = addrs
 	if err := c.Call(ctx, c.Pageserver, "POST", "/v1/tenant/"+b.Tenant.String()+"/timeline", req, nil); err != nil {
 		return fmt.Errorf("attach branch %s to the pageserver: %w", b.Name, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"xenon/compute/crosscheck"
 	"xenon/compute/proposer"
 	"xenon/consensus"
+	"xenon/consensus/membership"
 	"xenon/core"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/wire"
@@ -27,7 +28,7 @@ import (
 	"xenon/realio/host"
 )
 
-// A Member is a safekeeper of the one configuration there is.
+// A Member is a safekeeper and where it listens.
 type Member struct {
 	ID     core.NodeID `toml:"id"`
 	Listen string      `toml:"listen"`
@@ -135,7 +136,7 @@ func (c Compute) open(ctx context.Context, e *realio.Env) (*Node, *os.File, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	members, err := Configuration(c.Safekeepers)
+	members, err := c.members(ctx, e, b)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -194,7 +195,29 @@ func MountID(runDir string) string {
 	return filepath.Base(filepath.Dir(runDir)) + "/" + filepath.Base(runDir) + "/"
 }
 
-// Configuration is the members of the one configuration there is, of
+// members are those that are entered for the branch's timeline, where the
+// configuration says that they listen if it knows them, or those of the
+// configuration if nothing is entered.
+func (c Compute) members(ctx context.Context, e *realio.Env, b branch.Branch) (consensus.Configuration, error) {
+	own, err := Configuration(c.Safekeepers)
+	if err != nil {
+		return own, err
+	}
+	found, err := membership.Find(ctx, e, b.TTID())
+	if errors.Is(err, membership.ErrUnknown) {
+		return own, nil
+	}
+	for _, set := range [][]consensus.Member{found.Config.Members, found.Config.NewMembers} {
+		for i := range set {
+			if at := slices.IndexFunc(own.Members, func(m consensus.Member) bool { return m.ID == set[i].ID }); at >= 0 {
+				set[i] = own.Members[at]
+			}
+		}
+	}
+	return found.Config, err
+}
+
+// Configuration is the members that a timeline is created with, of
 // generation 1.
 func Configuration(safekeepers []Member) (consensus.Configuration, error) {
 	c := consensus.Configuration{Generation: 1}
@@ -222,7 +245,7 @@ func (n *Node) config(members consensus.Configuration) compute.Config {
 		Branch: c.Branch, Registers: b.RegisterName(), TTID: b.TTID(),
 		Owner: c.Owner, Takeover: c.Takeover, Static: c.LookBack, Pageserver: c.Pageserver,
 		Quorum: proposer.Config{
-			TTID: b.TTID(), Members: members,
+			TTID: b.TTID(), Members: members, Lookup: true,
 			Server: consensus.Server{PGVersion: b.PGVersion, SystemID: b.SystemID, SegmentSize: b.SegmentSize},
 		},
 		Settings: settings, Files: files(b), Scratch: "scratch", Prepare: n.prepare,

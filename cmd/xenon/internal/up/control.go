@@ -62,6 +62,8 @@ func (in *installation) serveControl(stop func()) (*control, error) {
 		return in.importDir(ctx, r, true)
 	})
 	handle(mux, "POST /export", in.describeExport)
+	handle(mux, "GET /membership", func(ctx context.Context, _ struct{}) ([]ctl.Membership, error) { return in.showMembers(ctx) })
+	handle(mux, "POST /membership", in.changeMembers)
 	go http.Serve(l, mux)
 	return &control{l, name}, nil
 }

@@ -159,7 +159,7 @@ func (in *installation) computeConfig(e *endpoint, r startRequest) (role.Compute
 		Owner: in.owner(name),
 		Dir:   in.home.Path("compute", name), RunDir: in.runDir + "/" + name,
 		PgBin: dist.Dir, PgVersion: dist.Version, User: in.opts.User, Listen: in.opts.Listen, Port: r.Port, PassFile: in.pass,
-		Safekeepers: in.layout.Safekeepers, Pageserver: in.layout.Pageserver,
+		Safekeepers: in.members.All(), Pageserver: in.layout.Pageserver,
 		Remote: in.objs.place.Config, Settings: in.opts.Settings,
 	}
 	c.Port, err = in.choosePort(r.Port)

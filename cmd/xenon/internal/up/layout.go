@@ -25,6 +25,7 @@ import (
 type layout struct {
 	Port        int           `toml:"port" comment:"of the first endpoint"`
 	Safekeepers []role.Member `toml:"safekeepers"`
+	Leaving     []core.NodeID `toml:"leaving" comment:"safekeepers that are being removed"`
 	Pageserver  string        `toml:"pageserver"`
 	Postgres    binaries      `toml:"postgres"`
 }
@@ -58,7 +59,7 @@ func loadLayout(h *home.Home, n int) (l layout, err error) {
 		}
 	}
 	if n != 0 && n != len(l.Safekeepers) {
-		return l, fmt.Errorf("this installation has %d safekeepers, and --safekeepers asks for %d: their number is fixed when it is made", len(l.Safekeepers), n)
+		return l, fmt.Errorf("this installation has %d safekeepers, and --safekeepers asks for %d: their number is changed with xenon membership", len(l.Safekeepers), n)
 	}
 	for i := range l.Safekeepers {
 		if l.Safekeepers[i].Listen, err = bindable(l.Safekeepers[i].Listen); err != nil {

@@ -8,7 +8,7 @@ import (
 
 // cluster is the nodes of the installation.
 func (in *installation) cluster() cluster.Cluster {
-	return cluster.Cluster{Env: in.env, Safekeepers: in.layout.Safekeepers, Pageserver: in.layout.Pageserver}
+	return cluster.Cluster{Env: in.env, Members: &in.members, Pageserver: in.layout.Pageserver}
 }
 
 // writeConf writes the configuration of a role and returns the file's name.

@@ -62,9 +62,10 @@ func (in *installation) nodeState(name string) (pid int, state string) {
 // askSafekeepers asks all safekeepers at once: one that is paused costs the
 // patience for one.
 func (in *installation) askSafekeepers(ctx context.Context, all []branch.Branch) []ctl.Safekeeper {
-	answers := make([]ctl.Safekeeper, len(in.layout.Safekeepers))
+	keepers := in.members.All()
+	answers := make([]ctl.Safekeeper, len(keepers))
 	var asked sync.WaitGroup
-	for i, m := range in.layout.Safekeepers {
+	for i, m := range keepers {
 		asked.Go(func() {
 			k := &answers[i]
 			k.ID, k.Listen = m.ID, m.Listen

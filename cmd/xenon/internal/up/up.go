@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"xenon/cmd/xenon/internal/branch"
+	"xenon/cmd/xenon/internal/cluster"
 	"xenon/cmd/xenon/internal/home"
 	"xenon/cmd/xenon/internal/pgdist"
 	"xenon/cmd/xenon/internal/preflight"
@@ -61,12 +62,15 @@ type installation struct {
 	dist   pgdist.Dist
 	user   pgdist.User
 	layout layout
-	runDir string
-	pass   string // the file with the password
-	objs   objects
-	env    env.Env // of the control plane; its store is patient
-	spawn  *spawner
-	ctx    context.Context // ends the roles, after the endpoints
+	// members are the layout's safekeepers, for whoever is at work.
+	members  cluster.Members
+	changing sync.Mutex // of the members, by one at a time
+	runDir   string
+	pass     string // the file with the password
+	objs     objects
+	env      env.Env // of the control plane; its store is patient
+	spawn    *spawner
+	ctx      context.Context // ends the roles, after the endpoints
 
 	loopback realio.Loopback // of the roles that run here
 
@@ -76,6 +80,7 @@ type installation struct {
 
 	mu        sync.Mutex // guards what follows
 	tasks     map[string]*task
+	ends      map[string]context.CancelFunc // of roles, by name
 	endpoints map[string]*endpoint
 	stops     int // how often everything was asked to stop
 }
@@ -158,7 +163,7 @@ func open(o Options) (*installation, error) {
 	}
 	in := &installation{
 		opts: o, home: h, dist: dist, user: user, objs: objects{place: place}, spawn: newSpawner(),
-		tasks: map[string]*task{}, endpoints: map[string]*endpoint{},
+		tasks: map[string]*task{}, ends: map[string]context.CancelFunc{}, endpoints: map[string]*endpoint{},
 	}
 	if err := in.prepare(); err != nil {
 		in.close()
@@ -187,6 +192,7 @@ func (in *installation) prepare() (err error) {
 	if in.layout, err = loadLayout(in.home, in.opts.Safekeepers); err != nil {
 		return err
 	}
+	in.members.Set(in.layout.Safekeepers, in.layout.Leaving)
 	if err := in.rememberBinaries(); err != nil {
 		return err
 	}
@@ -290,6 +296,7 @@ func (in *installation) bringUp(ctx context.Context) error {
 	in.opts.Ready(u)
 	go in.branches.sweep(ctx)
 	go in.resume(ctx)
+	go in.finishMembers(ctx)
 	return nil
 }
 
@@ -311,10 +318,8 @@ func (in *installation) url(e *endpoint) (string, error) {
 // startRoles starts safekeepers and pageserver and waits until they answer.
 func (in *installation) startRoles(ctx context.Context) error {
 	var all []func() error
-	for _, m := range in.layout.Safekeepers {
-		c := role.Safekeeper{Dir: in.home.Path(fmt.Sprintf("safekeeper-%d", m.ID))}
-		c.NodeID, c.Listen = m.ID, m.Listen
-		t, err := in.keepRole(fmt.Sprintf("safekeeper-%d", m.ID), "safekeeper", c, c.Run, nil)
+	for _, m := range in.members.All() {
+		t, err := in.startSafekeeper(m)
 		if err != nil {
 			return err
 		}
@@ -333,6 +338,14 @@ func (in *installation) startRoles(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// startSafekeeper keeps a safekeeper running.
+func (in *installation) startSafekeeper(m role.Member) (*task, error) {
+	name := safekeeperName(m.ID)
+	c := role.Safekeeper{Dir: in.home.Path(name)}
+	c.NodeID, c.Listen = m.ID, m.Listen
+	return in.keepRole(name, "safekeeper", c, c.Run, nil)
 }
 
 // process is what the roles that run here share: their connections stay in
@@ -354,11 +367,25 @@ func (in *installation) keepRole(name, kind string, c any, here func(context.Con
 			return in.spawn.child(ctx, t, in.home.Path("log", name+".log"), []string{"run", kind, "--config", file}, nil)
 		}
 	}
-	t := keep(in.ctx, in.opts.Log, name, besideRestarts(neverDone(f), again))
+	ctx, end := context.WithCancel(in.ctx)
+	t := keep(ctx, in.opts.Log, name, besideRestarts(neverDone(f), again))
 	in.mu.Lock()
-	in.tasks[name] = t
+	in.tasks[name], in.ends[name] = t, end
 	in.mu.Unlock()
 	return t, nil
+}
+
+// stopRole ends a role for good.
+func (in *installation) stopRole(name string) {
+	in.mu.Lock()
+	t, end := in.tasks[name], in.ends[name]
+	delete(in.tasks, name)
+	delete(in.ends, name)
+	in.mu.Unlock()
+	if t != nil {
+		end()
+		<-t.done
+	}
 }
 
 // besideRestarts makes again run while f does, except the first time.
