@@ -45,15 +45,19 @@ type sizeVersion struct {
 func NewPast(s *State) *Past {
 	p := &Past{pages: map[core.Key][]pageVersion{}, sizes: map[core.Key][]sizeVersion{}, counters: []redo.Counters{s.Counters}}
 	p.now = &State{Sizes: maps.Clone(s.Sizes), Pages: map[core.Key]*redo.Page{}, Counters: s.Counters, past: p}
-	for first, n := range s.Sizes {
-		p.sizes[first] = []sizeVersion{{0, n, true}}
+	for _, first := range s.firsts() {
+		p.sizes[first] = []sizeVersion{{0, s.Sizes[first], true}}
 	}
-	for k, page := range s.Pages {
+	for _, k := range sortedKeys(s.Pages) {
 		p.now.Pages[k] = p.spare()
-		*p.now.Pages[k] = *page
-		p.pages[k] = []pageVersion{{0, cut(nil, page)}}
+		*p.now.Pages[k] = *s.Pages[k]
+		p.pages[k] = []pageVersion{{0, cut(nil, s.Pages[k])}}
 	}
 	return p
+}
+
+func sortedKeys[T any](m map[core.Key]T) []core.Key {
+	return slices.SortedFunc(maps.Keys(m), core.Key.Compare)
 }
 
 // Apply replays a record: what it makes is the next moment.
@@ -179,12 +183,12 @@ func (v View) Page(r core.Rel, blk uint32) (p redo.Page, ok bool) {
 // State is the whole cluster.
 func (v View) State() *State {
 	s := &State{Sizes: map[core.Key]uint32{}, Pages: map[core.Key]*redo.Page{}, Counters: v.past.counters[v.moment]}
-	for first := range v.past.sizes {
+	for _, first := range sortedKeys(v.past.sizes) {
 		if n, exists := v.past.sizeAt(first, v.moment); exists {
 			s.Sizes[first] = n
 		}
 	}
-	for k := range v.past.pages {
+	for _, k := range sortedKeys(v.past.pages) {
 		if page, ok := v.past.pageAt(k, v.moment); ok {
 			s.Pages[k] = &page
 		}
