@@ -30,6 +30,7 @@ type Plan struct {
 	// the steps from which on another one is.
 	Seed     uint64        `json:"seed"`
 	Forks    []netsim.Fork `json:"forks,omitempty"`
+	Judge    Judge         `json:"judge,omitempty"`
 	Topology Topology      `json:"topology"`
 	Blank    int           `json:"blank"` // which of the blank clusters
 	Load     load          `json:"load"`

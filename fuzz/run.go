@@ -19,6 +19,8 @@ type Options struct {
 	Plan *Plan
 	// Classes are the faults that plans are drawn from; nil is all of them.
 	Classes []Class
+	// Judge is that of the plan drawn; see [Plan].
+	Judge Judge
 	// Observe is told of everything that goes into the hash.
 	Observe func(netsim.Event)
 	// Record is told of everything that there is to show of the run, see
@@ -147,7 +149,9 @@ func (o *Options) plan() *Plan {
 	if from == nil {
 		from = Classes()
 	}
-	return drawPlan(o.Seed, from)
+	p := drawPlan(o.Seed, from)
+	p.Judge = o.Judge
+	return p
 }
 
 func (r *run) all(p *Plan) error {
@@ -157,6 +161,7 @@ func (r *run) all(p *Plan) error {
 	}
 	r.c = newCluster(r.w, b, p)
 	r.j = newJudge(r.c, &r.result.Counts)
+	r.j.outside = p.Judge == Clients
 	r.c.mismatched = func(s *seat, m *crosscheck.Mismatch) {
 		r.j.violated(WrittenPages, "block %d of %s as of %s, written on %s: %s", m.Block, m.Rel, m.LSN, s.line.name, m.Diff)
 	}

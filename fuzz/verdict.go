@@ -21,6 +21,9 @@ const within = 5 * time.Minute
 // judgement waits until what was healed works, and then looks at everything
 // once more.
 func (r *run) judgement() error {
+	if r.j.outside {
+		return r.clientsJudge()
+	}
 	final := r.w.Proc("final", netsim.ProcOptions{})
 	err := final.Do(within, r.recovered)
 	var f *netsim.Failure

@@ -26,7 +26,7 @@ type Run struct {
 // time, so that this is the run that failed.
 func Record(o fuzz.Options) *Run {
 	r := &Run{reader: newReader()}
-	r.rec = picture.New(r.reader, "compute1", "compute2", "sk1", "sk2", "sk3", "ps1", "ps2", "bucket")
+	r.rec = picture.New(r.reader)
 	r.reader.rec = r.rec
 	o.Record = r.rec.Record
 	r.Result = fuzz.Run(o)

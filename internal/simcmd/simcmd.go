@@ -25,6 +25,7 @@ type Options struct {
 	// To may be 0: there is no last seed then.
 	Within  time.Duration
 	Classes []fuzz.Class // nil is all
+	Judge   fuzz.Judge   // whose word counts in plans that are drawn
 	// Plan is what to run instead of seeds; File is where it is from.
 	Plan *fuzz.Plan
 	File string
@@ -94,7 +95,7 @@ func Run(o Options) (*Summary, error) {
 
 // run runs one seed, or the plan.
 func (o *Options) run(seed uint64) *fuzz.Result {
-	r := fuzz.Run(fuzz.Options{Seed: seed, Plan: o.Plan, Classes: o.Classes})
+	r := fuzz.Run(fuzz.Options{Seed: seed, Plan: o.Plan, Classes: o.Classes, Judge: o.Judge})
 	if r.Err != nil && o.Minimise > 0 {
 		if _, small := fuzz.Minimise(r.Plan, o.Minimise); small != nil {
 			return small
@@ -138,6 +139,9 @@ func Replay(o Options, seed uint64) string {
 	cmd += fmt.Sprintf(" --seed %d", seed)
 	if o.Classes != nil {
 		cmd += " --faults " + classList(o.Classes)
+	}
+	if o.Judge != fuzz.Everybody {
+		cmd += " --judge " + string(o.Judge)
 	}
 	return cmd
 }

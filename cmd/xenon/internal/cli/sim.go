@@ -20,6 +20,7 @@ type simCommand struct {
 	Minutes     float64 `placeholder:"M" help:"Begin no seed after so many minutes."`
 	Faults      string  `placeholder:"list|LIST" help:"Classes of faults to draw from, separated by commas; list shows them, none is a calm world."`
 	Mutant      string  `placeholder:"M" help:"Plant a fault of core/faults in the code, as in M30: the run is to find it (needs a binary built with -tags faults)."`
+	Judge       string  `placeholder:"clients" help:"Let nothing count but what clients saw: no observer inside ends the run, in the end their calls must be linearizable."`
 	Report      string  `placeholder:"FILE.html" help:"Show the run, or the first failure, as one page: story, lanes, messages, faults, LSNs."`
 	Perfetto    string  `placeholder:"FILE.json" help:"Write the run, or the first failure, as a trace for ui.perfetto.dev."`
 	Determinism bool    `name:"check-determinism" help:"Run every seed again in a second process and compare the hashes of all events."`
@@ -126,6 +127,9 @@ func (c simCommand) again(o simcmd.Options, trails *simcmd.Trails, g *Globals) (
 	if c.Mutant != "" {
 		args = append(args, "--mutant", c.Mutant)
 	}
+	if c.Judge != "" {
+		args = append(args, "--judge", c.Judge)
+	}
 	return simcmd.Twice(exe, args, all, g.Stderr)
 }
 
@@ -151,6 +155,9 @@ func (c simCommand) options() (o simcmd.Options, err error) {
 		o.From = simcmd.FreshSeed()
 	default:
 		o.From, o.To = 1, 100
+	}
+	if o.Judge, err = fuzz.ParseJudge(c.Judge); err != nil {
+		return o, Usage("--judge: %v", err)
 	}
 	switch c.Faults {
 	case "":
