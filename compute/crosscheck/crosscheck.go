@@ -31,6 +31,7 @@ import (
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/pageserver/pagechain"
+	"xenon/core/redo"
 )
 
 // DefaultRate is the part of the written pages that is looked at where nobody
@@ -45,6 +46,9 @@ type Config struct {
 	// Dir is the directory of the process's disk in which mismatches are stored.
 	// It stays from start to start.
 	Dir string
+	// Managers is the redo of extensions, that of the pageserver; nil if there
+	// are none.
+	Managers *redo.Managers
 	// Found, if not nil, is told of each mismatch. It must not wait.
 	Found func(*Mismatch)
 }

@@ -60,7 +60,7 @@ func (s *Sampler) compare(ctx context.Context, x *sample, rebuilt *redo.Page) {
 	if diff == "" {
 		return
 	}
-	chain, err := s.life.Pages.Chain(ctx, x.Version)
+	chain, err := s.chain(ctx, x)
 	if err != nil {
 		s.found(x, rebuilt, nil, fmt.Sprintf("%s (what it is made of is not known: %v)", diff, err))
 		return
@@ -94,7 +94,7 @@ func same(a, b *redo.Page) bool {
 // alone judges a page of a batch that was refused. Whether it is this page that
 // cannot be made is seen from what it would be made of.
 func (s *Sampler) alone(ctx context.Context, x *sample, refused error) {
-	chain, err := s.life.Pages.Chain(ctx, x.Version)
+	chain, err := s.chain(ctx, x)
 	var status *http1.StatusError
 	switch {
 	case err == nil:
@@ -119,6 +119,15 @@ func (s *Sampler) alone(ctx context.Context, x *sample, refused error) {
 	if diff != "" {
 		s.found(x, &rebuilt, chain, diff)
 	}
+}
+
+// chain is what the pageserver makes the page of, ready to be replayed.
+func (s *Sampler) chain(ctx context.Context, x *sample) (*pagechain.Chain, error) {
+	chain, err := s.life.Pages.Chain(ctx, x.Version)
+	if err == nil {
+		chain.Managers = s.c.cfg.Managers
+	}
+	return chain, err
 }
 
 // found counts a mismatch, tells of it, and stores it.

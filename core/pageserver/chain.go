@@ -38,7 +38,7 @@ func (t *Timeline) Chain(ctx context.Context, p PageAt) (*pagechain.Chain, error
 	if err[0] != nil {
 		return nil, err[0]
 	}
-	c := &pagechain.Chain{Rel: pagechain.RelName(p.Rel), Block: p.Block, LSN: p.LSN, Major: t.index.Major, Versions: []pagechain.Version{}}
+	c := &pagechain.Chain{Rel: pagechain.RelName(p.Rel), Block: p.Block, LSN: p.LSN, Major: t.index.Major, Versions: []pagechain.Version{}, Managers: r.applier.Managers}
 	if base[0] != (redo.Page{}) {
 		c.Base = base[0][:]
 	}

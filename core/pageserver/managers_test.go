@@ -78,6 +78,13 @@ func TestExtensionsRedo(t *testing.T) {
 					if int(page[24]) != i+1 || redo.PageLSN(&page) != at {
 						t.Errorf("page counts %d as of %s, want %d as of %s", page[24], redo.PageLSN(&page), i+1, at)
 					}
+					chain, err := tl.Chain(ctx, pageserver.PageAt{Rel: tally, LSN: at})
+					if err != nil {
+						return err
+					}
+					if again, err := chain.Replay(nil); err != nil || again != page {
+						t.Errorf("the chain as of %s makes another page: %v", at, err)
+					}
 				}
 				return nil
 			})

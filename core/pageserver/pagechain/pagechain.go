@@ -35,6 +35,9 @@ type Chain struct {
 	Base     []byte    `json:"base,omitempty"`
 	Folded   int       `json:"folded,omitempty"` // versions that Base has of those known
 	Versions []Version `json:"versions"`
+	// Managers is the redo of extensions' resource managers, nil if there are
+	// none. Code does not travel: who replays a chain that it has decoded sets it.
+	Managers *redo.Managers `json:"-"`
 }
 
 // A Version is one step of a chain.
@@ -174,7 +177,7 @@ func (c *Chain) Replay(step Step) (page redo.Page, err error) {
 		return page, fmt.Errorf("%w: %w", ErrNoReplay, err)
 	}
 	copy(page[:], c.Base)
-	var a redo.Applier
+	a := redo.Applier{Managers: c.Managers}
 	var rec wal.Record
 	for i := range c.Versions {
 		v := &c.Versions[i]

@@ -174,3 +174,40 @@ func FuzzReplay(f *testing.F) {
 		}
 	})
 }
+
+// TestExtensionsReplay: a chain with records of an extension is replayed and
+// folded by who has its redo, and by nobody else.
+func TestExtensionsReplay(t *testing.T) {
+	managers, err := redo.NewManagers(map[wal.RmgrID]redo.Manager{200: {Name: "tally", Ops: map[uint8]string{0: "COUNT"},
+		Redo: func(p *redo.Page, rec *wal.Record, _ *wal.Block) bool {
+			p[12], p[15], p[17], p[18], p[19] = 32, 0x20, 0x20, 4, 0x20 // lower, upper, special, size and version
+			p[24] += rec.Main[0]
+			return true
+		}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := chain(t)
+	c.Versions = c.Versions[:0]
+	for n := range 5 {
+		raw, err := wal.PG15.AppendRecord(nil, &wal.Record{Rmgr: 200, Main: []byte{3}, Blocks: []wal.Block{{Rel: rel, Block: 3, WillInit: n == 0}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := core.LSN(0x100 * (n + 1))
+		c.Versions = append(c.Versions, pagechain.Version{Kind: pagechain.Record, Start: start, LSN: start + 0x80, Data: raw})
+	}
+	if c, err = pagechain.Decode(encode(t, c)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Replay(nil); !errors.Is(err, pagechain.ErrNoReplay) || !errors.Is(err, redo.ErrUnknown) {
+		t.Errorf("without its redo: %v", err)
+	}
+	c.Managers = managers
+	if err := c.Fold(1); err != nil || c.Folded != 4 {
+		t.Fatalf("%d versions folded, %v", c.Folded, err)
+	}
+	if page, err := c.Replay(nil); err != nil || page[24] != 15 {
+		t.Errorf("the page counts %d, %v, want 15", page[24], err)
+	}
+}
