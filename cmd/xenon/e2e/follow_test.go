@@ -148,7 +148,9 @@ func (in *installation) keepWAL(branch string) stretch {
 	if s.to, err = core.ParseLSN(in.psql(branch, "SELECT pg_current_wal_flush_lsn()")); err != nil {
 		in.t.Fatal(err)
 	}
-	mounts := slices.DeleteFunc(in.mounts(), func(m string) bool { return filepath.Base(m) != "wal" })
+	mounts := slices.DeleteFunc(in.mounts(), func(m string) bool {
+		return filepath.Base(m) != "wal" || !strings.Contains(m, "/"+branch+"/")
+	})
 	if len(mounts) != 1 {
 		in.t.Fatalf("mounts of WAL: %v", mounts)
 	}

@@ -51,7 +51,7 @@ type pageHistory struct {
 
 // A pageStep is one record or image of a page's history.
 type pageStep struct {
-	LSN     core.LSN        `json:"lsn"`
+	LSN     core.LSN        `json:"lsn"`     // where a record begins, or as of which the page is
 	What    string          `json:"what"`    // record, patch, image
 	Outcome string          `json:"outcome"` // of a record
 	Record  json.RawMessage `json:"record,omitempty"`
@@ -179,7 +179,11 @@ func (c redoPage) ofBranch(g *Globals, h *pageHistory, until core.LSN) error {
 		h.Steps = append(h.Steps, pageStep{LSN: redo.PageLSN(&before), What: "base", Changes: []pageChange{}})
 	}
 	_, err = chain.Replay(func(_ int, v *pagechain.Version, rec *wal.Record, page *redo.Page) {
-		h.add(pageStep{LSN: v.LSN, What: string(v.Kind)}, rec, &before, page, nil)
+		at := v.LSN
+		if rec != nil {
+			at = rec.Start
+		}
+		h.add(pageStep{LSN: at, What: string(v.Kind)}, rec, &before, page, nil)
 		before = *page
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -24,7 +25,8 @@ type walCommand struct {
 
 // walSource is WAL, and which records of it.
 type walSource struct {
-	Path     string `arg:"" placeholder:"PATH" help:"Directory of WAL segments, data directory, corpus, or one segment."`
+	Path     string `arg:"" optional:"" placeholder:"PATH" help:"Directory of WAL segments, data directory, corpus, or one segment."`
+	Branch   string `placeholder:"NAME" help:"Instead of a path: what is committed of this branch of a running installation, from where the branch begins."`
 	Timeline uint32 `help:"PostgreSQL's timeline to follow (default: the newest there)."`
 
 	Start  string   `placeholder:"X/Y" help:"Begin at this LSN (default: the first segment)."`
@@ -40,8 +42,8 @@ type walSource struct {
 	Images bool     `help:"With page images only."`
 }
 
-// open opens the source and reads the flags.
-func (c *walSource) open(g *Globals) (s *waltool.Source, scan waltool.Scan, sel waltool.Selection, err error) {
+// open opens the source and reads the flags. A branch's ends with done.
+func (c *walSource) open(g *Globals, done <-chan struct{}) (s *waltool.Source, scan waltool.Scan, sel waltool.Selection, err error) {
 	fail := func(err error) (*waltool.Source, waltool.Scan, waltool.Selection, error) {
 		return nil, scan, sel, UsageError{err.Error()}
 	}
@@ -58,7 +60,14 @@ func (c *walSource) open(g *Globals) (s *waltool.Source, scan waltool.Scan, sel 
 	if sel, err = c.selection(time.Now()); err != nil {
 		return fail(err)
 	}
-	s, err = waltool.Open(c.Path, c.Timeline)
+	if (c.Path == "") == (c.Branch == "") {
+		return fail(errors.New("one of a path and --branch NAME is needed"))
+	}
+	if c.Branch != "" {
+		s, err = branchWAL(g, c.Branch, done)
+	} else {
+		s, err = waltool.Open(c.Path, c.Timeline)
+	}
 	return s, scan, sel, err
 }
 
@@ -119,14 +128,13 @@ type walPrint struct {
 }
 
 func (c *walPrint) print(g *Globals, pattern *regexp.Regexp, data []byte) (res waltool.DumpResult, err error) {
-	s, scan, sel, err := c.open(g)
+	done := make(chan struct{})
+	s, scan, sel, err := c.open(g, done)
 	if err != nil {
 		return res, err
 	}
 	sel.Pattern, sel.Bytes = pattern, data
-	scan.Follow = c.Follow
-	done := make(chan struct{})
-	scan.Done = done
+	scan.Follow, scan.Done = c.Follow, done
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -220,7 +228,7 @@ type walStats struct {
 }
 
 func (c *walStats) Run(g *Globals) error {
-	s, scan, sel, err := c.open(g)
+	s, scan, sel, err := c.open(g, nil)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func Stats(s *Source, o *StatsOptions) (res StatsResult, err error) {
 			break
 		}
 	}
-	all.res.By, all.res.Start = o.By, max(o.Start, s.Set.Start())
+	all.res.By, all.res.Start = o.By, max(o.Start, s.start())
 	all.res.Total.Name = "total"
 	all.rows()
 	return *all.res, errors.Join(errs...)
@@ -37,6 +37,9 @@ func Stats(s *Source, o *StatsOptions) (res StatsResult, err error) {
 // parts splits the work at segment boundaries. A time depends on all that came
 // before, so who asks for one gets one part.
 func (o *StatsOptions) parts(s *Source) (parts []*counting) {
+	if s.Set == nil {
+		return []*counting{o.part(o)}
+	}
 	start, size := max(o.Start, s.Set.Start()), s.Set.Format.SegmentSize
 	last := s.Set.Last
 	if o.End != 0 {
@@ -57,10 +60,15 @@ func (o *StatsOptions) parts(s *Source) (parts []*counting) {
 			mine.End = core.SegmentStart(first+(last-first+1)*uint64(i+1)/uint64(n), size)
 		}
 		mine.Progress = share(i)
-		all := mine.Select.all() && mine.Select.Pattern == nil
-		parts = append(parts, &counting{o: &mine, res: &StatsResult{}, all: all, rels: map[core.Rel]*Row{}})
+		parts = append(parts, o.part(&mine))
 	}
 	return parts
+}
+
+// part is counting with options that differ from o in no choice of records.
+func (o *StatsOptions) part(mine *StatsOptions) *counting {
+	all := o.Select.all() && o.Select.Pattern == nil
+	return &counting{o: mine, res: &StatsResult{}, all: all, rels: map[core.Rel]*Row{}}
 }
 
 // sharedProgress makes one Progress of those of n parts.

@@ -18,10 +18,12 @@ import (
 	"xenon/core/wal/segments"
 )
 
-// A Source is WAL in a directory or a file.
+// A Source is WAL in a directory or a file, or, with a Stream and no Set, of a
+// branch.
 type Source struct {
-	Set  *segments.Set
-	Name string
+	Set    *segments.Set
+	Stream *Stream
+	Name   string
 }
 
 // Open opens path: a directory of segments, one that has them in pg_wal or wal
@@ -45,6 +47,14 @@ func Open(path string, tli uint32) (*Source, error) {
 	}
 	s.Set, err = segments.Open(os.DirFS(s.Name), ".", tli)
 	return s, err
+}
+
+// start is where the source begins.
+func (s *Source) start() core.LSN {
+	if s.Stream != nil {
+		return s.Stream.Begin
+	}
+	return s.Set.Start()
 }
 
 // An End is where a scan ended, and why.
@@ -114,6 +124,9 @@ const progressEvery = 1 << 12
 
 // run calls f for each record until it returns false.
 func (c *Scan) run(s *Source, f func(*wal.Record) (bool, error)) (End, error) {
+	if s.Stream != nil {
+		return c.stream(s, f)
+	}
 	if c.Start != 0 && (c.Start < s.Set.Start() || s.Set.Bytes(c.Start, 0) == 0) {
 		return End{}, fmt.Errorf("%s has no WAL at %s: its segments are %s to %s", s.Name, c.Start, s.Set.Start(), s.Set.Start()+core.LSN(s.Set.Bytes(s.Set.Start(), 0)))
 	}
