@@ -24,27 +24,30 @@ func (m mutant) bound() uint64 { return 40 + 5*m.found }
 // panicked is a core.Must that fails: the code found out by itself.
 const panicked fuzz.Oracle = "panic"
 
+// livelock is a world that goes on and on while its clock stands still.
+const livelock fuzz.Oracle = "livelock"
+
 // mutants has one for every oracle at least. Those of the second half are for
 // layers, the object store and branches.
 var mutants = []mutant{
 	{faults.SampleFlipped, 6, []fuzz.Oracle{fuzz.WrittenPages}, ""},
 	{faults.AckBeforeFsync, 1, []fuzz.Oracle{fuzz.DurableFlush}, "power-safekeeper"},
 	{faults.VoteNotDurable, 1, []fuzz.Oracle{fuzz.DurableVote}, ""},
-	{faults.VoteTwice, 71, []fuzz.Oracle{fuzz.OneWinner}, "duel"},
-	{faults.DonorAny, 1, []fuzz.Oracle{fuzz.LostCommit}, "strand,kill-compute"},
-	{faults.HalfCommits, 1, []fuzz.Oracle{fuzz.DurableQuorum}, ""},
+	{faults.VoteTwice, 61, []fuzz.Oracle{fuzz.OneWinner}, "duel"},
+	{faults.DonorAny, 10, []fuzz.Oracle{fuzz.LostCommit}, "strand,kill-compute"},
+	{faults.HalfCommits, 2, []fuzz.Oracle{fuzz.DurableQuorum}, ""},
 	{faults.KeepTail, 6, []fuzz.Oracle{fuzz.Prefix, fuzz.DurableFlush}, ""},
-	{faults.CommitUncapped, 2, []fuzz.Oracle{fuzz.CommitFalls}, ""},
+	{faults.CommitUncapped, 9, []fuzz.Oracle{fuzz.CommitFalls}, ""},
 	{faults.ServeUncommitted, 7, []fuzz.Oracle{fuzz.IngestBound}, ""},
 	{faults.NewerPage, 4, []fuzz.Oracle{fuzz.PageReplay, fuzz.WrittenPages}, ""},
-	{faults.SkipWait, 4, []fuzz.Oracle{fuzz.PageReplay, fuzz.WrittenPages}, ""},
-	{faults.TruncateForgotten, 18, []fuzz.Oracle{fuzz.TreesKeep}, "kill-compute,takeover"},
+	{faults.SkipWait, 4, []fuzz.Oracle{livelock, fuzz.PageReplay, fuzz.WrittenPages}, ""},
+	{faults.TruncateForgotten, 23, []fuzz.Oracle{fuzz.TreesKeep}, "kill-compute,takeover"},
 	{faults.ShowUncommitted, 6, []fuzz.Oracle{fuzz.Linearizable}, "strand,zombie,kill-compute"},
-	{faults.AppendOldTerm, 9, []fuzz.Oracle{fuzz.DurableFlush, fuzz.Liveness, fuzz.Prefix, fuzz.LostCommit, fuzz.DurableQuorum}, ""},
+	{faults.AppendOldTerm, 13, []fuzz.Oracle{fuzz.DurableFlush, fuzz.Liveness, fuzz.Prefix, fuzz.LostCommit, fuzz.DurableQuorum}, ""},
 
-	{faults.LayerNotSynced, 31, []fuzz.Oracle{fuzz.DiskHeld}, "power-pageserver"},
+	{faults.LayerNotSynced, 9, []fuzz.Oracle{fuzz.DiskHeld}, "power-pageserver"},
 	{faults.FlushDropsLast, 1, []fuzz.Oracle{fuzz.PageReplay, fuzz.Linearizable, fuzz.Liveness, fuzz.WrittenPages}, ""},
-	{faults.ImageTooEarly, 1, []fuzz.Oracle{fuzz.PageReplay, fuzz.Linearizable, fuzz.Liveness, fuzz.WrittenPages}, ""},
+	{faults.ImageTooEarly, 21, []fuzz.Oracle{fuzz.PageReplay, fuzz.Linearizable, fuzz.Liveness, fuzz.WrittenPages}, ""},
 	{faults.LayersPastFloor, 5, []fuzz.Oracle{fuzz.PageReplay, fuzz.WrittenPages}, ""},
 	{faults.RestartEarlier, 3, []fuzz.Oracle{fuzz.DiskHeld, panicked, fuzz.WrittenPages}, "kill-pageserver"},
 	{faults.SupersededForGood, 24, []fuzz.Oracle{fuzz.Liveness}, ""},
@@ -60,7 +63,7 @@ var mutants = []mutant{
 	{faults.BranchReadsNow, 1, []fuzz.Oracle{fuzz.PageReplay, fuzz.Liveness, fuzz.WrittenPages}, ""},
 	{faults.BranchOwnsPast, 5, []fuzz.Oracle{fuzz.PageReplay, fuzz.WrittenPages}, ""},
 	{faults.BranchChildFirst, 1, []fuzz.Oracle{fuzz.ChildNamed}, ""},
-	{faults.BranchOrphans, 54, []fuzz.Oracle{fuzz.Reachable}, ""},
+	{faults.BranchOrphans, 12, []fuzz.Oracle{fuzz.Reachable}, ""},
 }
 
 // many is from how many seeds on a mutant takes its time: those run with

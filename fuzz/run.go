@@ -19,6 +19,10 @@ type Options struct {
 	Plan *Plan
 	// Classes are the faults that plans are drawn from; nil is all of them.
 	Classes []Class
+	// Until ends the run early, to look at it.
+	Until Until
+	// Signals gathers what the run reached, see [Result.Signals].
+	Signals bool
 	// Judge is that of the plan drawn; see [Plan].
 	Judge Judge
 	// Observe is told of everything that goes into the hash.
@@ -39,6 +43,11 @@ type Counts struct {
 	Learned            int // a safekeeper learned from another one what is committed
 	Syncs              int // logs made level without a server
 	LostWrites         int // taken by power cuts before any sync
+
+	Changes      int // of members, begun
+	JointCommits int // in a joint configuration
+	Pulls        int // copies of timelines made by safekeepers
+	LateCopies   int // by safekeepers that were no members by then
 
 	Writes, Reads int // acknowledged
 	Records       int // committed
@@ -69,7 +78,13 @@ type Result struct {
 	Steps   uint64
 	Elapsed time.Duration // simulated
 	Counts  Counts
-	Recent  []netsim.Event // the last events of a run that failed
+	Recent  []netsim.Event // the last events of a run that failed or stopped
+	// Stopped is what every node was at when the run came to its Until; "" if
+	// it did not.
+	Stopped string
+	// Signals are the hashes of what the run reached that other runs may not
+	// have, in order.
+	Signals []uint64
 
 	// Began is when the clients did: the times of the plan count from here.
 	Began time.Duration
@@ -102,15 +117,29 @@ type run struct {
 	b      []*brancher
 	result *Result
 	stage  string // what the verdict waits for
+	// signals is nil if nobody wants them.
+	signals *signals
 }
 
 // Run makes a world from a seed, lets it live, and judges it.
 func Run(o Options) *Result {
 	p := o.plan()
 	r := &run{result: &Result{Seed: p.Seed, Plan: p}}
+	onStep, seen := r.stopper(o.Until)
+	if o.Signals {
+		r.signals = newSignals(r)
+		until := onStep
+		onStep = func() {
+			if r.signals.look(); until != nil {
+				until()
+			}
+		}
+	}
 	r.w = netsim.New(netsim.Options{
-		Seed: p.Seed, Forks: p.Forks, Policy: p.Policy, Even: p.Even, Yields: p.Yields, Wakes: p.Wakes, Observe: o.Observe, Record: o.Record,
+		OnStep: onStep, Seed: p.Seed, Forks: p.Forks, Policy: p.Policy, Even: p.Even, Yields: p.Yields, Wakes: p.Wakes, Observe: o.Observe, Record: o.Record,
 		OnNote: func(p *netsim.Proc, e env.Event) {
+			r.signals.noted(e)
+			seen(e.Kind)
 			if r.j != nil {
 				r.j.note(p, e)
 			}
@@ -122,10 +151,16 @@ func Run(o Options) *Result {
 		r.result.Recent = r.w.Recent()
 	}
 	r.testify()
+	if stopped(err) {
+		r.result.Stopped = r.state()
+	}
 	if cerr := r.w.Close(); err == nil {
 		err = cerr
 	}
-	r.result.Err = err
+	if r.result.Err = err; stopped(err) {
+		r.result.Err = nil
+	}
+	r.result.Signals = r.signals.all()
 	r.result.Hash, r.result.Windows, r.result.Steps, r.result.Elapsed = r.w.Hash(), r.w.Windows(), r.w.Steps(), r.w.Elapsed()
 	return r.result
 }
