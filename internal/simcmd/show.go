@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"xenon/fuzz"
 	"xenon/fuzz/report"
@@ -12,6 +13,7 @@ import (
 
 // Files are where a run is shown; an empty name is none.
 type Files struct {
+	Plan     string // the plan, as --plan takes it
 	Report   string // one HTML file
 	Perfetto string // a trace for ui.perfetto.dev
 }
@@ -26,6 +28,15 @@ func Show(o Options, p *fuzz.Plan, to Files) (story string, err error) {
 		}
 		defer undo()
 	}
+	if to.Plan != "" {
+		err := write(to.Plan, func(w io.Writer) error {
+			_, err := p.WriteTo(w)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
 	run := report.Record(fuzz.Options{Plan: p})
 	if to.Report != "" {
 		err := write(to.Report, func(w io.Writer) error { return report.HTML(w, run, passing(run)) })
@@ -39,6 +50,25 @@ func Show(o Options, p *fuzz.Plan, to Files) (story string, err error) {
 		}
 	}
 	return run.Text(), nil
+}
+
+// Failure is a failed run in few lines: what it failed by, how to see it again,
+// the hash of all its events, and its plan unless that is in a file. What
+// happened in it is a matter of [Show].
+func Failure(o Options, r *fuzz.Result, in Files) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d FAILED: %s\n  again: %s\n  hash %016x after %d steps\n", r.Seed, r.Oracle(), Replay(o, r.Seed), r.Hash, r.Steps)
+	if o.Plan == nil && in.Plan == "" {
+		b.WriteString("plan:\n")
+		r.Plan.WriteTo(&b)
+	}
+	return b.String()
+}
+
+// Brief is the summary of one run: what it came to is told by its story.
+func (s *Summary) Brief() string {
+	return fmt.Sprintf("%d failed of %d: %.1f simulated seconds, %d steps, %d elections, %d writes, %d reads\n",
+		s.Failures, s.Seeds, s.SimSeconds, s.Steps, s.Elections, s.Writes, s.Reads)
 }
 
 // searched is how many runs it may take to find one that passes.

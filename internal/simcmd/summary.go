@@ -195,18 +195,6 @@ func (s *Summary) Text() string {
 	return b.String()
 }
 
-// Failure is a failed run in few lines: how to see it again, and its plan. What
-// happened in it is a matter of [Show].
-func Failure(o Options, r *fuzz.Result) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d FAILED: %s\n  again: %s\n  hash %016x after %d steps\n", r.Seed, r.Oracle(), Replay(o, r.Seed), r.Hash, r.Steps)
-	if o.Plan == nil {
-		b.WriteString("plan:\n")
-		r.Plan.WriteTo(&b)
-	}
-	return b.String()
-}
-
 // traceTail is how many of the last events a failure shows.
 const traceTail = 40
 

@@ -22,6 +22,7 @@ type simCommand struct {
 	Mutant      string  `placeholder:"M" help:"Plant a fault of core/faults in the code, as in M30: the run is to find it (needs a binary built with -tags faults)."`
 	Judge       string  `placeholder:"clients" help:"Let nothing count but what clients saw: no observer inside ends the run, in the end their calls must be linearizable."`
 	Report      string  `placeholder:"FILE.html" help:"Show the run, or the first failure, as one page: story, lanes, messages, faults, LSNs."`
+	Save        string  `placeholder:"FILE" help:"Keep the plan of the first failure in FILE, for --plan."`
 	Perfetto    string  `placeholder:"FILE.json" help:"Write the run, or the first failure, as a trace for ui.perfetto.dev."`
 	Determinism bool    `name:"check-determinism" help:"Run every seed again in a second process and compare the hashes of all events."`
 	Trails      bool    `hidden:"" help:"Print the hash of each run, one JSON object a line."`
@@ -67,7 +68,11 @@ func (c simCommand) Run(g *Globals) error {
 			return err
 		}
 	}
-	if err := g.Result(s, s.Text()); err != nil {
+	text := s.Text()
+	if c.single() {
+		text = s.Brief()
+	}
+	if err := g.Result(s, text); err != nil {
 		return err
 	}
 	if err := s.Err(); err != nil {
@@ -83,7 +88,7 @@ func (c simCommand) single() bool { return c.Plan != "" || c.Seed != 0 }
 // show runs what was asked for, or what failed, once more to show it: as a
 // story if it was one run, and in the files that were asked for.
 func (c simCommand) show(o simcmd.Options, r *fuzz.Result, g *Globals) error {
-	to := simcmd.Files{Report: c.Report, Perfetto: c.Perfetto}
+	to := simcmd.Files{Report: c.Report, Perfetto: c.Perfetto, Plan: c.Save}
 	failed := r != nil && r.Err != nil
 	if r == nil || to == (simcmd.Files{}) && !(failed && c.single()) {
 		return nil
@@ -94,11 +99,11 @@ func (c simCommand) show(o simcmd.Options, r *fuzz.Result, g *Globals) error {
 	}
 	if c.single() {
 		if failed {
-			g.Say("%s", simcmd.Failure(o, r))
+			g.Say("%s", simcmd.Failure(o, r, to))
 		}
 		g.Say("%s", story)
 	}
-	for _, name := range []string{to.Report, to.Perfetto} {
+	for _, name := range []string{to.Plan, to.Report, to.Perfetto} {
 		if name != "" {
 			g.Say("wrote %s", name)
 		}
