@@ -37,6 +37,9 @@ type load struct {
 	WALLimit int64 `json:"wal_limit"`
 	Idle     int   `json:"idle_seconds"`
 
+	// Readers are how many ask pageservers for pages; 0 is one.
+	Readers int `json:"readers,omitempty"`
+
 	// CrossCheck is how many percent of the pages that servers write are compared
 	// with redo in production's way.
 	CrossCheck int `json:"cross_check"`

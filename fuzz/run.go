@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"xenon/compute/crosscheck"
@@ -210,8 +211,11 @@ func (r *run) all(p *Plan) error {
 		return fmt.Errorf("set-up: %w", err)
 	}
 	r.c.servers[0].start()
-	asking := r.w.Proc("reader", netsim.ProcOptions{})
-	asking.Start(reader{r.j}.run)
+	var asking []*netsim.Proc
+	for i := range max(1, p.Load.Readers) {
+		asking = append(asking, r.w.Proc("reader"+strings.Repeat("'", i), netsim.ProcOptions{}))
+		asking[i].Start(reader{r.j}.run)
+	}
 	for i := range branchers {
 		b := &brancher{r: r}
 		for _, a := range p.Acts {
@@ -228,7 +232,9 @@ func (r *run) all(p *Plan) error {
 		return err
 	}
 	r.n.heal()
-	asking.Kill()
+	for _, a := range asking {
+		a.Kill()
+	}
 	return r.judgement()
 }
 

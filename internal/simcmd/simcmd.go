@@ -61,7 +61,7 @@ func Run(o Options) (*Summary, error) {
 		o.From, o.To = o.Plan.Seed, o.Plan.Seed
 	}
 	s := newSummary(o)
-	began, cpu := time.Now(), cpuTime()
+	began, cpu := time.Now(), CPUTime()
 	var mu sync.Mutex // over next, s and Done
 	next, over := o.From, false
 	take := func() (uint64, bool) {
@@ -89,7 +89,7 @@ func Run(o Options) (*Summary, error) {
 		})
 	}
 	wg.Wait()
-	s.finish(cpuTime() - cpu)
+	s.finish(CPUTime() - cpu)
 	return s, nil
 }
 
@@ -119,7 +119,9 @@ func plant(name string) (undo func(), err error) {
 // FreshSeed is where a run begins that was given no seeds.
 func FreshSeed() uint64 { return 1 + rand.Uint64N(1<<40) }
 
-func cpuTime() time.Duration {
+// CPUTime is what this process has used of processors so far, in its own code and
+// in the system's.
+func CPUTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0

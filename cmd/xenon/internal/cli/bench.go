@@ -21,6 +21,7 @@ type benchCommand struct {
 	Redo    benchRedo    `cmd:"" help:"Redo of the WAL of pgbench in memory, beside the startup process of the same PostgreSQL; decoding beside pg_waldump."`
 	Branch  benchBranch  `cmd:"" help:"Making a branch of databases of several sizes, beside cp -r of the data directory."`
 	Start   benchStart   `cmd:"" help:"A new branch up to its first row, beside pg_ctl start of a copy of the data directory."`
+	Sim     benchSim     `cmd:"" help:"The simulator on its reference workload: simulated seconds per second of processor time, and what they are spent on."`
 	File    benchFile    `cmd:"" name:"file-server" hidden:"" help:"The peer of getpage: serves the blocks of a file, and prints its address."`
 }
 
