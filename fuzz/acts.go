@@ -30,10 +30,15 @@ const (
 	Fork   Deed = iota // a branch is made, at any LSN of any branch
 	Drop               // a branch goes, or stays because others come of it
 	Static             // a read-only server shows a moment of a branch
+	Join               // a safekeeper becomes a member
+	Leave              // a member leaves
+	Swap               // a safekeeper takes the place of a member
 	deeds
 )
 
-func (d Deed) String() string { return [...]string{"fork", "drop", "static"}[d] }
+func (d Deed) String() string {
+	return [...]string{"fork", "drop", "static", "join", "leave", "swap"}[d]
+}
 
 // An Act is a deed of a plan: no fault, but work.
 type Act struct {
@@ -65,7 +70,7 @@ func drawActs(d dice, length time.Duration) []Act {
 	if d.of("static").IntN(3) == 0 {
 		add(Static, 0)
 	}
-	return acts
+	return append(acts, drawMoves(d, length)...)
 }
 
 // branchers is how many are at work at once: what one does meets what another
@@ -110,6 +115,8 @@ func (b *brancher) do(ctx context.Context, e env.Env, a Act) error {
 		return b.fork(ctx, e)
 	case Drop:
 		return b.drop(ctx, e)
+	case Join, Leave, Swap:
+		return b.move(ctx, e, a.Deed)
 	}
 	if err := b.static(ctx, e); !errors.Is(err, errMoot) {
 		return err
@@ -191,6 +198,9 @@ func (c *cluster) createBranch(ctx context.Context, e env.Env, b *brancher, l *l
 		return http1.Call(ctx, e, addrOf(c.ps().Name()), "POST", timelinesPath(l.id), req, nil)
 	})
 	if err != nil {
+		return err
+	}
+	if err := c.enter(ctx, e, l.id); err != nil {
 		return err
 	}
 	for _, m := range c.conf.Members {

@@ -66,8 +66,10 @@ type cluster struct {
 	blank  *blank
 	conf   consensus.Configuration
 	bucket *diskdrv.Bucket
+	rush   rush
 
 	sks      []*node
+	reserve  []*node // safekeepers that are no members of anything yet
 	pss      []*node
 	rivals   int     // computes of the first branch
 	owner    int     // which pageserver everybody is told to ask
@@ -94,15 +96,13 @@ func newCluster(w *netsim.World, b *blank, p *Plan) *cluster {
 	c := &cluster{w: w, blank: b, load: l, sks: make([]*node, t.Safekeepers), pss: make([]*node, t.Pageservers), rivals: t.Computes, bucket: diskdrv.BucketIn(w, "bucket", diskdrv.BucketFaults{Latency: quickBucket})}
 	c.conf.Generation = 1
 	for i := range c.sks {
-		name := fmt.Sprintf("sk%d", i+1)
-		c.conf.Members = append(c.conf.Members, consensus.Member{ID: core.NodeID(i + 1), Host: name, Port: 5454})
-		c.sks[i] = c.node(name, func(ctx context.Context, e env.Env) error {
-			return safekeeper.Run(ctx, e, safekeeper.Config{
-				NodeID: core.NodeID(i + 1), Listen: name + ":5454",
-				Limits: safekeeper.Limits{LowWaterBytes: -1, MaxTimelineBytes: l.WALLimit, WALHoldSeconds: 1},
-				Backup: safekeeper.Backup{PartialSeconds: 2, IdleSeconds: l.Idle},
-			})
-		})
+		c.conf.Members = append(c.conf.Members, memberOf(i))
+		c.sks[i] = c.keeper(i, l)
+	}
+	if p.moves() {
+		for i := range reserves {
+			c.reserve = append(c.reserve, c.keeper(t.Safekeepers+i, l))
+		}
 	}
 	for i := range c.pss {
 		name := fmt.Sprintf("ps%d", i+1)
@@ -114,6 +114,23 @@ func newCluster(w *netsim.World, b *blank, p *Plan) *cluster {
 		})
 	}
 	return c
+}
+
+// keeper makes the process of a safekeeper.
+func (c *cluster) keeper(i int, l load) *node {
+	m := memberOf(i)
+	return c.node(m.Host, func(ctx context.Context, e env.Env) error {
+		return safekeeper.Run(ctx, e, safekeeper.Config{
+			NodeID: m.ID, Listen: m.Addr(),
+			Limits: safekeeper.Limits{LowWaterBytes: -1, MaxTimelineBytes: l.WALLimit, WALHoldSeconds: 1},
+			Backup: safekeeper.Backup{PartialSeconds: 2, IdleSeconds: l.Idle},
+		})
+	})
+}
+
+// memberOf is a safekeeper by its place.
+func memberOf(i int) consensus.Member {
+	return consensus.Member{ID: core.NodeID(i + 1), Host: fmt.Sprintf("sk%d", i+1), Port: 5454}
 }
 
 // addrOf is where a pageserver listens.
@@ -198,8 +215,8 @@ func (c *cluster) compute(ctx context.Context, e env.Env, s *seat) error {
 	takeover := s.takeover
 	s.takeover, s.asks = false, c.ps()
 	s.endpoint = compute.New(e, standin.NewHost(e, c.options(s)), compute.Config{
-		Branch: s.line.name, TTID: s.line.id, Pageserver: addrOf(s.asks.Name()), Owner: s.Name(), Takeover: takeover, Scratch: "scratch",
-		Quorum: proposer.Config{TTID: s.line.id, Members: c.conf, Server: server, BufferBytes: c.load.Buffer, DirectBytes: c.load.Direct},
+		Branch: s.line.name, TTID: s.line.id, Pageserver: addrOf(s.asks.Name()), Owner: s.Name(), Takeover: takeover, Scratch: "scratch", Reads: c.load.Reads,
+		Quorum: proposer.Config{TTID: s.line.id, Members: c.conf, Lookup: len(c.reserve) > 0, Server: server, BufferBytes: c.load.Buffer, DirectBytes: c.load.Direct},
 		CrossCheck: crosscheck.Config{
 			Rate: float64(c.load.CrossCheck) / 100, Dir: "crosscheck", Found: func(m *crosscheck.Mismatch) { c.mismatched(s, m) },
 		},
@@ -213,12 +230,15 @@ func (c *cluster) setUp() error {
 	admin := c.w.Proc("admin", netsim.ProcOptions{
 		Objects: func(e env.Env) env.ObjectStore { return c.bucket.Objects(e, "admin") },
 	})
-	for _, n := range c.sks {
+	for _, n := range append(slices.Clone(c.sks), c.reserve...) {
 		n.start()
 	}
 	c.ps().start()
 	return admin.Do(time.Minute, func(ctx context.Context, e env.Env) error {
 		if err := c.blank.fill(ctx, e.Objects()); err != nil {
+			return err
+		}
+		if err := c.enter(ctx, e, ttid); err != nil {
 			return err
 		}
 		for _, m := range c.conf.Members {
@@ -309,6 +329,7 @@ func patiently(ctx context.Context, e env.Env, f func() error) error {
 // nodes is every process that faults befall.
 func (c *cluster) nodes() []*node {
 	all := append([]*node{}, c.sks...)
+	all = append(all, c.reserve...)
 	all = append(all, c.pss...)
 	return append(all, c.processes()...)
 }

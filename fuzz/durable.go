@@ -23,8 +23,12 @@ type keeper struct {
 	// dec has decoded its device up to checked.
 	dec     *wal.Decoder
 	checked core.LSN
-	vault   func() *vault // what of the timeline's WAL the object store holds
-	buf     []byte
+	// rotten tells that old WAL on its device was damaged on purpose.
+	rotten bool
+	// out tells that it was excluded, and has had no copy since.
+	out   bool
+	vault func() *vault // what of the timeline's WAL the object store holds
+	buf   []byte
 }
 
 func newKeeper(name string, id core.TTID, disk *diskdrv.Disk, begin core.LSN) *keeper {

@@ -27,6 +27,8 @@ const (
 	IngestBound   Oracle = "only committed WAL is ingested"
 	Linearizable  Oracle = "linearizable history"
 	Liveness      Oracle = "liveness after healing"
+	OneConfig     Oracle = "one configuration per generation, one change at a time"
+	NoReturn      Oracle = "who was excluded takes no part before it is a member again"
 	Synced        Oracle = "a majority knows what is committed once the log is made level"
 
 	IngestOnce    Oracle = "each record is ingested once"
@@ -102,7 +104,11 @@ func (j *judge) note(p *netsim.Proc, e env.Event) {
 	case "proposer.elected":
 		l.elected(p, core.Term(e.B), core.LSN(e.C))
 	case "proposer.commit":
-		l.committed(p.Name(), core.Term(e.B), core.LSN(e.C))
+		l.committedIn(core.Generation(e.D), p.Name(), core.Term(e.B), core.LSN(e.C))
+	case "safekeeper.excluded":
+		l.excluded(l.keeper(p))
+	case "safekeeper.pulled":
+		l.pulled(l.keeper(p), core.Term(e.B), core.LSN(e.C), core.LSN(e.D))
 	case "safekeeper.vote":
 		l.voted(l.keeper(p), core.Term(e.B), core.LSN(e.C), e.D == 1)
 	case "safekeeper.elected":

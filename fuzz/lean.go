@@ -17,7 +17,7 @@ import (
 // lean waits until the object store has all whole segments and the safekeepers
 // have let go of them, and then reads all WAL from one of them.
 func (r *run) lean(ctx context.Context, e env.Env) error {
-	dice := e.Rand("lean")
+	dice, counts := e.Rand("lean"), r.j.counts.WALCounts
 	for _, l := range r.standing() {
 		last := core.SegmentStart(l.ghost.end().Segment(segmentSize), segmentSize)
 		for _, k := range l.keepers {
@@ -26,7 +26,8 @@ func (r *run) lean(ctx context.Context, e env.Env) error {
 				return err
 			}
 		}
-		member := r.c.conf.Members[dice.IntN(len(r.c.conf.Members))]
+		set := l.set(r.c)
+		member := set[dice.IntN(len(set))]
 		r.stage = fmt.Sprintf("waiting for all WAL of %s to be read from %s", l.name, member.Host)
 		for {
 			err := l.readAll(ctx, e, member)
@@ -38,6 +39,7 @@ func (r *run) lean(ctx context.Context, e env.Env) error {
 			}
 		}
 	}
+	r.j.counts.WALCounts = counts // what the verdict does is no part of the run
 	return nil
 }
 

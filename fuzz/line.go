@@ -3,6 +3,7 @@ package fuzz
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"xenon/core"
 	"xenon/core/pageserver/reference"
@@ -19,10 +20,12 @@ type line struct {
 	parent *line
 	at     core.LSN
 
-	ghost   *ghost
-	keepers []*keeper
-	reels   map[string]*reel // by pageserver
-	clients *clients
+	ghost *ghost
+	// keepers are those of the members, pool those of all safekeepers.
+	keepers, pool []*keeper
+	members       members
+	reels         map[string]*reel // by pageserver
+	clients       *clients
 	// going tells that the branch is to be deleted, gone that it is, or was
 	// never made: nobody may expect anything of it.
 	going, gone bool
@@ -37,10 +40,11 @@ type line struct {
 // watch puts a timeline under judgement.
 func (j *judge) watch(name string, id core.TTID, g *ghost) *line {
 	l := &line{j: j, id: id, name: name, ghost: g, winners: map[core.Term]string{}, noted: map[core.Term]core.LSN{}, reels: map[string]*reel{}}
-	for _, n := range j.c.sks {
-		l.keepers = append(l.keepers, newKeeper(n.Name(), id, n.disk, g.begin))
+	for _, n := range append(slices.Clone(j.c.sks), j.c.reserve...) {
+		l.pool = append(l.pool, newKeeper(n.Name(), id, n.disk, g.begin))
 	}
-	for _, k := range l.keepers {
+	l.keepers = l.pool[:len(j.c.sks):len(j.c.sks)]
+	for _, k := range l.pool {
 		k.vault = func() *vault { return j.store.vault(id.Timeline) }
 	}
 	l.clients = &clients{c: j.c, line: l}
@@ -50,7 +54,7 @@ func (j *judge) watch(name string, id core.TTID, g *ghost) *line {
 
 // keeper is what a safekeeper's process promised of this timeline.
 func (l *line) keeper(p *netsim.Proc) *keeper {
-	for _, k := range l.keepers {
+	for _, k := range l.pool {
 		if k.name == p.Name() {
 			return k
 		}
@@ -92,7 +96,11 @@ func (l *line) elected(p *netsim.Proc, term core.Term, start core.LSN) {
 // committed is told that somebody takes WAL up to lsn for committed. It must be
 // on the devices of a majority, and be what is committed already, as far as
 // that goes.
-func (l *line) committed(who string, term core.Term, lsn core.LSN) {
+func (l *line) committed(who string, term core.Term, lsn core.LSN) { l.committedIn(0, who, term, lsn) }
+
+// committedIn is committed by a proposer with the members of a generation, 0 if
+// it is not known.
+func (l *line) committedIn(g core.Generation, who string, term core.Term, lsn core.LSN) {
 	from := l.ghost.end()
 	if own, ok := l.noted[term]; ok {
 		from = min(from, own)
@@ -101,7 +109,7 @@ func (l *line) committed(who string, term core.Term, lsn core.LSN) {
 		return
 	}
 	l.noted[term] = max(l.noted[term], lsn)
-	b := l.majority(from, lsn)
+	b := l.quorum(g, from, lsn)
 	if b == nil {
 		l.j.violated(DurableQuorum, "%s takes WAL up to %s for committed, but no majority of devices has the same WAL from %s on", who, lsn, from)
 		return
@@ -117,18 +125,18 @@ func (l *line) committed(who string, term core.Term, lsn core.LSN) {
 	}
 }
 
-// majority is the bytes that the devices of a majority have from one LSN to
-// another, nil if no majority agrees.
-func (l *line) majority(from, to core.LSN) []byte {
+// majority is the bytes that the devices of a majority of a set have from one
+// LSN to another, nil if no majority agrees.
+func majority(set []*keeper, from, to core.LSN) []byte {
 	var all [][]byte
-	for _, k := range l.keepers {
+	for _, k := range set {
 		b, same := k.wal(from, to), 1
 		for _, other := range all {
 			if bytes.Equal(other, b) {
 				same++
 			}
 		}
-		if same > len(l.keepers)/2 {
+		if same > len(set)/2 {
 			return b
 		}
 		all = append(all, b)
@@ -138,6 +146,7 @@ func (l *line) majority(from, to core.LSN) []byte {
 
 // voted is told of a vote that is about to be answered.
 func (l *line) voted(k *keeper, term core.Term, flush core.LSN, granted bool) {
+	l.takesPart(k)
 	k.term = max(k.term, term)
 	if granted {
 		switch on, err := k.promise(); {
@@ -155,6 +164,7 @@ func (l *line) voted(k *keeper, term core.Term, flush core.LSN, granted bool) {
 // adopts is told that a safekeeper is about to make its log that of a term,
 // which it will be sent from start on.
 func (l *line) adopts(k *keeper, term core.Term, start core.LSN) {
+	l.takesPart(k)
 	k.term = max(k.term, term)
 	if start < k.commit {
 		l.j.violated(LostCommit, "%s cuts its log at %s, and reported commit LSN %s", k.name, start, k.commit)

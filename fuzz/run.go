@@ -43,6 +43,7 @@ type Counts struct {
 	Copies             int // a safekeeper copied WAL from another one
 	Learned            int // a safekeeper learned from another one what is committed
 	Syncs              int // logs made level without a server
+	ZombieReads        int // answered under a lease by a server whose successor was elected
 	LostWrites         int // taken by power cuts before any sync
 
 	Changes      int // of members, begun
@@ -144,6 +145,9 @@ func Run(o Options) *Result {
 			if r.j != nil {
 				r.j.note(p, e)
 			}
+			if r.n != nil {
+				r.n.noted(p, e)
+			}
 		},
 	})
 	err := r.all(p)
@@ -206,7 +210,7 @@ func (r *run) all(p *Plan) error {
 	for range p.Topology.Computes {
 		r.c.seat(main)
 	}
-	r.n = newNemesis(r.c, &r.result.Counts)
+	r.n = newNemesis(r.c, r.j, &r.result.Counts)
 	if err := r.c.setUp(); err != nil {
 		return fmt.Errorf("set-up: %w", err)
 	}
@@ -224,7 +228,8 @@ func (r *run) all(p *Plan) error {
 			}
 		}
 		r.b = append(r.b, b)
-		r.w.Proc(fmt.Sprintf("brancher%d", i+1), netsim.ProcOptions{}).Start(b.run)
+		name := fmt.Sprintf("brancher%d", i+1)
+		r.w.Proc(name, netsim.ProcOptions{Objects: func(e env.Env) env.ObjectStore { return r.c.bucket.Objects(e, name) }}).Start(b.run)
 	}
 	r.begun()
 	r.n.arm(p)
@@ -241,8 +246,9 @@ func (r *run) all(p *Plan) error {
 // standin is what the servers of a seat do.
 func (r *run) standin(at *seat) standin.Options {
 	return standin.Options{
-		Evictions: r.c.load.Evictions, Loaded: at.line.loaded,
+		Evictions: r.c.load.Evictions, Squeeze: func() bool { return r.c.rush.squeeze }, Loaded: at.line.loaded,
 		Wrong: func(err error) { r.j.violated(TreesKeep, "%w", err) },
+		Gate:  r.c.load.Gate,
 		Serve: func(ctx context.Context, e env.Env, s *standin.Server) error {
 			return at.line.clients.serve(ctx, e, s, at.endpoint.Status().Term)
 		},

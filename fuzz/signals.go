@@ -58,7 +58,7 @@ func (s *signals) look() {
 	t := s.tuple[:0]
 	end := main.ghost.end()
 	for i, sk := range c.sks {
-		k := main.keepers[i]
+		k := main.pool[i]
 		t = append(t, byte(truth(sk.Running())), behind(uint64(k.term), uint64(main.newest)), apart(k.flush, end), apart(k.commit, end))
 	}
 	// Safekeepers are alike: which is which makes no difference.

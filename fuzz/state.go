@@ -206,7 +206,7 @@ func (r *run) state() string {
 	for i, sk := range r.c.sks {
 		fmt.Fprintf(&b, "  %-10s %s", sk.Name(), runs(sk))
 		for _, l := range r.standing() {
-			k := l.keepers[i]
+			k := l.pool[i]
 			fmt.Fprintf(&b, "; %s: term %d, flush %s, commit %s", l.name, k.term, k.flush, k.commit)
 		}
 		b.WriteByte('\n')

@@ -80,15 +80,18 @@ func (s *store) did(o diskdrv.ObjectOp, data []byte) {
 	if o.Unheard && strings.Contains(o.Key, "/index-") && (o.Kind == "put" || o.Kind == "lost") {
 		s.j.counts.IndexUnknown++
 	}
+	if isArchive(o.Key) {
+		s.archived(o, data)
+		return
+	}
 	if o.Err != nil || o.Kind != "put" && o.Kind != "delete" {
 		if o.Kind == "get" && o.Err == nil && strings.Contains(o.Key, "/layers/") {
 			s.j.counts.Downloads++
 		}
 		return
 	}
-	if isArchive(o.Key) {
-		s.archived(o, data)
-		return
+	if o.Kind == "put" && strings.HasPrefix(o.Key, "membership/") {
+		s.j.configured(o, data)
 	}
 	id, what, ok := timelineOf(o.Key)
 	if o.Kind == "delete" {

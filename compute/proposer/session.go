@@ -304,7 +304,7 @@ func (s *session) progress(now env.Instant) error {
 		p.env.Trace().Note("proposer.elected", p.cfg.TTID.Timeline.Tag(), uint64(term), uint64(start), 0)
 	}
 	if news {
-		p.env.Trace().Note("proposer.commit", p.cfg.TTID.Timeline.Tag(), uint64(term), uint64(commit), 0)
+		p.env.Trace().Note("proposer.commit", p.cfg.TTID.Timeline.Tag(), uint64(term), uint64(commit), uint64(s.config.Generation))
 		p.commit.Update(p.raise)
 	}
 	if first.Term != 0 {

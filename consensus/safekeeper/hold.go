@@ -2,22 +2,19 @@ package safekeeper
 
 import (
 	"math"
-	"time"
 
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/faults"
 )
 
-// A hold keeps WAL here while another safekeeper copies it, and for a while
-// after that: what was written meanwhile is still to come to it.
+// A hold keeps WAL here while another safekeeper copies it, and for
+// limits.wal_hold_seconds after that: what was written meanwhile is still to
+// come to it.
 type hold struct {
 	from  core.LSN
 	until env.Instant
 }
-
-// holdTime is how long a hold lasts that nobody renews.
-const holdTime = 5 * time.Minute
 
 // holdWAL makes or renews the hold of somebody: WAL from lsn on stays. Whoever
 // removes WAL looks at [Timeline.heldFrom] and moves the first LSN that is here
@@ -30,7 +27,7 @@ func (t *Timeline) holdWAL(who string, lsn core.LSN) {
 	if t.holds == nil {
 		t.holds = map[string]hold{}
 	}
-	t.holds[who] = hold{lsn, now.Add(holdTime)}
+	t.holds[who] = hold{lsn, now.Add(t.node.cfg.holdTime())}
 }
 
 // heldFrom is the LSN from which on somebody copies WAL, the highest there is if

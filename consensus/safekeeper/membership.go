@@ -233,6 +233,7 @@ func (n *Node) exclude(id core.TTID, conf consensus.Configuration) error {
 		t.retireLocked()
 	}
 	n.e.Log().Info("timeline excluded", "timeline", id.String(), "configuration", conf.String())
+	n.e.Trace().Note("safekeeper.excluded", id.Timeline.Tag(), uint64(conf.Generation), 0, 0)
 	if err := removeDir(n.e.FS(), dirOf(id)); err != nil {
 		n.e.Log().Warn("files of an excluded timeline are left", "timeline", id.String(), "error", err)
 	}

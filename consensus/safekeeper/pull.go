@@ -208,6 +208,8 @@ func (n *Node) endPull(id core.TTID, conf consensus.Configuration, err error) (*
 	if err := t.load(false); err != nil {
 		return nil, err
 	}
+	at := t.pos.Get()
+	n.e.Trace().Note("safekeeper.pulled", id.Timeline.Tag(), uint64(at.Term), uint64(at.Flush), uint64(at.Commit))
 	return t, nil
 }
 
