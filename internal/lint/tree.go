@@ -56,6 +56,9 @@ func Read(root string) ([]*File, error) {
 			if name != root && (base == "testdata" || base == "vendor" || base[0] == '.' || base[0] == '_') {
 				return filepath.SkipDir
 			}
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil && name != root {
+				return filepath.SkipDir // a module of its own has rules of its own
+			}
 			return nil
 		}
 		if !strings.HasSuffix(base, ".go") || base[0] == '.' || base[0] == '_' {
