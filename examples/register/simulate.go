@@ -179,6 +179,7 @@ func (r *Run) Picture() *picture.Picture {
 	}
 	p := r.Recorder.Picture(r.End, failed, wrong, picture.DefaultLimits)
 	p.Title, p.Verdict, p.Failed = fmt.Sprintf("register, seed %d", r.Seed), "passed", r.Err != nil
+	p.Unit = "bytes"
 	if p.Failed {
 		p.Verdict = "FAILED"
 		p.Story = append(p.Story, picture.Line{At: wrong, Kind: "wrong", Text: r.Err.Error()})

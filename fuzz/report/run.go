@@ -39,6 +39,7 @@ func (r *Run) finish() {
 	p := r.rec.Picture(r.Elapsed, r.failedAt(), r.wrongAt(), picture.DefaultLimits)
 	r.Picture = p
 	p.Title = fmt.Sprintf("xenon sim, seed %d", r.Seed)
+	p.Unit = "LSN"
 	p.Began, p.Failed = r.Began, r.Err != nil
 	if p.Verdict = "passed"; p.Failed {
 		p.Verdict = "FAILED: " + r.Oracle()

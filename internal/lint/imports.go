@@ -54,7 +54,7 @@ var rules = []rule{
 	{"fuzz/...", []string{"core/...", "consensus/...", "compute/...", "netsim/...", "diskdrv/...", "linearizability/...", "fuzz/..."}},
 	{"cmd/...", []string{"..."}},
 	{"internal/lint/...", []string{"internal/lint/..."}},
-	{"internal/simcmd/...", []string{"core/faults", "fuzz", "fuzz/report", "internal/simcmd/..."}},
+	{"internal/simcmd/...", []string{"core/faults", "fuzz", "fuzz/report", "netsim", "internal/simcmd/..."}},
 	{"internal/...", []string{"core/...", "!core/pageserver/...", "internal/..."}},
 }
 

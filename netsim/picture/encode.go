@@ -24,6 +24,7 @@ type encoded struct {
 	Arrows  encColumns `json:"arrows"` // at, took (-1: lost), from, to, kind, text, bytes
 	Marks   encColumns `json:"marks"`  // at, lane, kind, text
 	Series  []encCurve `json:"series"`
+	Unit    string     `json:"unit"`
 	Calls   encColumns `json:"calls"` // from, took (-1: unknown), client, group, text, key, outcome
 	Pages   []Page     `json:"pages"`
 	Omitted []string   `json:"omitted"`
@@ -93,7 +94,7 @@ func micros(d time.Duration) int64 {
 
 // encode makes what the page reads.
 func (p *Picture) encode() *encoded {
-	e := &encoded{Title: p.Title, Verdict: p.Verdict, Failed: p.Failed, Began: micros(p.Began), End: micros(p.End), Failure: micros(p.Failure), WrongAt: micros(p.WrongAt),
+	e := &encoded{Title: p.Title, Verdict: p.Verdict, Failed: p.Failed, Unit: p.Unit, Began: micros(p.Began), End: micros(p.End), Failure: micros(p.Failure), WrongAt: micros(p.WrongAt),
 		Wrong: append([]int{}, p.Wrong...), Story: []encLine{}, Lanes: []encLane{}, Bands: []encBand{}, Series: []encCurve{}, Pages: append([]Page{}, p.Pages...),
 		Omitted: append([]string{}, p.Omitted...), Changes: append([]Change{}, p.Changes...)}
 	for _, l := range p.Story {

@@ -20,8 +20,10 @@ type Picture struct {
 	Arrows  []Arrow
 	Marks   []Mark
 	Series  []Series
-	Calls   []Call
-	Pages   []Page
+	// Unit is what curves count; numbers of unit "LSN" are written as such.
+	Unit  string
+	Calls []Call
+	Pages []Page
 	// Omitted says what there was and is not shown.
 	Omitted []string
 	// Changes are those that make the plan of this run out of the other one's,

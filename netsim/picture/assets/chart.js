@@ -18,6 +18,8 @@ class Chart {
     this.names();
   }
 
+  number(v) { return this.view.run.unit === "LSN" ? lsn(v) : String(v); }
+
   colour(s) {
     const same = this.series.filter(o => o.name === s.name), n = same.indexOf(s);
     const base = CURVE[s.name] || "#8895a7";
@@ -27,13 +29,13 @@ class Chart {
   names() {
     this.legend.replaceChildren();
     const head = document.createElement("b");
-    head.textContent = "LSN on " + this.group;
+    head.textContent = `${this.view.run.unit} on ${this.group}`;
     this.legend.append(head);
     for (const s of this.series) {
       const span = document.createElement("span"), c = this.colour(s);
       const at = this.view.cursor === null ? s.t.length - 1 : place(s.t, this.view.cursor);
       span.style.color = c.base;
-      span.textContent = `${this.view.run.lanes[s.lane].name} ${s.name} ${at < 0 ? "–" : lsn(s.o + s.v[at])}`;
+      span.textContent = `${this.view.run.lanes[s.lane].name} ${s.name} ${at < 0 ? "–" : this.number(s.o + s.v[at])}`;
       span.className = this.off.has(s) ? "off" : "";
       span.title = "show or hide";
       span.onclick = () => { this.off.has(s) ? this.off.delete(s) : this.off.add(s); this.draw(); };
@@ -59,7 +61,7 @@ class Chart {
     g.fillStyle = css("--soft");
     g.textBaseline = "middle";
     for (const v of [least, (least + most) / 2, most]) {
-      g.fillText(lsn(Math.round(v)), 12, y(v), LABEL - 16);
+      g.fillText(this.number(Math.round(v)), 12, y(v), LABEL - 16);
       g.strokeStyle = css("--line"); g.beginPath(); g.moveTo(LABEL, y(v)); g.lineTo(width, y(v)); g.stroke();
     }
     g.save();
