@@ -35,7 +35,10 @@ type Config struct {
 	// Owner and Takeover mean nothing, needs no Quorum, and what its server
 	// writes vanishes with it. An LSN that the branch does not have ends Run
 	// with [ErrNoSuchMoment].
-	Static   core.LSN
+	Static core.LSN
+	// Reads says what reads promise; empty is [Available]. A read-only endpoint
+	// shows one moment, and needs no lease for that.
+	Reads    Reads
 	Settings []Setting
 	Files    []bootset.File // postgresql.conf, pg_hba.conf: kept ones of the branch win
 	Scratch  string         // directory of the process's disk, emptied at every start

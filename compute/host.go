@@ -26,6 +26,9 @@ type Launch struct {
 	Data, WAL vfs.Tree
 	// Settings go on the server's command line, where nobody can change them.
 	Settings []Setting
+	// Bound is until when the server may answer, if reads are bound to a lease:
+	// from its start on, and beyond only as [Server.Extend] says.
+	Bound Bound
 }
 
 // A Setting is one configuration parameter.
@@ -36,6 +39,9 @@ type Server interface {
 	// AwaitReady returns nil once the server takes connections, and an error
 	// once it has ended.
 	AwaitReady(ctx context.Context) error
+	// Extend lets a server that was launched with a Bound go on, up to a later
+	// one; it thaws a server that was frozen.
+	Extend(b Bound)
 	// Stop asks for a fast shutdown and returns at once.
 	Stop()
 	// AwaitExit returns how the server ended once it has.

@@ -34,6 +34,9 @@ type life struct {
 	stream  *intake.Stream
 	server  Server
 
+	lease   *proposer.Leaseholder // nil if reads take none
+	leasing *xsync.Group          // its tasks
+
 	sampler *crosscheck.Sampler // nil if no pages are compared
 	checked *pageclient.Client  // where the sampler asks
 }
@@ -43,8 +46,8 @@ type life struct {
 func (ep *Endpoint) live(ctx context.Context) error {
 	l := &life{ep: ep}
 	l.ctx, l.cancel = xsync.WithCancel(ctx)
-	l.tasks = xsync.NewGroup(l.ctx, ep.env)
-	defer l.end()
+	l.tasks, l.leasing = xsync.NewGroup(l.ctx, ep.env), xsync.NewGroup(l.ctx, ep.env)
+	defer l.end(ctx)
 	if err := ep.unlessStopped(l.ctx, l.begin); err != nil {
 		return err
 	}
@@ -68,12 +71,18 @@ func (l *life) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if launch.Bound, err = l.alone(ctx); err != nil {
+		return err
+	}
 	ep.note("starting PostgreSQL at %s", set.LSN)
 	// The trees answer under this context until the life ends.
 	if l.server, err = ep.host.Start(l.ctx, launch); err != nil {
 		return err
 	}
 	ep.say(func(s *Status) { s.Server = l.server; s.Starts++ })
+	if l.lease != nil {
+		l.leasing.Go("extend the read lease", l.extend)
+	}
 	return l.ready(ctx)
 }
 
@@ -97,6 +106,7 @@ func (l *life) elect(ctx context.Context) (*bootset.Set, error) {
 		return nil, err
 	}
 	ep.say(func(s *Status) { s.Term, s.Start, s.prop = led.Term, led.Start, prop })
+	l.hold(led)
 	set, err := ep.fetchBoot(ctx, led.Start)
 	if err != nil {
 		return nil, err
@@ -322,7 +332,8 @@ func (l *life) majority() bool {
 // end takes everything away, in the order that lets nobody see or write what
 // he must not: first every request of the server fails, then its processes
 // end, then the rest.
-func (l *life) end() {
+// outer is the context of what goes on after it.
+func (l *life) end(outer context.Context) {
 	l.ep.say(func(s *Status) {
 		if s.State == Ready { // else nobody waits for a server that is to come
 			s.State = Starting
@@ -335,6 +346,9 @@ func (l *life) end() {
 	if l.server != nil {
 		l.server.End()
 	}
+	l.leasing.Cancel(errEnded)
+	l.leasing.Wait()
+	l.giveBack(outer)
 	l.tasks.Cancel(errEnded)
 	l.tasks.Wait()
 	if l.pages != nil {

@@ -89,6 +89,9 @@ func (s *server) AwaitReady(ctx context.Context) error {
 	return err
 }
 
+// Extend implements compute.Server: nobody reads from this one.
+func (s *server) Extend(compute.Bound) {}
+
 // Stop implements compute.Server.
 func (s *server) Stop() { s.say(func(p *phase) { p.stop = true }) }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"xenon/compute"
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/pageserver/reference"
@@ -43,10 +44,19 @@ type load struct {
 	// CrossCheck is how many percent of the pages that servers write are compared
 	// with redo in production's way.
 	CrossCheck int `json:"cross_check"`
+
+	// Reads is what the reads of endpoints promise; Gate tells whether answers
+	// go through one.
+	Reads compute.Reads `json:"reads,omitempty"`
+	Gate  bool          `json:"read_gate,omitempty"`
 }
 
 func drawLoad(d dice) load {
+	// Without the gate a process that stands still may answer late: the faults
+	// of every run have that.
+	linearizable := d.pick("reads", 0, 1) == 1
 	return load{
+		Reads: map[bool]compute.Reads{true: compute.Linearizable}[linearizable], Gate: linearizable,
 		Clients: d.pick("clients", 2, 3, 4, 5), Think: time.Duration(d.pick("think", 20, 40, 80)) * time.Millisecond,
 		ValueMax: d.pick("value_max", 24, 100, 700), BulkMax: d.pick("bulk_max", 500, 9000, 40_000, 200_000), Churn: d.pick("churn", 0, 150, 300),
 		Switches: d.of("switches").IntN(6) == 0, Evictions: d.pick("evictions", 0, 100, 500, 1000),
@@ -114,10 +124,35 @@ func (cl *clients) serve(ctx context.Context, e env.Env, s *standin.Server, term
 			}
 		})
 	}
+	if cl.c.load.Reads == compute.Linearizable {
+		for range watchers {
+			g.Go("watcher", func(ctx context.Context) error { return cl.watch(ctx, e, s, term) })
+		}
+	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	return cl.conclude(ctx, e, s, term)
+}
+
+// watchers are clients that only read. Of a server that is cut off the others
+// soon wait for a commit that does not come: these are who sees old values.
+const watchers = 2
+
+// watch reads one key after another.
+func (cl *clients) watch(ctx context.Context, e env.Env, s *standin.Server, term core.Term) error {
+	id := cl.next
+	cl.next++
+	dice := e.Rand(fmt.Sprintf("watcher %d", id))
+	for !cl.last {
+		if err := e.Clock().Sleep(ctx, time.Duration(dice.Int64N(int64(cl.c.load.Think)))); err != nil {
+			return err
+		}
+		if err := cl.get(ctx, s, term, id, dice.IntN(standin.Keys)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // conclude writes and reads every key once more.
@@ -173,6 +208,10 @@ func (cl *clients) get(ctx context.Context, s *standin.Server, term core.Term, i
 	}
 	cl.history.Return(call, linearizability.Result{Value: v}, cl.now())
 	if cl.line.newest > term {
+		if cl.c.load.Reads == compute.Linearizable {
+			cl.line.j.counts.ZombieReads++
+			return nil
+		}
 		// What a superseded server answers is promised to nobody.
 		cl.history.Forget(call)
 	}

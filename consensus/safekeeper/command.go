@@ -24,6 +24,8 @@ func (n *Node) command(ctx context.Context, s *wire.Session, sql string) error {
 		return n.send(ctx, s, cmd)
 	case wire.CmdIdentifySystem:
 		return n.identifySystem(s)
+	case wire.CmdLease:
+		return n.lease(s, cmd)
 	case wire.CmdTimelineStatus:
 		return n.timelineStatus(s)
 	case wire.CmdTimelineHistory:

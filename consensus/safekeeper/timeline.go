@@ -55,6 +55,7 @@ type Timeline struct {
 
 	nextSender int
 	peers      peering
+	lessor     consensus.Lessor // of read leases; guarded by mu
 	store      storing
 	bringing   xsync.Mutex // over what brings an evicted timeline back
 }
@@ -142,6 +143,7 @@ func (t *Timeline) load(afterFailure bool) (err error) {
 		return err
 	}
 	t.acc, t.ahead, t.saved = acc, 0, control.Commit
+	t.lessor = consensus.NewLessor(t.node.e.Clock().Mono())
 	t.segs.bare, t.segs.blank = 0, false
 	if tail.End == control.LocalStart && tail.End.SegmentOffset(t.segs.size) > 0 && !t.kept.evicted {
 		t.segs.bare = tail.End

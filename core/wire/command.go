@@ -14,6 +14,7 @@ const (
 	CmdStartWALPush     = "START_WAL_PUSH"
 	CmdTimelineHistory  = "TIMELINE_HISTORY"
 	CmdTimelineStatus   = "TIMELINE_STATUS"
+	CmdLease            = "LEASE"
 	CmdReadSlot         = "READ_REPLICATION_SLOT"
 	CmdCreateSlot       = "CREATE_REPLICATION_SLOT"
 	CmdDropSlot         = "DROP_REPLICATION_SLOT"
@@ -37,6 +38,10 @@ type Command struct {
 	ProtoVersion  int
 	AllowCreation bool // allow_timeline_creation
 
+	// LEASE, of Term in Generation
+	Generation core.Generation
+	Release    bool
+
 	// CREATE_REPLICATION_SLOT
 	Logical bool
 }
@@ -55,6 +60,8 @@ func ParseCommand(sql string) (Command, error) {
 		err = p.startReplication(&cmd)
 	case CmdStartWALPush:
 		err = p.startWALPush(&cmd)
+	case CmdLease:
+		err = p.lease(&cmd)
 	case CmdTimelineHistory:
 		cmd.Timeline, err = p.number()
 	case CmdShow, CmdReadSlot, CmdDropSlot:
@@ -115,6 +122,17 @@ func (p *parser) number() (uint32, error) {
 		return 0, p.errorf("want a timeline number, found %q", w)
 	}
 	return uint32(n), nil
+}
+
+// lease reads LEASE generation term [RELEASE].
+func (p *parser) lease(cmd *Command) error {
+	g, err := strconv.ParseUint(p.next(), 10, 32)
+	term, terr := strconv.ParseUint(p.next(), 10, 64)
+	if err != nil || terr != nil || g == 0 || term == 0 {
+		return p.errorf("want LEASE, a generation and a term")
+	}
+	cmd.Generation, cmd.Term, cmd.Release = core.Generation(g), core.Term(term), p.accept("RELEASE")
+	return nil
 }
 
 func (p *parser) startReplication(cmd *Command) (err error) {

@@ -38,6 +38,12 @@ type Options struct {
 	Wrong func(err error)
 	// Evictions is how many of 1,000 changes put their page out of memory.
 	Evictions int
+	// Squeeze, if not nil, tells whether there is no memory for pages now: each is
+	// put out as soon as it may be.
+	Squeeze func() bool
+	// Gate holds an answer back that was given before a lease ended and is to
+	// go out after.
+	Gate bool
 }
 
 // A Host runs stand-ins; it is a compute.Host.
@@ -56,6 +62,7 @@ type Server struct {
 	data  vfs.Client
 	tasks *xsync.Group
 	phase *xsync.Watch[phase]
+	leash leash
 
 	log  log
 	rows []xsync.Mutex // by key; held from a change to the end of its transaction
@@ -89,6 +96,7 @@ func (h *Host) Start(ctx context.Context, l compute.Launch) (compute.Server, err
 	}
 	s.pool.init(s.data, h.opts.Loaded)
 	s.log.init(h.env, vfs.Client{Tree: l.WAL})
+	s.leash.init(h.env, l.Bound, h.opts.Gate)
 	s.tasks.Go("stand-in", s.main)
 	return s, nil
 }
@@ -170,6 +178,7 @@ func (s *Server) AwaitExit(ctx context.Context) (compute.Exit, error) {
 func (s *Server) End() {
 	s.panicked(errors.New("ended"))
 	s.tasks.Cancel(errors.New("ended"))
+	s.leash.stop()
 	s.tasks.Wait()
 }
 

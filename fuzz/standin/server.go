@@ -233,7 +233,8 @@ func (s *Server) finish(ctx context.Context, xid uint32, b block, lsn core.LSN) 
 // up to lsn. The caller holds log.mu.
 func (s *Server) mayEvict(ctx context.Context, b block, lsn core.LSN) error {
 	p := s.pool.pages[b]
-	if p == nil || s.dice.IntN(1000) >= s.opts.Evictions || redo.PageLSN(p) > lsn {
+	squeezed := s.opts.Squeeze != nil && s.opts.Squeeze()
+	if p == nil || s.dice.IntN(1000) >= s.opts.Evictions && !squeezed || redo.PageLSN(p) > lsn {
 		return nil
 	}
 	return s.pool.put(ctx, b)
@@ -287,6 +288,14 @@ func Value(page, clog *redo.Page) string {
 
 // Get is the value of a key, "" if it has none.
 func (s *Server) Get(ctx context.Context, key int) (string, error) {
+	v, err := s.read(ctx, key)
+	if err == nil {
+		err = s.leash.answer(ctx)
+	}
+	return v, err
+}
+
+func (s *Server) read(ctx context.Context, key int) (string, error) {
 	if err := s.log.mu.LockCtx(ctx); err != nil {
 		return "", err
 	}

@@ -50,6 +50,9 @@ type Options struct {
 	// alone.
 	Listen string
 	Port   int
+	// Gate puts the port behind a gate that keeps answers whose lease has ended,
+	// if a server is bound to one.
+	Gate bool
 	// Log takes what the server prints.
 	Log *os.File
 	// Override says how to start a server that a setting keeps from starting.
@@ -186,6 +189,9 @@ type Server struct {
 	dir    string
 	data   vfs.Client
 	mounts []*fusemount.Mount
+	gate   *gate  // nil if there is none
+	listen string // where the server itself listens
+	port   int
 	proc   *warden.Server
 	logged int64 // length of the log before it started
 	exit   *xsync.Watch[*compute.Exit]
@@ -205,6 +211,9 @@ func (s *Server) start(ctx context.Context, l compute.Launch) error {
 	if err := s.mount(ctx, wal, l.WAL, true); err != nil {
 		return err
 	}
+	if err := s.listenAt(l.Bound); err != nil {
+		return err
+	}
 	w, err := s.host.warden()
 	if err != nil {
 		return err
@@ -212,6 +221,20 @@ func (s *Server) start(ctx context.Context, l compute.Launch) error {
 	s.logged = end(s.host.opts.Log)
 	s.proc, err = w.Start(s.spec(l, data, wal))
 	return err
+}
+
+// listenAt decides where the server listens: behind the gate, if there is one.
+func (s *Server) listenAt(b compute.Bound) (err error) {
+	o := s.host.opts
+	s.listen, s.port = o.Listen, o.Port
+	if !o.Gate || o.Listen == "" || b == (compute.Bound{}) {
+		return nil
+	}
+	if s.gate, s.port, err = openGate(s.host.env, o.Listen, o.Port, b); err != nil {
+		return err
+	}
+	s.listen = loopback
+	return alias(s.host.SocketDir(), s.port, o.Port)
 }
 
 // mount makes a mount point and mounts tree there. Only the WAL's tree is asked
@@ -234,8 +257,8 @@ func (s *Server) spec(l compute.Launch, data, wal string) warden.Spec {
 	argv := []string{o.Postgres, "-D", data,
 		"-c", "unix_socket_directories=" + s.host.SocketDir(),
 		"-c", "unix_socket_permissions=0700",
-		"-c", "listen_addresses=" + o.Listen,
-		"-c", "port=" + strconv.Itoa(o.Port),
+		"-c", "listen_addresses=" + s.listen,
+		"-c", "port=" + strconv.Itoa(s.port),
 	}
 	for _, set := range l.Settings {
 		argv = append(argv, "-c", set.Name+"="+set.Value)
@@ -246,6 +269,7 @@ func (s *Server) spec(l compute.Launch, data, wal string) warden.Spec {
 		Mounts: []string{data, wal},
 		Remove: []string{s.dir, s.host.SocketDir()},
 		Record: recordIn(o.Dir),
+		Freeze: int64(l.Bound.Freeze),
 	}
 }
 
@@ -305,6 +329,16 @@ func (s *Server) Connect(ctx context.Context, database string) (*wire.Client, er
 	})
 }
 
+// Extend implements [compute.Server]. The clock of this process is the warden's.
+func (s *Server) Extend(b compute.Bound) {
+	if s.gate != nil {
+		s.gate.extend(b.End)
+	}
+	if err := s.proc.Extend(int64(b.Freeze)); err != nil {
+		s.host.env.Log().Warn("the server's lease is not extended", "error", err)
+	}
+}
+
 // Stop implements [compute.Server].
 func (s *Server) Stop() { s.proc.Signal(syscall.SIGINT) }
 
@@ -319,6 +353,9 @@ func (s *Server) AwaitExit(ctx context.Context) (compute.Exit, error) {
 
 // End implements [compute.Server].
 func (s *Server) End() {
+	if s.gate != nil {
+		s.gate.close()
+	}
 	for _, m := range s.mounts {
 		m.Fence(errEnded)
 	}
@@ -335,6 +372,9 @@ var errEnded = errors.New("the server is being ended")
 
 // takeAway ends the mounts and removes the directories.
 func (s *Server) takeAway() {
+	if s.gate != nil {
+		s.gate.close()
+	}
 	for _, m := range s.mounts {
 		m.Unmount()
 	}

@@ -75,6 +75,10 @@ type ward struct {
 	spec   Spec
 	pid    int
 	reaped chan Exit
+
+	lease  *deadline // nil if the server answers without one
+	until  int64     // CLOCK_BOOTTIME at which the server is frozen
+	frozen bool
 }
 
 func (w *ward) start() error {
@@ -86,6 +90,13 @@ func (w *ward) start() error {
 	// A PANIC would dump the shared buffers.
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return fmt.Errorf("forbid core dumps: %w", err)
+	}
+	if w.spec.Freeze != 0 {
+		lease, err := newDeadline()
+		if err != nil {
+			return err
+		}
+		w.lease = lease
 	}
 	cmd := exec.Command(w.spec.Argv[0], w.spec.Argv[1:]...)
 	cmd.Env = w.spec.Env
@@ -105,6 +116,9 @@ func (w *ward) start() error {
 		return err
 	}
 	go w.reap()
+	if w.lease != nil {
+		w.bind(w.spec.Freeze)
+	}
 	return nil
 }
 
@@ -132,15 +146,26 @@ func (w *ward) reap() {
 
 // watch carries out orders until the server ended or has to end.
 func (w *ward) watch(orders <-chan order) Exit {
+	var expired chan struct{} // never, without a lease
+	if w.lease != nil {
+		expired = w.lease.C
+	}
 	for {
 		select {
+		case <-expired:
+			w.expire()
 		case exit := <-w.reaped:
 			return exit
 		case o, alive := <-orders:
 			if !alive || o.End {
 				return w.quit()
 			}
-			syscall.Kill(w.pid, o.Signal)
+			if o.Freeze != 0 {
+				w.bind(o.Freeze)
+			}
+			if o.Signal != 0 {
+				syscall.Kill(w.pid, o.Signal)
+			}
 		}
 	}
 }

@@ -34,6 +34,9 @@ type Spec struct {
 	// UID and GID are who the server runs as, if Switch is set.
 	UID, GID uint32
 	Switch   bool
+	// Freeze, if not 0, is when every process of the server is stopped, in
+	// nanoseconds of CLOCK_BOOTTIME; [Server.Extend] puts it off.
+	Freeze int64
 	// Mounts are unmounted in this order, Remove removed with what is in them.
 	Mounts []string
 	Remove []string
@@ -69,6 +72,7 @@ type event struct {
 // An order is one line to the warden.
 type order struct {
 	Signal syscall.Signal `json:"signal,omitempty"`
+	Freeze int64          `json:"freeze,omitempty"` // go on until then, by CLOCK_BOOTTIME
 	End    bool           `json:"end,omitempty"`
 }
 
@@ -204,6 +208,10 @@ func (s *Server) tellExit(e Exit) {
 // Signal sends a signal to the postmaster: SIGINT is a fast shutdown, SIGHUP
 // a reload.
 func (s *Server) Signal(sig syscall.Signal) error { return s.send(order{Signal: sig}) }
+
+// Extend lets a server that was started with a time to freeze go on up to
+// another one, and thaws it.
+func (s *Server) Extend(freeze int64) error { return s.send(order{Freeze: freeze}) }
 
 // End kills the server and everything below it, takes away its mounts and
 // shared memory, and returns when that is done. It may be called at any time,

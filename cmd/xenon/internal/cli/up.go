@@ -13,6 +13,7 @@ import (
 	"xenon/cmd/xenon/internal/home"
 	"xenon/cmd/xenon/internal/remote"
 	"xenon/cmd/xenon/internal/up"
+	"xenon/compute"
 	"xenon/realio"
 )
 
@@ -27,6 +28,8 @@ type upFlags struct {
 	Listen      string            `default:"127.0.0.1" help:"Addresses that the endpoint listens on."`
 	Locale      string            `default:"C.UTF-8" help:"Locale of a fresh cluster."`
 	CrossCheck  *float64          `placeholder:"PERCENT" env:"XENON_CROSS_CHECK" help:"How many of the pages that servers write are compared with redo, 0 for none (default: cross_check in DIR/xenon.toml, else 1)."`
+	Reads       string            `placeholder:"PROMISE" help:"What reads promise while an endpoint is taken over: available, or linearizable (default: reads in DIR/xenon.toml, else available)."`
+	ReadGate    *bool             `negatable:"" help:"With linearizable reads, hold back answers that would leave after their lease (default: read_gate in DIR/xenon.toml, else off)."`
 	Set         map[string]string `short:"c" placeholder:"KEY=VALUE" help:"Configuration parameter of the server; may be repeated."`
 }
 
@@ -53,6 +56,9 @@ func runUp(g *Globals, f upFlags, ready func(dir, url string) error) error {
 	if f.CrossCheck != nil && !(*f.CrossCheck >= 0 && *f.CrossCheck <= 100) {
 		return Usage("--cross-check wants percent, 0 to 100")
 	}
+	if _, err := compute.ParseReads(f.Reads); err != nil {
+		return Usage("--reads wants available or linearizable")
+	}
 	var objects remote.Config
 	if f.Remote != "" {
 		if objects, err = remote.ParseURL(f.Remote); err != nil {
@@ -77,6 +83,7 @@ func runUp(g *Globals, f upFlags, ready func(dir, url string) error) error {
 	o := up.Options{
 		Dir: dir, Processes: f.Processes, Port: f.Port, PgBin: f.PgBin, Safekeepers: f.Safekeepers, Remote: objects,
 		User: f.User, Listen: f.Listen, Locale: f.Locale, Settings: f.Set, CrossCheck: f.CrossCheck,
+		Reads: f.Reads, ReadGate: f.ReadGate,
 		Log: slog.New(slog.NewTextHandler(g.Stderr, &slog.HandlerOptions{Level: level})),
 		Say: func(format string, args ...any) { fmt.Fprintf(g.Stderr, format+"\n", args...) },
 		Ready: func(url string) {

@@ -12,6 +12,10 @@ type Settings struct {
 	// CrossCheck is how many percent of the pages that servers write are compared
 	// with redo; nil if nobody said.
 	CrossCheck *float64 `toml:"cross_check"`
+	// Reads is what reads of endpoints promise, "available" or "linearizable";
+	// ReadGate also keeps answers back that would leave after a lease.
+	Reads    string `toml:"reads"`
+	ReadGate bool   `toml:"read_gate"`
 }
 
 // Settings reads what people wrote into xenon.toml.

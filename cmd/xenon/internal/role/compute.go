@@ -1,6 +1,7 @@
 package role
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,10 @@ type Compute struct {
 	// compared with what redo makes of its WAL.
 	CrossCheck float64 `toml:"cross_check" comment:"percent of the written pages that are compared with redo; 0 for none"`
 
+	// Reads and ReadGate are what reads promise while another compute takes over.
+	Reads    string `toml:"reads" comment:"available, or linearizable: answers under a lease of the safekeepers only"`
+	ReadGate bool   `toml:"read_gate" comment:"with linearizable reads, hold answers back that would leave after the lease"`
+
 	Safekeepers []Member          `toml:"safekeepers"`
 	Pageserver  string            `toml:"pageserver" comment:"host:port"`
 	Remote      remote.Config     `toml:"remote_storage"`
@@ -90,6 +95,9 @@ func (c Compute) check() error {
 	}
 	if len(missing) > 0 {
 		return fmt.Errorf("compute: no %s in the configuration", strings.Join(missing, ", "))
+	}
+	if _, err := compute.ParseReads(c.Reads); err != nil {
+		return fmt.Errorf("compute: %w", err)
 	}
 	return nil
 }
@@ -155,7 +163,7 @@ func (c Compute) open(ctx context.Context, e *realio.Env) (*Node, *os.File, erro
 	h, err := host.New(e, host.Options{
 		ID: MountID(c.RunDir), Dir: c.RunDir, Exe: exe,
 		Postgres: postgres, Env: pgdist.Environ(user), UID: user.UID, GID: user.GID, Switch: user.Switch,
-		Listen: c.Listen, Port: c.Port, Log: log,
+		Listen: c.Listen, Port: c.Port, Gate: c.ReadGate, Log: log,
 		Override: "start with xenon up -c NAME=VALUE, which wins over it, and then ALTER SYSTEM RESET NAME",
 	})
 	if err != nil {
@@ -248,6 +256,7 @@ func (n *Node) config(members consensus.Configuration) compute.Config {
 			TTID: b.TTID(), Members: members, Lookup: true,
 			Server: consensus.Server{PGVersion: b.PGVersion, SystemID: b.SystemID, SegmentSize: b.SegmentSize},
 		},
+		Reads:    compute.Reads(cmp.Or(c.Reads, string(compute.Available))),
 		Settings: settings, Files: files(b), Scratch: "scratch", Prepare: n.prepare,
 		CrossCheck: crosscheck.Config{Rate: c.CrossCheck / 100, Dir: reports},
 	}

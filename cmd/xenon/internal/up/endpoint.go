@@ -75,6 +75,9 @@ func (in *installation) startEndpoint(ctx context.Context, r startRequest) (*end
 	if e.cfg.CrossCheck, err = in.crossCheck(); err != nil {
 		return nil, err
 	}
+	if e.cfg.Reads, e.cfg.ReadGate, err = in.reads(); err != nil {
+		return nil, err
+	}
 	if err := in.remember(e); err != nil {
 		return nil, err
 	}

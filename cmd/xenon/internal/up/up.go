@@ -45,6 +45,10 @@ type Options struct {
 	// CrossCheck is how many percent of the pages that servers write are compared
 	// with redo; nil is what xenon.toml says, or the default.
 	CrossCheck *float64
+	// Reads and ReadGate are what reads of endpoints promise; "" and nil are what
+	// xenon.toml says, or the default.
+	Reads    string
+	ReadGate *bool
 	// Settings are configuration parameters of every server.
 	Settings map[string]string
 
