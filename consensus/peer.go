@@ -38,13 +38,15 @@ func (a *Acceptor) Position() Position { return Position{a.History().LastTerm(),
 // both logs are beginnings of that term's, and what is committed in one is
 // committed in the other as far as it goes. With another last term the same
 // LSN may be the end of other WAL. A control file owed for it is returned.
-func (a *Acceptor) Learn(r PeerReport) *Control {
-	if r.LastTerm != a.History().LastTerm() && !(faults.On && faults.Hit(faults.LearnAnyTerm)) {
-		return nil
+func (a *Acceptor) Learn(r PeerReport) (owed *Control) {
+	if r.LastTerm == a.History().LastTerm() || faults.On && faults.Hit(faults.LearnAnyTerm) {
+		a.learned = max(a.learned, r.Commit)
+		a.horizon = max(a.horizon, min(r.Horizon, a.commit))
+		owed = a.advance()
 	}
-	a.learned = max(a.learned, r.Commit)
-	a.horizon = max(a.horizon, min(r.Horizon, a.commit))
-	owed := a.advance()
+	// What is stored was committed, in whatever log, and counts as far as it is
+	// known to be committed here. One that lags has another last term, and may
+	// have to let WAL go before it can take more.
 	a.ReportRemote(r.RemoteConsistent)
 	a.ReportBackup(r.Backup)
 	return owed

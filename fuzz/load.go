@@ -59,14 +59,14 @@ func drawLoad(d dice) load {
 		Reads: map[bool]compute.Reads{true: compute.Linearizable}[linearizable], Gate: linearizable,
 		Clients: d.pick("clients", 2, 3, 4, 5), Think: time.Duration(d.pick("think", 20, 40, 80)) * time.Millisecond,
 		ValueMax: d.pick("value_max", 24, 100, 700), BulkMax: d.pick("bulk_max", 500, 9000, 40_000, 200_000), Churn: d.pick("churn", 0, 150, 300),
-		Switches: d.of("switches").IntN(6) == 0, Evictions: d.pick("evictions", 0, 100, 500, 1000),
+		Switches: d.of("switches").IntN(2) == 0, Evictions: d.pick("evictions", 0, 100, 500, 1000),
 		Memory:     int64(d.pick("pageserver_memory", 128<<10, 16<<20)),
 		Distance:   int64(d.pick("checkpoint_distance", 4<<10, 16<<10, 64<<10, 1<<20)),
 		Buffer:     d.pick("proposer_buffer", 1, 1<<20),
 		Direct:     d.pick("proposer_direct", 1<<10, 16<<10),
 		CrossCheck: d.pick("cross_check", 0, 100),
 		WALLimit:   int64(d.pick("wal_limit", 0, 3*segmentSize, 6*segmentSize)),
-		Idle:       d.pick("idle_seconds", 1, 3, 3600),
+		Idle:       d.pick("idle_seconds", 1, 1, 3, 3600),
 	}
 }
 

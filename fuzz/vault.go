@@ -15,13 +15,18 @@ import (
 
 // WALCounts count what becomes of WAL beside the log.
 type WALCounts struct {
-	SegmentsStored  int // whole ones, in the object store
-	PartialsStored  int
-	SegmentsRemoved int // times that a safekeeper removed any
-	StoredReads     int // of blocks of WAL out of the object store
-	Evicted         int // timelines that left a disk
-	Returned        int // and came back
-	LimitWaits      int // appends that waited at a limit, by the second
+	SegmentsStored  int `json:"segments_stored"` // whole ones, in the object store
+	PartialsStored  int `json:"partials_stored"`
+	StoredReads     int `json:"stored_reads"` // requests that read any of them
+	SegmentsRemoved int `json:"removals"`     // times that a safekeeper removed any
+	Evicted         int `json:"evicted"`      // timelines that left a disk
+	Returned        int `json:"returned"`     // and came back
+}
+
+// Add adds up.
+func (c *WALCounts) Add(d *WALCounts) {
+	c.SegmentsStored, c.PartialsStored, c.StoredReads = c.SegmentsStored+d.SegmentsStored, c.PartialsStored+d.PartialsStored, c.StoredReads+d.StoredReads
+	c.SegmentsRemoved, c.Evicted, c.Returned = c.SegmentsRemoved+d.SegmentsRemoved, c.Evicted+d.Evicted, c.Returned+d.Returned
 }
 
 // A vault is the WAL of a timeline that the object store holds: a mirror of it,
@@ -182,6 +187,7 @@ func (k *keeper) away(p []byte, at core.LSN) int {
 // A controlFile is what the judge reads in one.
 type controlFile struct {
 	Term     core.Term `json:"term"`
+	Commit   core.LSN  `json:"commit_lsn"`
 	Backup   core.LSN  `json:"backup_lsn"`
 	Evicted  bool      `json:"evicted"`
 	Partials []struct {

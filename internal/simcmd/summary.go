@@ -37,6 +37,7 @@ type Summary struct {
 	Downloads        int                    `json:"downloads"`
 	Deletions        int                    `json:"deletions"`
 	IndexUnknown     int                    `json:"index_writes_unknown"`
+	WAL              fuzz.WALCounts         `json:"wal"`
 
 	Mutant string   `json:"mutant,omitempty"`
 	Failed []Failed `json:"failed,omitempty"`
@@ -79,20 +80,26 @@ const (
 	restored  = "restart_from_bucket"
 	newOwner  = "generation_changed"
 	unknown   = "index_write_unknown"
+	walStored = "wal_segment_stored"
+	walGone   = "wal_removed"
+	walAway   = "idle_timeline_evicted"
 
 	gateLeast = 0.30
+	// gateSeldom is for what befalls branches that nobody runs.
+	gateSeldom = 0.05
 	// gateSeeds is how many runs a ratio needs to mean something.
 	gateSeeds = 100
 )
 
 // gates lists them in the order in which they are told.
-var gates = []string{underLoad, tailCut, lostWrite, branched, restored, newOwner, unknown}
+var gates = []string{underLoad, tailCut, lostWrite, branched, restored, newOwner, unknown, walStored, walGone, walAway}
 
 func newSummary(o Options) *Summary {
 	s := &Summary{o: o, Mutant: o.Mutant, Gates: map[string]Gate{}, Classes: map[string]ClassCounts{}}
 	for _, g := range gates {
 		s.Gates[g] = Gate{Least: gateLeast}
 	}
+	s.Gates[walAway] = Gate{Least: gateSeldom}
 	return s
 }
 
@@ -110,6 +117,10 @@ func (s *Summary) add(r *fuzz.Result) {
 	s.pass(restored, c.Restores)
 	s.pass(newOwner, c.Generations)
 	s.pass(unknown, c.IndexUnknown)
+	s.pass(walStored, c.SegmentsStored)
+	s.pass(walGone, c.SegmentsRemoved)
+	s.pass(walAway, c.Evicted)
+	s.WAL.Add(&c.WALCounts)
 	s.Branches, s.Dropped, s.Restores = s.Branches+c.Branches, s.Dropped+c.Dropped, s.Restores+c.Restores
 	s.Generations, s.Flushes, s.IndexUnknown = s.Generations+c.Generations, s.Flushes+c.Flushes, s.IndexUnknown+c.IndexUnknown
 	s.Uploads, s.Downloads, s.Deletions = s.Uploads+c.Uploads, s.Downloads+c.Downloads, s.Deletions+c.Deletions
@@ -180,6 +191,9 @@ func (s *Summary) Text() string {
 	fmt.Fprintf(&b, "branches created %d, deleted %d; restarts from the bucket %d; generation changes %d; index writes of unknown outcome %d\n",
 		s.Branches, s.Dropped, s.Restores, s.Generations, s.IndexUnknown)
 	fmt.Fprintf(&b, "layers: flushes %d, uploads %d, downloads %d, deletions %d\n", s.Flushes, s.Uploads, s.Downloads, s.Deletions)
+	w := s.WAL
+	fmt.Fprintf(&b, "WAL: segments stored %d, partial ones %d, reads of them %d; removals %d; timelines evicted %d, back %d\n",
+		w.SegmentsStored, w.PartialsStored, w.StoredReads, w.SegmentsRemoved, w.Evicted, w.Returned)
 	for _, name := range gates {
 		g := s.Gates[name]
 		fmt.Fprintf(&b, "%-26s in %d runs (%.0f %%)\n", name, g.Runs, 100*g.Ratio)
