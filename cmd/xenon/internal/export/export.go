@@ -23,6 +23,7 @@ import (
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/core/pageserver/bootset"
+	"xenon/core/wal"
 	"xenon/core/xsync"
 )
 
@@ -42,7 +43,8 @@ type Options struct {
 	TTID       core.TTID
 	LSN        core.LSN
 	// Conf are the settings files: postgresql.conf, pg_hba.conf,
-	// postgresql.auto.conf. What is missing gets a default.
+	// postgresql.auto.conf. What is missing gets a default; what recovery needs
+	// more of than they set is added.
 	Conf []bootset.File
 	// Wait is how long the pageserver may take to have LSN.
 	Wait time.Duration
@@ -106,5 +108,9 @@ func plan(ctx context.Context, e env.Env, o Options) (*boot.Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("export %s: %w", o.Source, err)
 	}
-	return boot.New(set, set.Prev, e.Clock().Now(), o.Conf)
+	ctl, err := wal.DecodeControl(set.Control)
+	if err != nil {
+		return nil, fmt.Errorf("export %s: %w", o.Source, err)
+	}
+	return boot.New(set, set.Prev, e.Clock().Now(), carry(o.Conf, ctl.Settings))
 }
