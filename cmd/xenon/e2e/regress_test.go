@@ -30,7 +30,12 @@ type regression struct {
 	t     *testing.T
 	dist  pgdist.Dist
 	suite string // src/test/regress of the sources, with its libraries
+	input string // where tests and what they should print are; the suite, or a copy
 	out   string // where results go
+	// schedule is lines of tests; nil is the suite's own. least is how many tests
+	// must have been run.
+	schedule []string
+	least    int
 }
 
 // newRegression finds the suite, which scripts/regress.sh fetches.
@@ -44,7 +49,12 @@ func newRegression(t *testing.T, d pgdist.Dist) *regression {
 	if err != nil {
 		pgtest.Skip(t, "the sources of PostgreSQL's regression suite (scripts/regress.sh says why they cannot be had)", err)
 	}
-	return &regression{t: t, dist: d, suite: strings.TrimSpace(string(out)), out: workDir(t)}
+	suite := strings.TrimSpace(string(out))
+	r := &regression{t: t, dist: d, suite: suite, input: suite, out: workDir(t), least: 20}
+	if !full() {
+		r.schedule = smallSchedule
+	}
+	return r
 }
 
 // failedTest is how pg_regress names a test that failed.
@@ -56,9 +66,9 @@ func (r *regression) run(name, socketDir string, port int) (failed []string) {
 	r.t.Helper()
 	out := filepath.Join(r.out, name)
 	schedule := filepath.Join(r.suite, "parallel_schedule")
-	if !full() {
+	if r.schedule != nil {
 		schedule = filepath.Join(r.out, "schedule")
-		text := "test: " + strings.Join(smallSchedule, "\ntest: ") + "\n"
+		text := "test: " + strings.Join(r.schedule, "\ntest: ") + "\n"
 		if err := os.WriteFile(schedule, []byte(text), 0o644); err != nil {
 			r.t.Fatal(err)
 		}
@@ -72,7 +82,7 @@ func (r *regression) run(name, socketDir string, port int) (failed []string) {
 		}
 	}
 	cmd := exec.Command(filepath.Join(filepath.Dir(r.dist.Dir), "lib/pgxs/src/test/regress/pg_regress"),
-		"--bindir="+r.dist.Dir, "--dlpath="+r.suite, "--inputdir="+r.suite, "--outputdir="+out, "--schedule="+schedule,
+		"--bindir="+r.dist.Dir, "--dlpath="+r.suite, "--inputdir="+r.input, "--outputdir="+out, "--schedule="+schedule,
 		"--host="+socketDir, "--port="+strconv.Itoa(port), "--user=postgres", "--max-connections=10")
 	cmd.Dir = out
 	cmd.Env = append(pgdist.Environ(pgdist.User{Name: "postgres"}), "PATH="+os.Getenv("PATH"))
@@ -86,7 +96,7 @@ func (r *regression) run(name, socketDir string, port int) (failed []string) {
 	}
 	passed := strings.Count(string(text), "... ok")
 	r.t.Logf("%s: %d tests passed, %d failed %v, %v", name, passed, len(failed), failed, time.Since(began).Round(time.Second))
-	if passed+len(failed) < 20 {
+	if passed+len(failed) < r.least {
 		r.t.Errorf("%s: %d tests were run", name, passed+len(failed))
 	}
 	return failed
@@ -114,22 +124,65 @@ func TestRegressionSuite(t *testing.T) {
 	f := in.follow("suite", 1)
 	e := in.endpoint("suite")
 	failed := r.run("xenon", e.SocketDir, e.Port)
-	if len(failed) > 0 {
-		plain := r.onPlain(base)
-		for _, name := range failed {
-			if !slices.Contains(plain, name) {
-				t.Errorf("test %s fails on xenon alone", name)
-			}
-		}
-		if t.Failed() {
-			t.Errorf("%s", tail(r.differences("xenon"), 8000))
-		}
+	if alone := r.alone(base, failed); len(alone) > 0 {
+		t.Errorf("tests %q fail on xenon alone\n%s", alone, tail(r.differences("xenon"), 8000))
 	}
 	if now := in.endpoint("suite"); now.Starts != 1 {
 		t.Errorf("%d servers were started, want 1", now.Starts)
 	}
 	in.checkedThroughout("suite")
 	in.everyPage("suite", base, f)
+}
+
+// alone is which of the tests that failed on xenon pass on a plain directory.
+func (r *regression) alone(base *stock.Cluster, failed []string) []string {
+	r.t.Helper()
+	if len(failed) == 0 {
+		return nil
+	}
+	plain := r.onPlain(base)
+	return slices.DeleteFunc(failed, func(name string) bool { return slices.Contains(plain, name) })
+}
+
+// TestRegressionComparison plants failures into the suite: one that every
+// server has is not xenon's, one that only xenon has is.
+func TestRegressionComparison(t *testing.T) {
+	in := install(t)
+	r := newRegression(t, in.dist)
+	// What tests read is looked up from the suite, what they print is planted.
+	r.input = filepath.Join(workDir(t), "suite")
+	for _, dir := range []string{"sql", "expected", "data"} {
+		if err := os.CopyFS(filepath.Join(r.input, dir), os.DirFS(filepath.Join(r.suite, dir))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A plain directory has full_page_writes on unless somebody says otherwise.
+	for name, says := range map[string]string{"planted_everywhere": "neither", "planted_on_xenon": "on"} {
+		const query = "SELECT current_setting('full_page_writes') AS said;\n"
+		r.plant("sql/"+name+".sql", query)
+		r.plant("expected/"+name+".out", query+" said \n------\n "+says+"\n(1 row)\n\n")
+	}
+	r.schedule, r.least = []string{"test_setup", "planted_everywhere planted_on_xenon insert"}, 4
+	base := stock.New(t)
+	in.must("import", base.Dir, "suite")
+	in.must("endpoint", "start", "suite")
+	e := in.endpoint("suite")
+	failed := r.run("xenon", e.SocketDir, e.Port)
+	slices.Sort(failed)
+	if want := []string{"planted_everywhere", "planted_on_xenon"}; !slices.Equal(failed, want) {
+		t.Fatalf("%q failed, want %q\n%s", failed, want, tail(r.differences("xenon"), 4000))
+	}
+	if alone := r.alone(base, failed); !slices.Equal(alone, []string{"planted_on_xenon"}) {
+		t.Errorf("%q are xenon's, want planted_on_xenon\n%s", alone, tail(r.differences("plain"), 4000))
+	}
+}
+
+// plant writes a file into the suite.
+func (r *regression) plant(name, text string) {
+	r.t.Helper()
+	if err := os.WriteFile(filepath.Join(r.input, name), []byte(text), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // onPlain runs the suite on a copy of the cluster.
