@@ -229,8 +229,9 @@ func (t *Tree) Mkdir(ctx context.Context, dir vfs.NodeID, name string, mode uint
 }
 
 // Symlink is refused. The one symbolic link that a server makes is a tablespace
-// that is elsewhere, and its files would be in no timeline. The server says only
-// that it is not permitted, so the way out is in the log.
+// that is elsewhere, and its files would be in no timeline. All that a client
+// gets to see of the reason is the error's name, and one of permissions would
+// have people look for a right that they lack; the way out is in the log.
 func (t *Tree) Symlink(_ context.Context, dir vfs.NodeID, name, target string) (vfs.Attr, error) {
 	if d, err := t.Dir(dir); err == nil {
 		if top, of := t.Name(d); top == t.Root() && of == tablespaces {
@@ -238,7 +239,7 @@ func (t *Tree) Symlink(_ context.Context, dir vfs.NodeID, name, target string) (
 				slog.String("location", target))
 		}
 	}
-	return vfs.Attr{}, vfs.EPERM
+	return vfs.Attr{}, vfs.EOPNOTSUPP
 }
 
 // Link gives a file one more name.
