@@ -45,13 +45,13 @@ func statusText(s ctl.Status) string {
 	for _, r := range s.Branches {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.Name, dash(r.Parent), r.Postgres, r.Tenant, r.Timeline, r.StartLSN, r.CommitLSN)
 	}
-	fmt.Fprintln(w, "\nSAFEKEEPER\tLISTEN\tPID\tTIMELINE\tTERM\tFLUSH\tCOMMIT\tWAL")
+	fmt.Fprintln(w, "\nSAFEKEEPER\tLISTEN\tPID\tTIMELINE\tTERM\tFLUSH\tCOMMIT\tIN OBJECTS\tWAL ON DISK")
 	for _, k := range s.Safekeepers {
 		if len(k.Timelines) == 0 {
 			fmt.Fprintf(w, "%d\t%s\t%d\t%s\n", k.ID, k.Listen, k.PID, k.State)
 		}
 		for _, t := range k.Timelines {
-			fmt.Fprintf(w, "%d\t%s\t%d\t%.8s…\t%d\t%s\t%s\t%s\n", k.ID, k.Listen, k.PID, t.Timeline, t.Term, t.FlushLSN, t.CommitLSN, bytesText(t.WALBytes))
+			fmt.Fprintf(w, "%d\t%s\t%d\t%.8s…\t%d\t%s\t%s\t%s\t%s\n", k.ID, k.Listen, k.PID, t.Timeline, t.Term, t.FlushLSN, t.CommitLSN, t.BackupLSN, onDisk(t))
 		}
 	}
 	fmt.Fprintln(w, "\nPAGESERVER\tLISTEN\tPID\tTIMELINE\tHAS\tON DISK\tIN OBJECTS\tLAYERS")
@@ -69,6 +69,14 @@ func statusText(s ctl.Status) string {
 		fmt.Fprintf(&b, "\nfollow the WAL: %s\n", line)
 	}
 	return b.String()
+}
+
+// onDisk is how much WAL a safekeeper has, and from where on.
+func onDisk(t ctl.SafekeeperTL) string {
+	if t.Evicted {
+		return "none, idle"
+	}
+	return fmt.Sprintf("%s from %s", bytesText(t.WALBytes), t.LocalStart)
 }
 
 // crossCheckText says how many written pages were compared with redo.

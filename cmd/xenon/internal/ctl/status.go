@@ -86,8 +86,15 @@ type SafekeeperTL struct {
 	FlushLSN  core.LSN        `json:"flush_lsn"`
 	CommitLSN core.LSN        `json:"commit_lsn"`
 	WALBytes  uint64          `json:"wal_bytes"` // on its disk
-	Syncs     uint64          `json:"syncs"`     // of WAL, since the node started
-	Receive   string          `json:"receive"`   // a pg_receivewal line that follows it
+	// BackupLSN is up to where the WAL is in the object store in whole segments,
+	// LocalStart from where on it is on the disk.
+	BackupLSN  core.LSN `json:"backup_lsn"`
+	LocalStart core.LSN `json:"local_start_lsn"`
+	Evicted    bool     `json:"evicted"`         // it has left the disk, and comes back when it is wanted
+	Held       string   `json:"held,omitempty"`  // what keeps the WAL that is on the disk
+	Waits      string   `json:"waits,omitempty"` // why WAL is not stored
+	Syncs      uint64   `json:"syncs"`           // of WAL, since the node started
+	Receive    string   `json:"receive"`         // a pg_receivewal line that follows it
 }
 
 // A Pageserver is one node that serves pages.

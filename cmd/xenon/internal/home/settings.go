@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"xenon/consensus/safekeeper"
 )
 
 // Settings are the keys of DIR/xenon.toml that people write there.
@@ -16,6 +18,10 @@ type Settings struct {
 	// ReadGate also keeps answers back that would leave after a lease.
 	Reads    string `toml:"reads"`
 	ReadGate bool   `toml:"read_gate"`
+	// Limits bound the WAL that each safekeeper keeps on its disk; Backup says
+	// when WAL that fills no segment goes to the object store.
+	Limits safekeeper.Limits `toml:"limits"`
+	Backup safekeeper.Backup `toml:"backup"`
 }
 
 // Settings reads what people wrote into xenon.toml.

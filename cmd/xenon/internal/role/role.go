@@ -27,12 +27,19 @@ type Process struct {
 // Safekeeper is the configuration of a safekeeper.
 type Safekeeper struct {
 	Dir string `toml:"dir" comment:"its directory"`
+	// Remote is where WAL goes, and is read once it has left the directory. A
+	// safekeeper without one keeps all of it.
+	Remote remote.Config `toml:"remote_storage"`
 	safekeeper.Config
 }
 
 // Run is a safekeeper until ctx ends.
 func (c Safekeeper) Run(ctx context.Context, p Process) error {
-	return p.run(ctx, fmt.Sprintf("safekeeper-%d", c.NodeID), c.Dir, nil, func(ctx context.Context, e *realio.Env) error {
+	objects := &c.Remote
+	if c.Remote == (remote.Config{}) {
+		objects = nil
+	}
+	return p.run(ctx, fmt.Sprintf("safekeeper-%d", c.NodeID), c.Dir, objects, func(ctx context.Context, e *realio.Env) error {
 		return safekeeper.Run(ctx, e, c.Config)
 	})
 }

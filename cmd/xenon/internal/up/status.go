@@ -99,6 +99,7 @@ func (in *installation) askSafekeeper(ctx context.Context, k *ctl.Safekeeper, al
 			t.State = "waiting: " + got.Waiting
 		}
 		t.Term, t.FlushLSN, t.CommitLSN, t.WALBytes, t.Syncs = got.Acceptor.Term, got.Flush, got.Commit, uint64(max(0, got.WALBytes)), got.Syncs
+		t.BackupLSN, t.LocalStart, t.Evicted, t.Held, t.Waits = got.Backup, got.LocalStart, got.Evicted, got.Held, got.OffloadError
 		k.Timelines = append(k.Timelines, t)
 	}
 }
@@ -169,6 +170,9 @@ func notes(s ctl.Status) (all []string) {
 		for _, t := range k.Timelines {
 			if t.State != "active" {
 				all = append(all, fmt.Sprintf("safekeeper %d, timeline %s: %s", k.ID, t.Timeline, t.State))
+			}
+			if t.Waits != "" {
+				all = append(all, fmt.Sprintf("safekeeper %d, timeline %s: WAL stays on its disk: %s", k.ID, t.Timeline, t.Waits))
 			}
 		}
 	}

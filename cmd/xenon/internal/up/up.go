@@ -347,8 +347,12 @@ func (in *installation) startRoles(ctx context.Context) error {
 // startSafekeeper keeps a safekeeper running.
 func (in *installation) startSafekeeper(m role.Member) (*task, error) {
 	name := safekeeperName(m.ID)
-	c := role.Safekeeper{Dir: in.home.Path(name)}
-	c.NodeID, c.Listen = m.ID, m.Listen
+	s, err := in.home.Settings()
+	if err != nil {
+		return nil, err
+	}
+	c := role.Safekeeper{Dir: in.home.Path(name), Remote: in.objs.place.Config}
+	c.NodeID, c.Listen, c.Limits, c.Backup = m.ID, m.Listen, s.Limits, s.Backup
 	return in.keepRole(name, "safekeeper", c, c.Run, nil)
 }
 
