@@ -166,7 +166,7 @@ func (w *World) step(t *task) {
 		w.fork()
 	}
 	if w.sameInstant++; w.sameInstant > w.opts.Still {
-		w.fail(&Failure{Kind: "livelock", Text: "the clock stands still while tasks run on and on", Parked: w.parked()})
+		w.fail(&Failure{Kind: "livelock", Text: "the clock stands still while tasks run on and on", Proc: t.env.proc.name, Task: t.name, Parked: w.parked()})
 		return
 	}
 	w.trace.step(w.now, t.id)

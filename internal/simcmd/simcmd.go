@@ -16,6 +16,7 @@ import (
 
 	"xenon/core/faults"
 	"xenon/fuzz"
+	"xenon/netsim"
 )
 
 // Options say what to run.
@@ -29,11 +30,21 @@ type Options struct {
 	// Plan is what to run instead of seeds; File is where it is from.
 	Plan *fuzz.Plan
 	File string
-	// Minimise bounds the runs that make the plan of a failure smaller; 0
-	// leaves it.
-	Minimise int
-	Mutant   string // name of a fault to plant; the first failure ends the run
-	Workers  int    // 0 is one for each processor
+	// Minimise is how long the plan of a failure may be made smaller; 0 leaves it.
+	Minimise time.Duration
+	// Explore asks for plans that come of others, besides those of fresh seeds
+	// from From on, until Within is over. Corpus is a directory of plans that
+	// are run first, and where those go that fail; "" is none. Share is which
+	// part of it this process does.
+	Explore bool
+	Corpus  string
+	Share   Share
+	Until   fuzz.Until // where runs end early
+	// Fork gives a run another tail: streams have another seed from a step on.
+	// Step 0 is none.
+	Fork    netsim.Fork
+	Mutant  string // name of a fault to plant; the first failure ends the run
+	Workers int    // 0 is one for each processor
 	// Done is told of each seed, in any order, by one goroutine at a time.
 	Done func(r *fuzz.Result)
 }
@@ -62,6 +73,11 @@ func Run(o Options) (*Summary, error) {
 	}
 	s := newSummary(o)
 	began, cpu := time.Now(), CPUTime()
+	if o.Explore {
+		err := explore(o, s)
+		s.finish(CPUTime() - cpu)
+		return s, err
+	}
 	var mu sync.Mutex // over next, s and Done
 	next, over := o.From, false
 	take := func() (uint64, bool) {
@@ -95,11 +111,19 @@ func Run(o Options) (*Summary, error) {
 
 // run runs one seed, or the plan.
 func (o *Options) run(seed uint64) *fuzz.Result {
-	r := fuzz.Run(fuzz.Options{Seed: seed, Plan: o.Plan, Classes: o.Classes, Judge: o.Judge})
-	if r.Err != nil && o.Minimise > 0 {
-		if _, small := fuzz.Minimise(r.Plan, o.Minimise); small != nil {
-			return small
+	p := o.Plan
+	if o.Fork.Step > 0 {
+		if p == nil {
+			p = fuzz.Draw(seed, o.Classes)
+			p.Judge = o.Judge
 		}
+		forked := *p
+		forked.Forks = append(slices.Clone(p.Forks), o.Fork)
+		p = &forked
+	}
+	r := fuzz.Run(fuzz.Options{Seed: seed, Plan: p, Classes: o.Classes, Judge: o.Judge, Until: o.Until})
+	if r.Err != nil {
+		return o.minimised(r)
 	}
 	return r
 }
@@ -134,6 +158,9 @@ func Replay(o Options, seed uint64) string {
 	cmd := "xenon sim"
 	if o.Mutant != "" {
 		cmd = "go run -tags faults ./cmd/xenon sim --mutant " + o.Mutant
+	}
+	if o.Fork.Step > 0 {
+		cmd += fmt.Sprintf(" --fork %d --seed-from %d", o.Fork.Step, o.Fork.Seed)
 	}
 	if o.Plan != nil {
 		return cmd + " --plan " + o.File

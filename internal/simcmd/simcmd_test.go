@@ -18,6 +18,10 @@ import (
 // the trails of seeds 1 to 3, the last one of them
 // wrong if XENON_SIM_WRONG is set.
 func TestMain(m *testing.M) {
+	if os.Getenv("XENON_SIM_WORKER") != "" {
+		explorer()
+		os.Exit(0)
+	}
 	if os.Getenv("XENON_SIM_SECOND") == "" {
 		os.Exit(m.Run())
 	}

@@ -39,6 +39,11 @@ type Summary struct {
 	IndexUnknown     int                    `json:"index_writes_unknown"`
 	WAL              fuzz.WALCounts         `json:"wal"`
 
+	// Signals is how many different things exploring runs reached, Novel how
+	// many runs reached something that none before them had.
+	Signals int `json:"signals,omitempty"`
+	Novel   int `json:"novel_runs,omitempty"`
+
 	Mutant string   `json:"mutant,omitempty"`
 	Failed []Failed `json:"failed,omitempty"`
 	// Hashes says how runs compared with those of another process.
@@ -69,6 +74,7 @@ type Failed struct {
 	Oracle string `json:"oracle"`
 	Error  string `json:"error"`
 	Replay string `json:"replay"`
+	Plan   string `json:"plan,omitempty"` // file that it is kept in
 }
 
 // The names of the gates.
@@ -136,7 +142,7 @@ func (s *Summary) add(r *fuzz.Result) {
 	if r.Err != nil {
 		s.Failures++
 		text, _, _ := strings.Cut(r.Err.Error(), "\n")
-		s.Failed = append(s.Failed, Failed{r.Seed, r.Oracle(), text, Replay(s.o, r.Seed)})
+		s.Failed = append(s.Failed, Failed{Seed: r.Seed, Oracle: r.Oracle(), Error: text, Replay: Replay(s.o, r.Seed)})
 	}
 }
 
@@ -198,13 +204,39 @@ func (s *Summary) Text() string {
 		g := s.Gates[name]
 		fmt.Fprintf(&b, "%-26s in %d runs (%.0f %%)\n", name, g.Runs, 100*g.Ratio)
 	}
-	fmt.Fprintf(&b, "%-26s injected  effective  runs\n", fmt.Sprintf("faults (%d effective)", s.ClassesEffective))
-	for _, c := range fuzz.Classes() {
-		n := s.Classes[c.String()]
-		fmt.Fprintf(&b, "  %-24s %8d  %9d  %4d\n", c, n.Injected, n.Effective, n.RunsEffective)
+	if s.Signals > 0 {
+		fmt.Fprintf(&b, "exploring: %d different things were reached, %d runs reached something new\n", s.Signals, s.Novel)
+	}
+	fmt.Fprintf(&b, "faults, %d classes effective: injected, of these effective, runs with an effect\n%s", s.ClassesEffective, s.classTable())
+	for i, f := range s.Failed {
+		if i == failuresTold {
+			fmt.Fprintf(&b, "and %d more failures\n", len(s.Failed)-i)
+			break
+		}
+		fmt.Fprintf(&b, "FAILED by %s\n  again: %s\n", f.Oracle, f.Replay)
 	}
 	if h := s.Hashes; h != nil {
 		fmt.Fprintf(&b, "determinism: %d seeds compared with a second process, %d different\n", h.Compared, h.Different)
+	}
+	return b.String()
+}
+
+// failuresTold is how many failures the text names.
+const failuresTold = 5
+
+// classTable is the counts of all classes in columns, so that a screen has room
+// for them.
+func (s *Summary) classTable() string {
+	const columns = 3
+	var b strings.Builder
+	classes := fuzz.Classes()
+	rows := (len(classes) + columns - 1) / columns
+	for i := range rows {
+		for k := i; k < len(classes); k += rows {
+			n := s.Classes[classes[k].String()]
+			fmt.Fprintf(&b, "  %-22s %5d %5d %4d", classes[k], n.Injected, n.Effective, n.RunsEffective)
+		}
+		b.WriteByte('\n')
 	}
 	return b.String()
 }
