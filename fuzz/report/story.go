@@ -109,6 +109,12 @@ func deed(act string) string {
 		return "drops a branch"
 	case "static":
 		return "opens a read-only server at a moment of the past"
+	case "join":
+		return "makes a safekeeper a member"
+	case "leave":
+		return "takes a safekeeper out of the members"
+	case "swap":
+		return "replaces a safekeeper by another one"
 	default:
 		return "does " + name
 	}

@@ -56,9 +56,12 @@ func Show(o Options, p *fuzz.Plan, to Files) (story string, err error) {
 // the hash of all its events, and its plan unless that is in a file. What
 // happened in it is a matter of [Show].
 func Failure(o Options, r *fuzz.Result, in Files) string {
+	if in.Plan != "" { // it may have been made smaller, and no seed draws it then
+		o.Plan, o.File = r.Plan, in.Plan
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d FAILED: %s\n  again: %s\n  hash %016x after %d steps\n", r.Seed, r.Oracle(), Replay(o, r.Seed), r.Hash, r.Steps)
-	if o.Plan == nil && in.Plan == "" {
+	if o.Plan == nil {
 		b.WriteString("plan:\n")
 		r.Plan.WriteTo(&b)
 	}
