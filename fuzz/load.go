@@ -49,6 +49,9 @@ type load struct {
 	// go through one.
 	Reads compute.Reads `json:"reads,omitempty"`
 	Gate  bool          `json:"read_gate,omitempty"`
+	// Skew is how many millionths slower than real time the clocks of the first
+	// compute run; beyond [consensus.LeaseDrift] nothing is promised of reads.
+	Skew int64 `json:"clock_skew_ppm,omitempty"`
 }
 
 func drawLoad(d dice) load {

@@ -214,6 +214,9 @@ func (r *run) all(p *Plan) error {
 	if err := r.c.setUp(); err != nil {
 		return fmt.Errorf("set-up: %w", err)
 	}
+	if p.Load.Skew != 0 {
+		r.c.servers[0].SetDrift(-p.Load.Skew)
+	}
 	r.c.servers[0].start()
 	var asking []*netsim.Proc
 	for i := range max(1, p.Load.Readers) {
