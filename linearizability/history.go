@@ -8,6 +8,13 @@
 //
 // Some laws need no search and are checked while a run goes on: see
 // [Watermark] and [Log].
+//
+// The search takes long where many calls on one key overlap. Eight clients on a
+// key and two thousand calls are no trouble; let every write have a value of its
+// own, and spread clients over keys. Times are those of one clock: in the
+// simulator that of the world, in tests of real processes that of one machine.
+// [Violation.Unexplained] names the call to look at first, and
+// [Violation.Report] draws the whole key.
 package linearizability
 
 import (

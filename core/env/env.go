@@ -7,6 +7,16 @@
 // outside through nothing else; so the same driver runs in both worlds. The
 // contracts below are prose; package envtest holds every implementation to
 // them.
+//
+// # For programs of others
+//
+// Nothing here is about databases. A program that takes an [Env] where it would
+// call net, os, time and go can be run in the simulator with every fault that
+// there is, and in production by realio. It waits with package xsync in place of
+// channels, select and the locks of sync; it takes random numbers from Env.Rand
+// and ids from Env.Entropy; it ranges over no map where the order could show.
+// That is all that makes its run a function of a seed. The example below is such
+// a program; examples/register is a larger one, in a module of its own.
 package env
 
 import (
