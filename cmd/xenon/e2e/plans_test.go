@@ -250,7 +250,7 @@ func (d *driver) heal() {
 // processes, each on a host of its own with real links between them, and holds
 // what clients were told by whoever answered them to one history.
 func TestPlansOnRealProcesses(t *testing.T) {
-	c := newCluster(t, nil)
+	c := newCluster(t, map[string]string{"reads": "'linearizable'", "read_gate": "true"})
 	d := &driver{c: c, struck: map[fuzz.Class]int{}}
 	if err := c.machine(computeHosts[0]).takeOver(); err != nil {
 		t.Fatal(err)
