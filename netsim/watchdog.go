@@ -11,8 +11,9 @@ import (
 
 const (
 	watchTick = 100 * time.Millisecond
-	// stuckTicks are two seconds in which the watchdog itself got to run.
-	stuckTicks = 20
+	// stuckTicks are ten seconds in which the watchdog itself got to run. On a
+	// machine with much else to do, a task that could run waits for seconds.
+	stuckTicks = 100
 )
 
 // watch reports a task that really blocks, or never ends: such a bug would
@@ -49,7 +50,7 @@ func (w *World) stuck() {
 		w.opts.Stuck(stacks)
 		return
 	}
-	fmt.Fprintf(os.Stderr, "netsim: no step for two seconds after step %d of seed %d; the task that blocks is among these:\n%s\n",
+	fmt.Fprintf(os.Stderr, "netsim: no step for ten seconds after step %d of seed %d; the task that blocks is among these:\n%s\n",
 		w.steps.Load(), w.opts.Seed, stacks)
 	os.Exit(3)
 }

@@ -56,6 +56,7 @@ missing() {
 	if [ "$1" = check ]; then
 		command -v gcc >/dev/null 2>&1 || echo gcc libc6-dev
 		command -v ip >/dev/null 2>&1 || echo iproute2
+		command -v node >/dev/null 2>&1 || echo nodejs
 		[ -z "$(absent_servers)" ] || command -v npm >/dev/null 2>&1 || echo npm
 	fi
 }

@@ -66,7 +66,7 @@ func (v *Version) appendHeaders(dst []byte, r *Record) ([]byte, error) {
 	}
 	switch n := len(r.Main); {
 	case n > math.MaxUint8:
-		dst = le.AppendUint32(append(dst, idMainLong), uint32(min(n, math.MaxUint32)))
+		dst = le.AppendUint32(append(dst, idMainLong), uint32(min(uint64(n), math.MaxUint32)))
 	case n > 0:
 		dst = append(dst, idMainShort, uint8(n))
 	}

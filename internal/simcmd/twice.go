@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"xenon/fuzz"
+	"xenon/internal/simcmd/trails"
 )
 
 // A Comparison says how runs in two processes compared.
@@ -20,41 +21,16 @@ type Comparison struct {
 	First     string `json:"first,omitempty"` // where the first difference is
 }
 
-// A Trail is what a run left: equal seeds leave equal trails.
-type Trail struct {
-	Seed    uint64   `json:"seed"`
-	Hash    uint64   `json:"hash"`
-	Steps   uint64   `json:"steps"`
-	Windows []uint64 `json:"windows"` // the hash after each 1,024 steps
-}
+// A Trail is what a run left.
+type Trail = trails.Trail
 
 // NewTrail is that of a run.
-func NewTrail(r *fuzz.Result) Trail { return Trail{r.Seed, r.Hash, r.Steps, r.Windows} }
+func NewTrail(r *fuzz.Result) Trail { return trails.Of(r) }
 
-// Write writes the trail as a line.
-func (t Trail) Write(w io.Writer) {
-	b, err := json.Marshal(t)
-	if err == nil {
-		fmt.Fprintf(w, "%s\n", b)
-	}
-}
-
-// differ says where two runs parted, "" if they did not.
-func differ(a, b Trail) string {
-	if a.Hash == b.Hash && a.Steps == b.Steps {
-		return ""
-	}
-	at := 0
-	for at < min(len(a.Windows), len(b.Windows)) && a.Windows[at] == b.Windows[at] {
-		at++
-	}
-	return fmt.Sprintf("seed %d: %d and %d steps; the first difference is in steps %d to %d", a.Seed, a.Steps, b.Steps, 1024*at+1, 1024*(at+1))
-}
-
-// Twice compares trails with those that the program in exe leaves, run as
+// Twice compares the first runs' trails with those that the program in exe leaves, run as
 // another process with another garbage collector setting and another number of
 // threads. args are the arguments that make it write its trails.
-func Twice(exe string, args []string, trails []Trail, stderr io.Writer) (*Comparison, error) {
+func Twice(exe string, args []string, first []Trail, stderr io.Writer) (*Comparison, error) {
 	cmd := exec.Command(exe, args...)
 	cmd.Env = append(os.Environ(), "GOGC=37", "GOMAXPROCS=3", "XENON_SIM_SECOND=1")
 	cmd.Stderr = stderr
@@ -78,17 +54,17 @@ func Twice(exe string, args []string, trails []Trail, stderr io.Writer) (*Compar
 	if err := cmd.Wait(); err != nil {
 		return nil, fmt.Errorf("second process: %w", err)
 	}
-	return compare(trails, other), nil
+	return compare(first, other), nil
 }
 
-func compare(trails []Trail, other map[uint64]Trail) *Comparison {
+func compare(first []Trail, other map[uint64]Trail) *Comparison {
 	c := &Comparison{}
-	for _, t := range trails {
+	for _, t := range first {
 		c.Compared++
 		o, ok := other[t.Seed]
 		where := fmt.Sprintf("seed %d did not run", t.Seed)
 		if ok {
-			where = differ(t, o)
+			where = trails.Differ(t, o)
 		}
 		if where != "" {
 			c.Different++
@@ -110,7 +86,7 @@ type Trails struct {
 func (t *Trails) Add(r *fuzz.Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.all = append(t.all, NewTrail(r))
+	t.all = append(t.all, trails.Of(r))
 }
 
 // All is what was gathered.
