@@ -26,6 +26,9 @@ var scenarios = []struct {
 	{"the commit LSN stays though a safekeeper lies", commitStays},
 	{"a commit beyond the flush is kept for later", commitCapped},
 	{"a flush from before a truncation counts for nothing", staleFlush},
+	{"a peer of another last term tells nothing of commits", learnsFromEquals},
+	{"a log is copied in its own term only", copiesOwnTerm},
+	{"a log is level once a majority knows", syncedOnceKnown},
 	{"a foreign proposer is refused", foreignRefused},
 	{"lost committed WAL is refused", lostRefused},
 }
@@ -91,7 +94,11 @@ func flush(a *consensus.Acceptor) {
 
 // leader makes a proposer that is elected by voters 0, 1 … with these logs.
 func leader(votes ...consensus.VoteResponse) (*consensus.Proposer, []uint64, error) {
-	p, err := consensus.NewProposer(consensus.ProposerConfig{Config: three(), Server: server})
+	return leaderOf(consensus.ProposerConfig{Config: three(), Server: server}, votes...)
+}
+
+func leaderOf(cfg consensus.ProposerConfig, votes ...consensus.VoteResponse) (*consensus.Proposer, []uint64, error) {
+	p, err := consensus.NewProposer(cfg)
 	if err != nil {
 		return nil, nil, err
 	}

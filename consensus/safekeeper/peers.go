@@ -29,9 +29,9 @@ const (
 type peering struct {
 	due    env.Instant
 	pause  time.Duration
-	own    ownState // as of the last round
+	own    ownState               // as of the last round
 	heard  []consensus.PeerReport // of the last round; others look at it under leaf
-	asking bool // guarded by leaf
+	asking bool                   // guarded by leaf
 	why    string
 }
 
