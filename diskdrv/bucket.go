@@ -39,6 +39,7 @@ type BucketFaults struct {
 	SlowDown     PerMille // refused with ErrSlowDown, nothing done
 	Unavailable  PerMille // refused with ErrUnavailable, nothing done
 	Forbidden    PerMille // refused with ErrForbidden, nothing done: credentials have expired
+	Busy         PerMille // a conditional Put is refused with ErrConflict, as if another one were in flight
 	Conflict     PerMille // a conditional Put is refused while another one of its key is in flight
 	LostRequest  PerMille // never arrives; the caller learns ErrUnknown
 	LostResponse PerMille // takes effect; the caller learns ErrUnknown

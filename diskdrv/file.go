@@ -111,10 +111,9 @@ func (f *file) writeAt(p []byte, off int64) (int, error) {
 		p, fault = fits, d.fails(env.ErrNoSpace)
 	}
 	at := off
-	if size := f.inode.shown.size; size > pageSize && faults.WrongSpot.happens(d.rand) {
-		at = (off + pageSize*(1+d.rand.Int64N(size/pageSize))) % size
+	if len(p) > 0 && faults.WrongSpot.happens(d.rand) {
+		at += sectorSize * (1 + d.rand.Int64N(8))
 		d.harm.Misplaced++
-		d.grow(f.inode, off+int64(len(p))) // it is as long as it should be
 	}
 	d.put(f.inode, p, at)
 	return len(p), fault

@@ -112,7 +112,7 @@ func (f *diskFS) Open(name string, flag env.OpenFlag) (env.File, error) {
 func (f *diskFS) open(name string, flag env.OpenFlag) (*inode, error) {
 	d := f.disk
 	if d.gone {
-		return nil, errGone
+		return nil, d.fails(errGone)
 	}
 	if flag&(env.Write|env.Trunc) != 0 {
 		if err := d.writable(); err != nil {
@@ -310,7 +310,7 @@ func (f *diskFS) ReadDir(name string) ([]env.DirEntry, error) {
 	switch {
 	case err != nil:
 	case f.disk.gone:
-		err = errGone
+		err = f.disk.fails(errGone)
 	case !n.dir:
 		err = errNotDir
 	}
@@ -329,7 +329,7 @@ func (f *diskFS) Stat(name string) (env.FileInfo, error) {
 	defer f.locked()()
 	n, err := f.disk.lookup(name)
 	if err == nil && f.disk.gone {
-		err = errGone
+		err = f.disk.fails(errGone)
 	}
 	if err != nil {
 		return env.FileInfo{}, fmt.Errorf("stat %s: %w", name, err)
@@ -379,7 +379,7 @@ func (f *diskFS) Free() (uint64, error) {
 	f.enter(func(Faults) Delay { return Delay{} })
 	defer f.locked()()
 	if f.disk.gone {
-		return 0, fmt.Errorf("free space: %w", errGone)
+		return 0, fmt.Errorf("free space: %w", f.disk.fails(errGone))
 	}
 	free := f.disk.free()
 	if free < 0 {

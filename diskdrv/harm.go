@@ -89,8 +89,8 @@ func (f *file) astray(faults *Faults, p []byte, off int64) {
 		d.harm.Stale++
 	}
 	if faults.WrongRead.happens(d.rand) {
-		if size := f.inode.shown.size; size > 2*int64(len(p)) {
-			f.inode.shown.read(p, (off+size/2)%(size-int64(len(p))))
+		if spare := f.inode.shown.size - int64(len(p)); spare > 0 {
+			f.inode.shown.read(p, (off+1+d.rand.Int64N(spare))%(spare+1))
 			d.harm.Misread++
 		}
 	}

@@ -67,6 +67,8 @@ func (b *Bucket) draw(r *request) fortune {
 		luck.refused = env.ErrUnavailable
 	case f.Forbidden.happens(b.rand):
 		luck.refused = env.ErrForbidden
+	case r.conditional && f.Busy.happens(b.rand):
+		luck.refused = env.ErrConflict
 	case r.conditional && b.inFlight[r.key] > 0 && f.Conflict.happens(b.rand):
 		luck.refused = env.ErrConflict
 	case f.LostRequest.happens(b.rand):

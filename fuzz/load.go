@@ -118,8 +118,14 @@ func (cl *clients) serve(ctx context.Context, e env.Env, s *standin.Server, term
 					return nil
 				}
 				pause := time.Duration(dice.Int64N(2 * int64(cl.c.load.Think)))
+				if cl.c.rush.hasty {
+					pause /= 10
+				}
 				if err := e.Clock().Sleep(ctx, pause); err != nil {
 					return err
+				}
+				if cl.c.rush.silent {
+					continue
 				}
 				if err := cl.call(ctx, s, term, id, dice); err != nil {
 					return err
@@ -180,9 +186,15 @@ func (cl *clients) conclude(ctx context.Context, e env.Env, s *standin.Server, t
 
 // call is one call of one client.
 func (cl *clients) call(ctx context.Context, s *standin.Server, term core.Term, id int, dice *rand.Rand) error {
-	key := dice.IntN(standin.Keys)
+	key, r := dice.IntN(standin.Keys), &cl.c.rush
+	if r.any() {
+		r.calls++
+	}
+	if r.hot {
+		key = 0
+	}
 	switch k := dice.IntN(1000); {
-	case k < cl.c.load.Churn:
+	case k < cl.c.load.Churn, r.churn:
 		return cl.churn(ctx, s, dice)
 	case k < 550:
 		return cl.get(ctx, s, term, id, key)
@@ -193,7 +205,10 @@ func (cl *clients) call(ctx context.Context, s *standin.Server, term core.Term, 
 func (cl *clients) churn(ctx context.Context, s *standin.Server, dice *rand.Rand) error {
 	kind := standin.Churn(dice.IntN(int(standin.ChurnKinds)))
 	size := dice.IntN(1 + cl.c.load.BulkMax)
-	if kind == standin.Bulk && dice.IntN(4) > 0 {
+	if cl.c.rush.big {
+		kind, size = standin.Bulk, 20_000+dice.IntN(60_000)
+	}
+	if kind == standin.Bulk && !cl.c.rush.big && dice.IntN(4) > 0 {
 		size %= 300
 	}
 	if kind == standin.Switch && (!cl.c.load.Switches || dice.IntN(8) > 0) {

@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"slices"
 	"time"
 
 	"xenon/diskdrv"
@@ -11,6 +12,7 @@ import (
 // nemesis_network.go and so on.
 type nemesis struct {
 	c      *cluster
+	j      *judge
 	w      *netsim.World
 	counts *Counts
 	quiet  bool // the time of faults is over
@@ -19,14 +21,23 @@ type nemesis struct {
 	cuts   map[[2]string]int       // of links one way, how many faults cut them
 	twists []*twist                // of links, those that are not over
 	spoils []*diskdrv.BucketFaults // of the object store, those that are not over
+	snares []*snare
+	// tampered are the objects that are lost or damaged now.
+	tampered map[string]bool
+	mends    []*func() // what has to be put right by hand, and was not yet
+	// unlucky is the one safekeeper whose old WAL goes bad in this run.
+	unlucky int
+	moving  bool // safekeepers come and go in this run
+	away    bool // the disk of a safekeeper is not its own, or not as it should be
 }
 
-func newNemesis(c *cluster, counts *Counts) *nemesis {
-	return &nemesis{c: c, w: c.w, counts: counts, cuts: map[[2]string]int{}}
+func newNemesis(c *cluster, j *judge, counts *Counts) *nemesis {
+	return &nemesis{c: c, j: j, w: c.w, counts: counts, cuts: map[[2]string]int{}, tampered: map[string]bool{}, unlucky: int(c.w.Seed() % 97)}
 }
 
 // arm puts every step of a plan before the world.
 func (n *nemesis) arm(p *Plan) {
+	n.moving = slices.ContainsFunc(p.Acts, func(a Act) bool { return a.Deed == Join || a.Deed == Leave || a.Deed == Swap })
 	for _, s := range p.Steps {
 		n.w.After(s.At, func() {
 			if !n.quiet {
@@ -82,6 +93,12 @@ func (n *nemesis) begin(s Step) (effect func() bool) {
 		return n.storage(s)
 	case Objects:
 		return n.objects(s)
+	case Points:
+		return n.points(s)
+	case Load:
+		return n.load(s)
+	case Operator:
+		return n.operate(s)
 	}
 	return n.reign(s)
 }
@@ -123,6 +140,10 @@ func (n *nemesis) leader() *seat {
 func (n *nemesis) heal() {
 	n.quiet = true
 	n.joinAll()
+	n.c.rush = rush{}
+	for _, f := range n.mends {
+		n.mend(f)
+	}
 	n.c.bucket.SetOutage(false)
 	n.spoils = nil
 	n.spoil()
@@ -130,6 +151,10 @@ func (n *nemesis) heal() {
 		x.Resume()
 		x.Slow(0)
 		x.SetDrift(0)
+		x.FreezeClock(false)
+		x.disk.SetTrap(nil)
+		x.disk.SetGone(false)
+		x.disk.SetReadOnly(false)
 		x.disk.SetFaults(quickDisk)
 		x.disk.SetFree(1 << 40)
 		x.start()

@@ -1,32 +1,67 @@
 package fuzz
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
+	"strings"
 	"time"
 
+	"xenon/core"
 	"xenon/core/env"
 	"xenon/diskdrv"
 )
 
+// layerMark is in the name of each layer and of no other file of a pageserver.
+const layerMark = "__"
+
 // storage does what befalls disks.
 func (n *nemesis) storage(s Step) func() bool {
-	f, x := quickDisk, n.keeper(s)
 	switch s.Class {
 	case WipePages:
 		return n.wipe(s)
-	case SlowDisk, Journalled:
+	case RotWAL, BadSectorWAL:
+		return n.oldWAL(s)
+	case RotControl:
+		return n.rotControl(s)
+	case RotLayers, BadLayers:
+		return n.oldLayers(s)
+	case StaleLayers, MisreadLayers, MisplacedLayers:
+		return n.astray(s)
+	case SyncOnce:
+		return n.syncOnce(s)
+	}
+	f, x := quickDisk, n.keeper(s)
+	switch s.Class {
+	case SlowDisk, DeviceGone, ReadOnlyDisk, ReadErrors, FlakySpace:
 		x = n.any(s)
+		if s.Which%3 > 0 { // computes hardly use theirs
+			x = victim(s.Which, append(append([]*node{}, n.c.sks...), n.c.pss...))
+		}
 	case PagesIO, PagesFull:
 		x = n.pageserver(s)
 	}
+	n.befell(x)
 	effect := grows(func() int { return x.disk.Harm().Failed })
 	switch s.Class {
 	case FailSync:
 		f.SyncError = 200
 	case IOErrors, PagesIO:
 		f.ReadError, f.WriteError, f.NameError = 50, 50, 100
+	case ReadErrors:
+		f.ReadError = 150
+	case FlakySpace:
+		f.NoSpace = 100
+	case DeviceGone:
+		x.disk.SetGone(true)
+		n.after(s.For, func() { x.disk.SetGone(false) })
+		return effect
+	case ReadOnlyDisk:
+		x.disk.SetReadOnly(true)
+		n.after(s.For, func() { x.disk.SetReadOnly(false) })
+		return effect
 	case DiskFull, PagesFull:
 		x.disk.SetFree(uint64(s.Which & 1 * s.Which))
 		n.after(s.For, func() { x.disk.SetFree(1 << 40) })
@@ -34,10 +69,164 @@ func (n *nemesis) storage(s Step) func() bool {
 	case SlowDisk:
 		f.Sync = diskdrv.Delay{Base: 5 * time.Millisecond, Jitter: 30 * time.Millisecond, Stalls: 20, Stall: 700 * time.Millisecond}
 		effect = grows(func() int { return x.done })
-	case Journalled:
-		f.Crash = diskdrv.CrashJournalled
-		x.disk.SetFaults(f)
-		return func() bool { return x.disk.LostWrites() > 0 }
+	}
+	x.disk.SetFaults(f)
+	n.after(s.For, func() { x.disk.SetFaults(quickDisk) })
+	return effect
+}
+
+// syncOnce makes one sync of a safekeeper's newest segment fail, and those after
+// it succeed, although what the first one was to make durable is lost.
+func (n *nemesis) syncOnce(s Step) func() bool {
+	l, x := n.c.lines()[0], n.keeper(s)
+	k := l.keeper(x.Proc)
+	name := path.Join(k.dir, core.SegmentName(1, k.flush.Segment(segmentSize), segmentSize)) + ".partial"
+	if x.disk.FailNextSync(name) != nil {
+		return nil // it is about to begin another one
+	}
+	n.befell(x)
+	return grows(func() int { return x.disk.Harm().Failed })
+}
+
+// oldWAL damages WAL that every safekeeper has committed and the object store
+// has, on one of them: always the same one, so that no byte is bad on two.
+func (n *nemesis) oldWAL(s Step) func() bool {
+	x, l := n.c.sks[n.unlucky%len(n.c.sks)], n.c.lines()[0]
+	if n.away || n.moving {
+		return nil
+	}
+	least := l.ghost.end()
+	for _, k := range l.keepers {
+		least = min(least, k.counted())
+	}
+	// Segments that have ended: whoever starts reads the last one, and writes it
+	// anew.
+	if least -= core.LSN(least.SegmentOffset(segmentSize)); least <= l.ghost.begin {
+		return nil // there is none yet that is old enough
+	}
+	k, at := l.keeper(x.Proc), l.ghost.begin+core.LSN(s.Which*997)%(least-l.ghost.begin)
+	name, off := path.Join(k.dir, core.SegmentName(1, at.Segment(segmentSize), segmentSize)), int64(at.SegmentOffset(segmentSize))
+	n.befell(x)
+	if s.Class == BadSectorWAL {
+		if x.disk.BadSector(name, off) != nil {
+			return nil // it has been given up
+		}
+		return grows(func() int { return x.disk.Harm().BadReads })
+	}
+	if x.disk.Corrupt(name, off, 1<<(s.Which%8)) != nil {
+		return nil
+	}
+	k.rotten = true
+	return grows(func() int { return x.disk.Harm().RottenRead })
+}
+
+// rotControl damages the control file of a safekeeper that is down. It must be
+// refused at the start; then somebody puts it right.
+func (n *nemesis) rotControl(s Step) func() bool {
+	x, l := n.c.sks[n.unlucky%len(n.c.sks)], n.c.lines()[0]
+	if n.away || n.moving || n.end(x, false, 20*time.Millisecond) == nil {
+		return nil
+	}
+	n.befell(x)
+	name, off, mask := path.Join(l.keeper(x.Proc).dir, "control"), int64(16+s.Which%100), byte(1<<(s.Which%8))
+	if x.disk.Corrupt(name, off, mask) != nil {
+		return nil
+	}
+	x.disk.SetTrap(nil)
+	content := func() []byte {
+		f, err := x.disk.FS(nil).Open(name, 0)
+		if err != nil {
+			return nil
+		}
+		b := make([]byte, 64<<10)
+		k, _ := f.ReadAt(b, 0) // short of b, which is longer than any
+		return b[:k]
+	}
+	bad, read := content(), x.disk.Harm().RottenRead
+	hit := false
+	mend := func() {
+		n.away = false
+		x.Kill()
+		x.disk.SetFaults(quickDisk)
+		hit = x.disk.Harm().RottenRead > read
+		if !bytes.Equal(content(), bad) {
+			n.j.violated(DurableVote, "%s went on from a damaged control file", x.Name())
+			return
+		}
+		x.disk.Corrupt(name, off, mask)
+		x.start()
+	}
+	n.away = true
+	n.mends = append(n.mends, &mend)
+	n.after(s.For+50*time.Millisecond, func() { n.mend(&mend) })
+	return func() bool { return hit }
+}
+
+// mend does what a fault left to be done, once.
+func (n *nemesis) mend(f *func()) {
+	if g := *f; g != nil {
+		*f = nil
+		g()
+	}
+}
+
+// files lists what a disk has whose path has a mark in it.
+func files(d *diskdrv.Disk, mark string) (list []string) {
+	f := d.FS(nil)
+	var walk func(dir string)
+	walk = func(dir string) {
+		entries, _ := f.ReadDir(dir) // what cannot be listed has nothing
+		for _, e := range entries {
+			name := path.Join(dir, e.Name)
+			if e.Dir {
+				walk(name)
+			} else if strings.Contains(e.Name, mark) {
+				list = append(list, name)
+			}
+		}
+	}
+	walk(".")
+	return list
+}
+
+// oldLayers damages a layer on a pageserver's disk that is in the object store
+// already: what is not there yet has no other copy but WAL.
+func (n *nemesis) oldLayers(s Step) func() bool {
+	x := n.pageserver(s)
+	keys := n.c.bucket.Keys()
+	stored := slices.DeleteFunc(files(x.disk, layerMark), func(name string) bool {
+		return !slices.ContainsFunc(keys, func(key string) bool { return strings.Contains(key, "/"+path.Base(name)) })
+	})
+	if len(stored) == 0 {
+		return nil
+	}
+	n.befell(x)
+	name, off := stored[s.Which%len(stored)], int64(s.Which*131%(8<<10))
+	if s.Class == BadLayers {
+		if x.disk.BadSector(name, off) != nil {
+			return nil
+		}
+		return grows(func() int { return x.disk.Harm().BadReads })
+	}
+	if x.disk.Corrupt(name, off, 1<<(s.Which%8)) != nil {
+		return nil
+	}
+	return grows(func() int { return x.disk.Harm().RottenRead })
+}
+
+// astray makes reads and writes of layers go wrong without an error.
+func (n *nemesis) astray(s Step) func() bool {
+	x, f := n.pageserver(s), quickDisk
+	n.befell(x)
+	f.Names = layerMark
+	effect := grows(func() int { h := x.disk.Harm(); return h.Stale + h.Misread + h.Misplaced })
+	switch s.Class {
+	case StaleLayers:
+		f.StaleRead = 200
+	case MisreadLayers:
+		f.WrongRead = 200
+	case MisplacedLayers:
+		f.WrongSpot = 200
 	}
 	x.disk.SetFaults(f)
 	n.after(s.For, func() { x.disk.SetFaults(quickDisk) })
@@ -59,7 +248,10 @@ func (n *nemesis) wipe(s Step) func() bool {
 
 // empty takes everything from the disk of a pageserver that does not run.
 func (n *nemesis) empty(ps *node) {
+	ps.disk.SetTrap(nil)
 	ps.disk.SetFaults(diskdrv.Faults{})
+	ps.disk.SetGone(false)
+	ps.disk.SetReadOnly(false)
 	err := remove(ps.disk.FS(nil), "tenants")
 	ps.disk.SetFaults(quickDisk)
 	if err != nil {
@@ -91,4 +283,15 @@ func remove(f env.FS, dir string) error {
 		}
 	}
 	return errors.Join(f.SyncDir(dir), f.Remove(dir), f.SyncDir(path.Dir(dir)))
+}
+
+// counted is up to where a safekeeper takes its WAL for right when it starts,
+// and knows that the object store has it, as its control file says; 0 if that
+// cannot be read.
+func (k *keeper) counted() core.LSN {
+	c, err := k.control()
+	if err != nil {
+		return 0
+	}
+	return min(c.Commit, c.Backup)
 }

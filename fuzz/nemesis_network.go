@@ -284,7 +284,7 @@ func (n *nemesis) quality(s Step) func() bool {
 	case SlowHost:
 		host = n.any(s).Name()
 		change = func(o *netsim.LinkOptions) {
-			o.Latency, o.Jitter, o.Tail, o.Tails = 20*time.Millisecond, 50*time.Millisecond, 800*time.Millisecond, 50
+			o.Latency, o.Jitter, o.Tail, o.Tails = 20*time.Millisecond, 50*time.Millisecond, 800*time.Millisecond, 200
 		}
 		count = func(t netsim.Tally) int { return t.Late }
 	case ThinLinks:

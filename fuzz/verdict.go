@@ -241,6 +241,9 @@ const sweepBytes = 64 << 10
 func (l *line) sweep(counts *Counts) error {
 	g := l.ghost
 	for _, k := range l.keepers {
+		if k.rotten {
+			continue
+		}
 		for at := g.begin; at < g.end(); at += sweepBytes {
 			if err := g.agree(k.name, at, k.wal(at, min(at+sweepBytes, g.end()))); err != nil {
 				return &Violation{Prefix, err}
