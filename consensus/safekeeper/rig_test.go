@@ -70,10 +70,19 @@ func start(t testing.TB, disk *diskdrv.Disk, limits safekeeper.Limits) *rig {
 
 func boot(t testing.TB, real *realio.Env, e env.Env, limits safekeeper.Limits) *rig {
 	t.Helper()
-	node, err := safekeeper.Open(real.Context(), e, safekeeper.Config{NodeID: me, Limits: limits})
+	r, err := bootAs(t, real, e, safekeeper.Config{NodeID: me, Limits: limits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func bootAs(t testing.TB, real *realio.Env, e env.Env, cfg safekeeper.Config) (*rig, error) {
+	t.Helper()
+	node, err := safekeeper.Open(real.Context(), e, cfg)
 	if err != nil {
 		real.Close()
-		t.Fatal(err)
+		return nil, err
 	}
 	l, err := e.Net().Listen(real.Context(), "127.0.0.1:0")
 	if err != nil {
@@ -82,7 +91,7 @@ func boot(t testing.TB, real *realio.Env, e env.Env, limits safekeeper.Limits) *
 	r := &rig{t: t, e: e, real: real, node: node, addr: l.Addr().String(), done: make(chan error, 1)}
 	go func() { r.done <- node.Serve(real.Context(), l) }()
 	t.Cleanup(r.stop)
-	return r
+	return r, nil
 }
 
 // stop ends the process without a word to its disk, as a kill does.
