@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -116,19 +117,18 @@ func rank(name string) (int, bool) {
 
 // calls are those of all clients.
 func (r *Run) calls(p *picture.Picture) {
+	var all []picture.Call
 	for _, w := range r.Witnesses {
 		for c := range w.History.Calls() {
 			call := picture.Call{From: time.Duration(c.From), To: picture.Never, Client: c.Client, Group: w.Branch, Text: c.Text, Key: c.Key, Outcome: c.Outcome}
 			if c.Ended {
 				call.To = time.Duration(c.To)
 			}
-			p.Calls = append(p.Calls, call)
+			all = append(all, call)
 		}
 	}
-	if n := len(p.Calls) - picture.DefaultLimits.Calls; n > 0 {
-		p.Calls = p.Calls[n:]
-		p.Omitted = append(p.Omitted, fmt.Sprintf("the first %d calls of clients", n))
-	}
+	slices.SortStableFunc(all, func(a, b picture.Call) int { return cmp.Compare(a.From, b.From) })
+	r.rec.Calls(p, all, picture.DefaultLimits.Calls)
 }
 
 // pages are the texts that belong to the run.

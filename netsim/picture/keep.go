@@ -93,9 +93,13 @@ func keep[T any](r *Recorder, p *Picture, what string, all []T, limit int, of fu
 	for i, x := range items {
 		kept[i] = all[x.i]
 	}
-	p.Omitted = append(p.Omitted, fmt.Sprintf("%d of %d %s are drawn one by one: those nearest to the failure, to faults and to changes of role; "+
-		"the grey height of a lane counts all of them", limit, len(all), what))
+	p.Omitted = append(p.Omitted, fmt.Sprintf("%d of %d %s are drawn one by one: those nearest to the failure, to faults and to changes of role", limit, len(all), what))
 	return kept
+}
+
+// Calls puts calls of clients into a picture, limit of them at most.
+func (r *Recorder) Calls(p *Picture, calls []Call, limit int) {
+	p.Calls = keep(r, p, "calls of clients", calls, limit, func(c *Call) (time.Duration, Weight) { return c.From, Common })
 }
 
 // distance is how far a moment is from one that matters. What lies behind such

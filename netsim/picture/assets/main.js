@@ -59,7 +59,7 @@ class App {
     $("both").onclick = () => this.compare(!this.two);
     if (matchMedia("(prefers-color-scheme: dark)").matches) document.documentElement.dataset.theme = "dark";
     if (location.hash.includes("dark")) document.documentElement.dataset.theme = "dark";
-    $("omitted").textContent = run.omitted.length ? "Left out: " + run.omitted.join(". ") + "." : "";
+    $("omitted").textContent = run.omitted.length ? "Not all is drawn: " + run.omitted.join("; ") + ". The grey height of a lane counts everything." : "";
     $("search").oninput = () => this.list();
   }
 
