@@ -36,11 +36,12 @@ func (in *installation) runRoles() *deployment {
 	return d
 }
 
-// run starts a role by the name of its file.
-func (d *deployment) run(name string) {
+// run starts a role by the name of its file, and more arguments.
+func (d *deployment) run(name string, more ...string) {
 	d.t.Helper()
 	kind, _, _ := strings.Cut(name, "-")
 	args := []string{"run", kind, "--config", filepath.Join(d.in.dir, "conf", name+".toml")}
+	args = append(args, more...)
 	if kind == "compute" {
 		args = append(args, "--socket", d.socket())
 	}

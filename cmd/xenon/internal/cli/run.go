@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -75,11 +76,21 @@ func (c runPageserver) Run(g *Globals) error {
 type runCompute struct {
 	configFlags
 	Socket string `placeholder:"PATH" help:"Unix socket on which to tell how the endpoint is."`
+	Sync   bool   `help:"Start no server: make the branch's log level on a majority of safekeepers, print where it ends, and end."`
 }
 
 func (c runCompute) Run(g *Globals) error {
 	r := role.Compute{CrossCheck: role.DefaultCrossCheck}
 	if err := c.load(&r); err != nil {
+		return err
+	}
+	if c.Sync {
+		ctx, stop := untilSignal()
+		defer stop()
+		end, err := r.Sync(ctx, role.Process{Log: logger(g)})
+		if err == nil {
+			fmt.Fprintln(g.Stdout, end)
+		}
 		return err
 	}
 	signals := make(chan os.Signal, 4)

@@ -18,7 +18,6 @@ import (
 	"xenon/cmd/xenon/internal/remote"
 	"xenon/compute"
 	"xenon/compute/crosscheck"
-	"xenon/compute/proposer"
 	"xenon/consensus"
 	"xenon/consensus/membership"
 	"xenon/core"
@@ -252,10 +251,7 @@ func (n *Node) config(members consensus.Configuration) compute.Config {
 	return compute.Config{
 		Branch: c.Branch, Registers: b.RegisterName(), TTID: b.TTID(),
 		Owner: c.Owner, Takeover: c.Takeover, Static: c.LookBack, Pageserver: c.Pageserver,
-		Quorum: proposer.Config{
-			TTID: b.TTID(), Members: members, Lookup: true,
-			Server: consensus.Server{PGVersion: b.PGVersion, SystemID: b.SystemID, SegmentSize: b.SegmentSize},
-		},
+		Quorum:   c.quorum(b, members),
 		Reads:    compute.Reads(cmp.Or(c.Reads, string(compute.Available))),
 		Settings: settings, Files: files(b), Scratch: "scratch", Prepare: n.prepare,
 		CrossCheck: crosscheck.Config{Rate: c.CrossCheck / 100, Dir: reports},
