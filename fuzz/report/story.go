@@ -166,8 +166,12 @@ func (r *Run) wrong() []picture.Line {
 				(time.Duration(c.From) - r.Began).Seconds(), (time.Duration(c.To) - r.Began).Seconds(), l.Key)
 		}
 	}
+	what := "FIRST WRONG FACT: "
+	if r.Oracle() == string(fuzz.Liveness) {
+		what = "NEVER DONE, long after everything was mended: "
+	}
 	return []picture.Line{
-		{At: at, Kind: "wrong", Text: "FIRST WRONG FACT: " + fact},
+		{At: at, Kind: "wrong", Text: what + fact},
 		{At: picture.Never, Kind: "wrong", Text: "broken promise: " + r.Oracle()},
 	}
 }

@@ -167,6 +167,8 @@ class App {
     const from = told.length ? Math.max(told[Math.max(0, told.length - 3)], wrong - 4e6) : wrong - 1e6;
     const span = Math.max(wrong - from, 1e5);
     this.time.set(wrong - span * 1.15, wrong + span * .2);
+    const last = told[told.length - 1];
+    if (wrong - last > 2e7) this.time.set(told[Math.max(0, told.length - 4)] - 2e5, last + 4e6); // it waits for ever: what counts was long before
     this.set(wrong);
     const call = run.wrongAt !== run.failure && run.calls.find(c => Math.abs(c.t - wrong) < 2 && run.story.some(l => l.x.includes(`client ${c.client}: `)));
     if (call) this.main.selected = call;
