@@ -28,7 +28,8 @@ type keeper struct {
 	// out tells that it was excluded, and has had no copy since.
 	out   bool
 	vault func() *vault // what of the timeline's WAL the object store holds
-	buf   []byte
+	buf   []byte        // WAL that was read
+	file  []byte        // the control file that was read
 }
 
 func newKeeper(name string, id core.TTID, disk *diskdrv.Disk, begin core.LSN) *keeper {

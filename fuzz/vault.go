@@ -211,16 +211,26 @@ func (c *controlFile) stored() string {
 	return ""
 }
 
+// readFile reads a file of the device. The result is valid until the next call.
+func (k *keeper) readFile(name string) ([]byte, error) {
+	for {
+		n, err := k.disk.ReadDurable(name, k.file, 0)
+		if err != nil || n < len(k.file) {
+			return k.file[:n], err
+		}
+		k.file = make([]byte, max(4<<10, 2*n))
+	}
+}
+
 // control is the control file on the device.
 func (k *keeper) control() (c controlFile, err error) {
-	b := make([]byte, 64<<10)
-	n, err := k.disk.ReadDurable(path.Join(k.dir, "control"), b, 0)
+	b, err := k.readFile(path.Join(k.dir, "control"))
 	if err != nil {
 		return c, err
 	}
 	const head = 16 // magic, version, length of the body
-	if n < head || n < head+int(binary.LittleEndian.Uint32(b[12:])) {
-		return c, fmt.Errorf("control file of %d bytes", n)
+	if len(b) < head || len(b) < head+int(binary.LittleEndian.Uint32(b[12:])) {
+		return c, fmt.Errorf("control file of %d bytes", len(b))
 	}
 	err = json.Unmarshal(b[head:head+int(binary.LittleEndian.Uint32(b[12:]))], &c)
 	return c, err

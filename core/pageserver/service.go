@@ -136,9 +136,9 @@ func (p *pageStream) answerPages(ctx context.Context) error {
 	if len(p.reqs) == 0 {
 		return nil
 	}
-	if p.pages == nil {
-		p.pages = make([]redo.Page, maxBatch)
-		p.errs, p.fail = make([]error, maxBatch), make([]error, maxBatch)
+	if n := len(p.reqs); n > len(p.pages) { // most connections never ask for many at once
+		n = min(maxBatch, max(n, 2*len(p.pages)))
+		p.pages, p.errs, p.fail = make([]redo.Page, n), make([]error, n), make([]error, n)
 	}
 	p.at, p.whose = p.at[:0], p.whose[:0]
 	for i := range p.reqs {
