@@ -35,7 +35,7 @@ func (r *run) synced(ctx context.Context, e env.Env) error {
 	}
 	for _, l := range r.standing() {
 		r.stage = "waiting for the log of " + l.name + " to be made level"
-		lsn, err := proposer.Sync(ctx, e, proposer.Config{TTID: l.id, Members: r.c.conf, Server: server})
+		lsn, err := proposer.Sync(ctx, e, proposer.Config{TTID: l.id, Members: r.c.conf, Lookup: len(r.c.reserve) > 0, Server: server})
 		if end := (*consensus.End)(nil); errors.As(err, &end) && end.Kind == consensus.Superseded {
 			continue // a server was started all the same, and leads
 		}

@@ -24,7 +24,7 @@ func (r *run) judgement() error {
 	if r.j.outside {
 		return r.clientsJudge()
 	}
-	final := r.w.Proc("final", netsim.ProcOptions{})
+	final := r.w.Proc("final", netsim.ProcOptions{Objects: func(e env.Env) env.ObjectStore { return r.c.bucket.Objects(e, "final") }})
 	err := final.Do(within, r.recovered)
 	var f *netsim.Failure
 	if errors.As(err, &f) && (f.Kind == "timeout" || f.Kind == "deadlock") {
