@@ -76,6 +76,7 @@ type cluster struct {
 	told     int     // how often that pageserver must have been told what it serves
 	attached error   // what the last attempt to tell it came to
 	statics  int     // read-only servers so far
+	fenced   int     // endpoints that ended since another one had taken over
 	servers  []*seat // the first ones are those of the first branch
 
 	load load
@@ -188,6 +189,9 @@ func (c *cluster) node(name string, main netsim.Main) *node {
 		Exit: func(_ *netsim.Proc, err error) {
 			// Whoever was superseded does not come back by itself.
 			n.down = errors.Is(err, compute.ErrSuperseded) || errors.Is(err, compute.ErrNotOwner)
+			if errors.Is(err, compute.ErrSuperseded) {
+				c.fenced++
+			}
 		},
 		Objects: func(e env.Env) env.ObjectStore { return c.bucket.Objects(e, name) },
 	})

@@ -25,6 +25,9 @@ type keeper struct {
 	checked core.LSN
 	// rotten tells that old WAL on its device was damaged on purpose.
 	rotten bool
+	// adopting is the incarnation that was cutting off a tail when it was last
+	// heard of, 0 if none was.
+	adopting int
 	// out tells that it was excluded, and has had no copy since.
 	out   bool
 	vault func() *vault // what of the timeline's WAL the object store holds

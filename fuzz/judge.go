@@ -27,6 +27,7 @@ const (
 	IngestBound   Oracle = "only committed WAL is ingested"
 	Linearizable  Oracle = "linearizable history"
 	Liveness      Oracle = "liveness after healing"
+	Quiet         Oracle = "rest when there is nothing to do"
 	OneConfig     Oracle = "one configuration per generation, one change at a time"
 	NoReturn      Oracle = "who was excluded takes no part before it is a member again"
 	Synced        Oracle = "a majority knows what is committed once the log is made level"

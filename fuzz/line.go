@@ -86,6 +86,7 @@ func (l *line) elected(p *netsim.Proc, term core.Term, start core.LSN) {
 		l.j.violated(LostCommit, "%s begins term %d at %s, WAL is committed up to %s", who, term, start, l.ghost.end())
 	}
 	l.noted[term] = start
+	l.contest(start)
 	l.j.counts.Elections++
 	if under := l.clients.begun - l.clients.ended; under > l.broken {
 		l.j.counts.ElectionsUnderLoad++
@@ -169,15 +170,44 @@ func (l *line) adopts(k *keeper, term core.Term, start core.LSN) {
 	if start < k.commit {
 		l.j.violated(LostCommit, "%s cuts its log at %s, and reported commit LSN %s", k.name, start, k.commit)
 	}
+	l.adopted(k)
 	if start < k.flush {
 		l.j.counts.TailsCut++
 		k.flush = start
+		k.adopting = l.j.c.w.Find(k.name).Incarnation()
 	}
 	k.cut(start)
 }
 
+// adopted is told of a safekeeper that says something. If it was cutting off a
+// tail when it was last heard of, it has done so, or ended while it was at it.
+func (l *line) adopted(k *keeper) {
+	if k.adopting != 0 && k.adopting != l.j.c.w.Find(k.name).Incarnation() {
+		l.j.counts.TornAdoptions++
+	}
+	k.adopting = 0
+}
+
+// contest looks at who might have been the donor of a term that begins at start.
+func (l *line) contest(start core.LSN) {
+	level, longer := 0, false
+	for _, k := range l.keepers {
+		if k.flush == start {
+			level++
+		}
+		longer = longer || k.flush > start
+	}
+	if level > 1 {
+		l.j.counts.Ties++
+	}
+	if longer {
+		l.j.counts.ShorterDonors++
+	}
+}
+
 // reports is told of an answer to an append that is about to be sent.
 func (l *line) reports(k *keeper, term core.Term, flush, commit core.LSN) {
+	l.adopted(k)
 	if term < k.term || flush == 0 {
 		return // overtaken by a newer term, as an answer may be on its way
 	}

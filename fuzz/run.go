@@ -40,6 +40,11 @@ type Counts struct {
 	Elections          int
 	ElectionsUnderLoad int // while writes were under way
 	TailsCut           int // a safekeeper gave up WAL that it had flushed
+	TornAdoptions      int // a safekeeper ended between that and its next word
+	Ties               int // elections with two logs that could be the donor
+	ShorterDonors      int // elections after which a longer log was cut off
+	Fenced             int // endpoints that ended since another one had taken over
+	LateWrites         int // of an index, by an owner that had been passed
 	Copies             int // a safekeeper copied WAL from another one
 	Learned            int // a safekeeper learned from another one what is committed
 	Syncs              int // logs made level without a server
@@ -178,6 +183,7 @@ func (r *run) countChecked() {
 	for _, ep := range r.c.endpoints {
 		r.result.Counts.CrossChecked += int(ep.CrossCheck().Checked)
 	}
+	r.result.Counts.Fenced = r.c.fenced
 }
 
 // plan is the one to run.

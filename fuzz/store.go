@@ -167,6 +167,9 @@ func (s *store) indexed(h *shelf, id core.TimelineID, g core.Generation, o diskd
 	if who := h.minted[g]; who != o.Owner || x.Generation != g {
 		s.j.violated(Fenced, "%s writes %s of generation %d, which %s minted", o.Owner, o.Key, x.Generation, who)
 	}
+	if g < h.newest {
+		s.j.counts.LateWrites++
+	}
 	if old := h.indices[g]; old == nil {
 		s.born(h, id, x, o)
 	}

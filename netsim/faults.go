@@ -87,6 +87,21 @@ func (w *World) Hosts() []string {
 	return names
 }
 
+// Tasks is how many tasks of the process have not ended.
+func (p *Proc) Tasks() int {
+	n := 0
+	for _, t := range p.w.tasks {
+		if t.env == p.env && p.env != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// Conns is how many ends of connections there are that somebody may still use,
+// or whose bytes are on their way.
+func (w *World) Conns() int { return len(w.net.conns) }
+
 // Held is how many tasks of a paused process are ready to go on.
 func (p *Proc) Held() int {
 	if p.env == nil {

@@ -89,23 +89,37 @@ const (
 	walStored = "wal_segment_stored"
 	walGone   = "wal_removed"
 	walAway   = "idle_timeline_evicted"
+	tie       = "several_donors_to_choose_from"
+	shorter   = "longer_log_than_the_donor"
+	torn      = "ended_while_cutting_a_tail"
+	fenced    = "superseded_endpoint_ended"
+	lateIndex = "index_write_by_a_passed_owner"
+	joint     = "commit_in_joint_configuration"
 
 	gateLeast = 0.30
-	// gateSeldom is for what befalls branches that nobody runs.
+	// gateSeldom is for what needs a rare meeting of things.
 	gateSeldom = 0.05
+	gateHalf   = gateLeast / 2
+	// gateRare is for a moment of some microseconds.
+	gateRare = 0.005
 	// gateSeeds is how many runs a ratio needs to mean something.
 	gateSeeds = 100
 )
 
 // gates lists them in the order in which they are told.
-var gates = []string{underLoad, tailCut, lostWrite, branched, restored, newOwner, unknown, walStored, walGone, walAway}
+var gates = []string{underLoad, tailCut, lostWrite, branched, restored, newOwner, unknown, walStored, walGone, walAway,
+	tie, shorter, torn, fenced, lateIndex, joint}
 
 func newSummary(o Options) *Summary {
 	s := &Summary{o: o, Mutant: o.Mutant, Gates: map[string]Gate{}, Classes: map[string]ClassCounts{}}
 	for _, g := range gates {
 		s.Gates[g] = Gate{Least: gateLeast}
 	}
-	s.Gates[walAway] = Gate{Least: gateSeldom}
+	for _, g := range []string{walAway, shorter, tie, fenced, lateIndex, joint} {
+		s.Gates[g] = Gate{Least: gateSeldom}
+	}
+	s.Gates[torn] = Gate{Least: gateRare}
+	s.Gates[tailCut] = Gate{Least: gateHalf} // safekeepers that hear each other leave few tails
 	return s
 }
 
@@ -126,6 +140,12 @@ func (s *Summary) add(r *fuzz.Result) {
 	s.pass(walStored, c.SegmentsStored)
 	s.pass(walGone, c.SegmentsRemoved)
 	s.pass(walAway, c.Evicted)
+	s.pass(tie, c.Ties)
+	s.pass(shorter, c.ShorterDonors)
+	s.pass(torn, c.TornAdoptions)
+	s.pass(fenced, c.Fenced)
+	s.pass(lateIndex, c.LateWrites)
+	s.pass(joint, c.JointCommits)
 	s.WAL.Add(&c.WALCounts)
 	s.Branches, s.Dropped, s.Restores = s.Branches+c.Branches, s.Dropped+c.Dropped, s.Restores+c.Restores
 	s.Generations, s.Flushes, s.IndexUnknown = s.Generations+c.Generations, s.Flushes+c.Flushes, s.IndexUnknown+c.IndexUnknown

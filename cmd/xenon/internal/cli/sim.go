@@ -293,15 +293,28 @@ func parseSeeds(s string) (from, to uint64, err error) {
 func listFaults(g *Globals) error {
 	type class struct {
 		Name string `json:"name"`
+		Area string `json:"area"`
 		Text string `json:"text"`
+		Rule string `json:"admissible"`
+	}
+	type missing struct {
+		Name string `json:"name"`
+		Why  string `json:"why"`
 	}
 	var all []class
+	var not []missing
 	var b strings.Builder
 	for _, c := range fuzz.Classes() {
-		all = append(all, class{c.String(), c.About()})
-		fmt.Fprintf(&b, "%-18s %s\n", c, c.About())
+		all = append(all, class{c.String(), string(c.Area()), c.About(), c.Rule()})
+		fmt.Fprintf(&b, "%-20s %-13s %s\n%34s admissible: %s\n", c, c.Area(), c.About(), "", c.Rule())
+	}
+	fmt.Fprintf(&b, "%d classes; how often each struck, and to what effect, is told after every run. Not yet:\n", len(all))
+	for _, n := range fuzz.NotYet {
+		not = append(not, missing{n.Name, n.Why})
+		fmt.Fprintf(&b, "%-20s %s\n", n.Name, n.Why)
 	}
 	return g.Result(struct {
-		Faults []class `json:"faults"`
-	}{all}, b.String())
+		Faults []class   `json:"faults"`
+		NotYet []missing `json:"not_yet"`
+	}{all, not}, b.String())
 }
