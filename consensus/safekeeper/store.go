@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"xenon/consensus"
@@ -92,8 +93,10 @@ func (t *Timeline) storeRound(ctx context.Context) {
 // chosen tells whether this safekeeper is the one that stores whole segments.
 func (t *Timeline) chosen() bool {
 	var own consensus.PeerReport
+	var members consensus.Configuration
 	if t.step(func(a *consensus.Acceptor) error {
 		c := a.Control()
+		members = c.Config
 		own = consensus.PeerReport{Node: t.node.cfg.NodeID, Commit: c.Commit, Backup: a.BackupLSN(), LocalStart: c.LocalStart}
 		return nil
 	}) != nil {
@@ -103,6 +106,8 @@ func (t *Timeline) chosen() bool {
 	own.Stuck = t.store.why != ""
 	heard := append([]consensus.PeerReport{own}, t.peers.heard...)
 	t.leaf.Unlock()
+	// Who has left is not asked any more, and what he said stays: he stores nothing.
+	heard = slices.DeleteFunc(heard, func(r consensus.PeerReport) bool { return !members.Has(r.Node) })
 	best := consensus.Offloader(t.id, heard)
 	if best == 0 { // whoever can store it fails at it now: all of them try again
 		return own.LocalStart <= own.Backup
