@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"xenon/consensus"
 	"xenon/core"
@@ -90,6 +91,38 @@ func Enter(ctx context.Context, e env.Env, id core.TTID, first consensus.Configu
 			return n, err
 		}
 	}
+}
+
+// Move enters where safekeepers listen now, those of the list that are members:
+// a safekeeper that moved keeps its vote, and the generation stays. Whoever
+// looks the members up finds them there.
+func (n Entry) Move(ctx context.Context, e env.Env, listed []consensus.Member) (Entry, error) {
+	for {
+		r := n.Record
+		members, changed := moved(r.Config.Members, listed)
+		joining, also := moved(r.Config.NewMembers, listed)
+		if !changed && !also {
+			return n, nil
+		}
+		r.Config.Members, r.Config.NewMembers = members, joining
+		now, err := n.Set(ctx, e, r)
+		if !errors.Is(err, register.ErrChanged) {
+			return now, err
+		}
+		n = now
+	}
+}
+
+// moved is members with the addresses that the list has for them.
+func moved(members, listed []consensus.Member) (_ []consensus.Member, changed bool) {
+	members = slices.Clone(members)
+	for i, m := range members {
+		at := slices.IndexFunc(listed, func(l consensus.Member) bool { return l.ID == m.ID })
+		if at >= 0 && listed[at] != m {
+			members[i], changed = listed[at], true
+		}
+	}
+	return members, changed
 }
 
 // Delete enters that a timeline is gone: no safekeeper gets a copy of it any

@@ -3,6 +3,7 @@ package membership_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -81,6 +82,45 @@ func TestDeleteIsRemembered(t *testing.T) {
 		return err
 	})
 	if err != nil {
+		t.Error(err)
+	}
+}
+
+// moves: safekeepers that moved are entered at the same generation, whatever
+// else was entered meanwhile, and those of no concern are left out.
+func moves(ctx context.Context, e env.Env) error {
+	first := consensus.Configuration{Generation: 1, Members: set(1, 2, 3)}
+	old, err := membership.Enter(ctx, e, ttid, first)
+	if err != nil {
+		return err
+	}
+	if _, err := old.Set(ctx, e, record(2, set(1, 2, 3), set(1, 2, 4))); err != nil {
+		return err
+	}
+	listed := set(2, 4, 9)
+	for i := range listed {
+		listed[i].Host = "elsewhere"
+	}
+	now, err := old.Move(ctx, e, listed)
+	if err != nil {
+		return err
+	}
+	where := map[core.NodeID]string{}
+	for _, m := range now.Config.Union() {
+		where[m.ID] = m.Host
+	}
+	if now.Config.Generation != 2 || len(where) != 4 || where[2] != "elsewhere" || where[4] != "elsewhere" || where[1] == "elsewhere" {
+		return fmt.Errorf("after the move there is %+v", now.Config)
+	}
+	again, err := now.Move(ctx, e, listed)
+	if err == nil && again.Newer(now) {
+		err = errors.New("what is entered already was entered again")
+	}
+	return err
+}
+
+func TestMove(t *testing.T) {
+	if err := with(t, moves); err != nil {
 		t.Error(err)
 	}
 }

@@ -96,23 +96,28 @@ func (c Cluster) ChangeMembers(ctx context.Context, b branch.Branch, edit migrat
 	return r, err
 }
 
-// addresses are those of the safekeepers that have a branch's WAL.
+// addresses are those of the safekeepers that have a branch's WAL. Those that
+// had to move to another port since are entered with it.
 func (c Cluster) addresses(ctx context.Context, b branch.Branch) (addrs []string, err error) {
-	r, err := c.MembersOf(ctx, b)
+	all := c.safekeepers()
+	now, err := role.Configuration(all)
+	if err != nil {
+		return nil, err
+	}
+	part, cancel := Foreign(ctx)
+	defer cancel(nil)
+	n, err := membership.Find(part, c.Env, b.TTID())
 	if errors.Is(err, membership.ErrUnknown) {
-		for _, m := range c.safekeepers() {
+		for _, m := range all {
 			addrs = append(addrs, m.Listen)
 		}
 		return addrs, nil
 	}
-	all := c.safekeepers()
-	for _, m := range r.Config.Union() {
-		addr := m.Addr()
-		// It may have had to move to another port since.
-		if i := slices.IndexFunc(all, func(x role.Member) bool { return x.ID == m.ID }); i >= 0 {
-			addr = all[i].Listen
-		}
-		addrs = append(addrs, addr)
+	if err == nil {
+		n, err = n.Move(part, c.Env, now.Members)
+	}
+	for _, m := range n.Config.Union() {
+		addrs = append(addrs, m.Addr())
 	}
 	return addrs, err
 }
