@@ -184,9 +184,13 @@ func (cn *conn) serve(ctx context.Context) (answered bool, err error) {
 	defer cn.attach(nil)
 	cn.send()
 	for {
+		asked := c.env.Clock().Mono()
 		stream.NetConn().SetReadDeadline(c.env.Clock().Now().Add(replyTimeout))
 		body, err := stream.ReadCopy()
-		if errors.Is(err, env.ErrTimeout) && cn.idle() {
+		// A connection that was given up reads as a timeout, too, at once and
+		// for ever: only one that took its time was our deadline.
+		waited := c.env.Clock().Mono().Sub(asked) >= replyTimeout/2
+		if errors.Is(err, env.ErrTimeout) && waited && cn.idle() {
 			continue
 		}
 		if err != nil {
