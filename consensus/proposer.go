@@ -78,6 +78,7 @@ const (
 	Superseded                  // was elected; a higher term exists: write nothing more
 	Reconfigured                // the safekeepers have a newer configuration
 	Synced                      // was to make the log level, and has
+	Stranded                    // was elected by a log that cannot be had any more; another try may be
 )
 
 // An End is why a proposer ended. It has done nothing since and never will.
@@ -95,6 +96,8 @@ func (e *End) Error() string {
 		return fmt.Sprintf("proposer of term %d outvoted: safekeeper %d is in term %d", e.Own, e.Node, e.Term)
 	case Superseded:
 		return fmt.Sprintf("proposer of term %d superseded: safekeeper %d is in term %d", e.Own, e.Node, e.Term)
+	case Stranded:
+		return fmt.Sprintf("proposer of term %d has a log that no safekeeper gives: those that have it are gone", e.Own)
 	case Synced:
 		return fmt.Sprintf("proposer of term %d has made the log level", e.Own)
 	}
@@ -116,6 +119,7 @@ type Proposer struct {
 	peers []peer
 	end   *End
 
+	won       env.Instant // when it was elected
 	history   History
 	start     core.LSN // where the own term begins
 	available core.LSN // end of the WAL offered
@@ -370,7 +374,7 @@ func (p *Proposer) tryElect(now env.Instant) error {
 		return nil
 	}
 	donor := p.donor()
-	p.phase = Leading
+	p.phase, p.won = Leading, now
 	p.start, p.available, p.local = donor.Flush, donor.Flush, donor.Flush
 	p.history = donor.History.With(TermSwitch{p.term, p.start})
 	for i := range p.peers {

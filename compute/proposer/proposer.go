@@ -112,7 +112,7 @@ func (p *Proposer) Run(ctx context.Context) error {
 	for try := 0; ; try++ {
 		err := p.reign(ctx, above)
 		var end *consensus.End
-		if errors.As(err, &end) && end.Kind == consensus.Outvoted {
+		if errors.As(err, &end) && (end.Kind == consensus.Outvoted || end.Kind == consensus.Stranded) {
 			above = end.Term
 			p.env.Log().Info("proposer tries again", "reason", end.Error())
 			// Two that campaign at once must not meet again and again.

@@ -122,6 +122,7 @@ func (s *session) serve(ctx context.Context, i int) error {
 			}
 		}
 		err := s.connect(ctx, i)
+		s.strand()
 		if end := s.ended(); end != nil {
 			return end
 		}
@@ -141,6 +142,14 @@ func (s *session) note(i int, err error) {
 	if was == nil || was.Error() != err.Error() {
 		s.env.Log().Warn("safekeeper lost", "safekeeper", uint64(s.peers[i].member.ID), "error", err)
 	}
+}
+
+// strand gives up, for another campaign, a log that nobody has any more.
+func (s *session) strand() {
+	now := s.env.Clock().Mono()
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	s.core.Strand(now)
 }
 
 func (s *session) ended() error {
