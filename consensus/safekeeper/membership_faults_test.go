@@ -21,3 +21,12 @@ func TestMembershipFaultsAreCaught(t *testing.T) {
 		})
 	}
 }
+
+func TestImplicitCreationIsCaught(t *testing.T) {
+	defer faults.Plant(faults.PushCreates)()
+	if err := nothingForAProposer(t); err == nil {
+		t.Error("M51 survives")
+	} else {
+		t.Log(err)
+	}
+}

@@ -256,3 +256,33 @@ func TestOnlyItsOwnGenerationIsServed(t *testing.T) {
 		t.Errorf("another generation 2: %v", err)
 	}
 }
+
+// nothingForAProposer has a proposer come to a safekeeper that does not have the
+// timeline, though others do: it is refused, and none is made.
+func nothingForAProposer(t *testing.T) error {
+	from, _ := donor(t)
+	to, err := arrive(t, newDisk(8).FS(nil))
+	if err != nil {
+		return err
+	}
+	here, err := consensus.ParseMember(me, from.addr)
+	if err != nil {
+		return err
+	}
+	members := consensus.Configuration{Generation: 1, Members: []consensus.Member{here, {ID: newcomer, Host: "sk4", Port: 1}}}
+	p := to.push()
+	p.send(wire.AppendProposerGreeting(nil, &consensus.ProposerGreeting{TTID: ttid, Config: members, Server: pg}), nil)
+	if m, err := p.receive(); err == nil {
+		return fmt.Errorf("greeted with %+v", m.Greeting)
+	}
+	if _, err := to.put("membership", generation(2, true)); !refusedWith(err, 404) {
+		return fmt.Errorf("the timeline is there: %v", err)
+	}
+	return nil
+}
+
+func TestNothingForAProposer(t *testing.T) {
+	if err := nothingForAProposer(t); err != nil {
+		t.Error(err)
+	}
+}
