@@ -213,6 +213,7 @@ func (l *life) ready(ctx context.Context) error {
 	}
 	ep.say(func(s *Status) { s.State, s.Quorum = Ready, quorum })
 	ep.note("ready")
+	ep.env.Trace().Show("endpoint.ready", ep.cfg.TTID.Timeline.Tag(), uint64(quorum.Term), uint64(quorum.Start), 0)
 	return nil
 }
 

@@ -117,6 +117,7 @@ func (t *Timeline) tryAppend(s *consensus.Session, m *consensus.AppendRequest) (
 		if wait, err = t.writeWAL(m); wait != "" || err != nil {
 			return wait, false, err
 		}
+		t.node.e.Trace().Show("safekeeper.write", t.id.Timeline.Tag(), uint64(m.Term), uint64(m.End), 0)
 		if end, err = t.takeIn(m); err != nil {
 			return "", false, err
 		}

@@ -162,6 +162,10 @@ func (r *reader) part(d *netsim.Detail) bool {
 		if main {
 			rec.Role(lane, "follower", fmt.Sprintf("term %d", d.B), d.B)
 		}
+	case "safekeeper.write":
+		value("write", d.C)
+	case "endpoint.ready":
+		mark("its server takes connections, in term %d from %s on", d.B, core.LSN(d.C))
 	case "safekeeper.ack":
 		value("flush", d.C)
 		value("commit", d.D)

@@ -50,7 +50,7 @@ func TestPictureOfARun(t *testing.T) {
 			t.Errorf("no message is a %s: %v", k, kinds)
 		}
 	}
-	for _, k := range []string{"flush", "commit", "ingest", "disk", "remote"} {
+	for _, k := range []string{"write", "flush", "commit", "ingest", "disk", "remote"} {
 		if !curves[k] {
 			t.Errorf("no curve of %s: %v", k, curves)
 		}
