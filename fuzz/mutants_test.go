@@ -24,9 +24,6 @@ func (m mutant) bound() uint64 { return 40 + 5*m.found }
 // panicked is a core.Must that fails: the code found out by itself.
 const panicked fuzz.Oracle = "panic"
 
-// livelock is a world that goes on and on while its clock stands still.
-const livelock fuzz.Oracle = "livelock"
-
 // mutants has one for every oracle at least. Those of the second half are for
 // layers, the object store and branches.
 var mutants = []mutant{
@@ -40,7 +37,7 @@ var mutants = []mutant{
 	{faults.CommitUncapped, 9, []fuzz.Oracle{fuzz.CommitFalls}, ""},
 	{faults.ServeUncommitted, 7, []fuzz.Oracle{fuzz.IngestBound}, ""},
 	{faults.NewerPage, 4, []fuzz.Oracle{fuzz.PageReplay, fuzz.WrittenPages}, ""},
-	{faults.SkipWait, 4, []fuzz.Oracle{livelock, fuzz.PageReplay, fuzz.WrittenPages}, ""},
+	{faults.SkipWait, 4, []fuzz.Oracle{fuzz.PageReplay, fuzz.WrittenPages}, ""},
 	{faults.TruncateForgotten, 23, []fuzz.Oracle{fuzz.TreesKeep}, "kill-compute,takeover"},
 	{faults.ShowUncommitted, 6, []fuzz.Oracle{fuzz.Linearizable}, "strand,zombie,kill-compute"},
 	{faults.AppendOldTerm, 13, []fuzz.Oracle{fuzz.DurableFlush, fuzz.Liveness, fuzz.Prefix, fuzz.LostCommit, fuzz.DurableQuorum}, ""},
