@@ -90,8 +90,9 @@ func (b *brancher) drive(ctx context.Context, e env.Env, l *line, edit migrate.E
 	part, cancel := xsync.WithTimeout(ctx, e, patience)
 	defer cancel()
 	res, err := migrate.Run(part, e, l.id, edit)
+	nobody := len(l.members.record.Wanted(edit.Add, edit.Remove)) == 0 // the other driver was first
 	switch {
-	case err == nil && len(res.Left) == 0, errors.Is(err, migrate.ErrOvertaken), l.going, l.gone:
+	case err == nil && len(res.Left) == 0, errors.Is(err, migrate.ErrOvertaken), l.going, l.gone, nobody:
 		return true, nil
 	case err == nil:
 		b.why = errors.Join(res.Left...)
