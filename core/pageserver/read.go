@@ -12,7 +12,6 @@ import (
 	"xenon/core/layer"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/redo"
-	"xenon/core/wal"
 )
 
 // A PageAt names a page as of an LSN, which must have been reached.
@@ -69,8 +68,8 @@ type reading struct {
 	pages []redo.Page
 	errs  []error
 
-	applier redo.Applier
-	rec     wal.Record
+	redoer
+	helpers []redoer // of a batch with much to replay
 }
 
 // A plan is how one page is made.
@@ -165,11 +164,7 @@ func (r *reading) run(ctx context.Context, pages []redo.Page, errs []error) {
 		}
 	}
 	r.readBase(ctx, pages, errs)
-	for i := range r.plans {
-		if errs[i] == nil {
-			errs[i] = r.replay(&r.plans[i], &pages[i])
-		}
-	}
+	r.replayAll(ctx, pages, errs)
 }
 
 // start sets a page to zeroes, which is what it is if there is no such block.
@@ -226,60 +221,6 @@ func (r *reading) readBase(ctx context.Context, pages []redo.Page, errs []error)
 			copy(pages[i][:], page)
 		}
 	})
-}
-
-// replay brings a page from where it starts to its LSN, and keeps it if that
-// was long.
-func (r *reading) replay(p *plan, page *redo.Page) error {
-	for i := p.oldest; i >= 0; i = r.links[i].newer {
-		l := &r.links[i]
-		if faults.On && l.newer < 0 && i != p.oldest && faults.Hit(faults.ChainOffByOne) {
-			break
-		}
-		if err := r.apply(p, &l.Version, page); err != nil {
-			return fmt.Errorf("%s block %d as of %s: %w", name(p.first), p.blk, p.lsn, err)
-		}
-	}
-	if p.records >= keepAfter {
-		r.t.keep(p.fork.key(p.blk), p.newest, page)
-	}
-	return nil
-}
-
-// apply does one version.
-func (r *reading) apply(p *plan, v *layer.Version, page *redo.Page) error {
-	switch v.Kind {
-	case layer.KindImage:
-		if len(v.Data) != core.PageSize {
-			return fmt.Errorf("image of %d bytes at %s: %w", len(v.Data), v.LSN, env.ErrCorrupt)
-		}
-		copy(page[:], v.Data)
-		return nil
-	case layer.KindPatch, layer.KindPatchInit:
-		return redo.Patch(v.Data).Apply(page)
-	case layer.KindGone:
-		return fmt.Errorf("a page that is gone at %s: %w", v.LSN, env.ErrCorrupt)
-	}
-	return r.applyRecord(p, v, page)
-}
-
-func (r *reading) applyRecord(p *plan, v *layer.Version, page *redo.Page) error {
-	if err := r.t.ctl.Version().ParseRecord(v.Data, v.Start, &r.rec); err != nil {
-		return err
-	}
-	r.rec.Start, r.rec.End = v.Start, v.LSN
-	r.applier.LogHints = r.t.logHintsAt(v.LSN)
-	rel, _, _ := core.BlockOfKey(p.first)
-	for i := range r.rec.Blocks {
-		if b := &r.rec.Blocks[i]; b.Block == p.blk && b.Rel == rel {
-			_, err := r.applier.Apply(page, &r.rec, b)
-			if faults.On && faults.Hit(faults.ServedFlipped) {
-				page[core.PageSize-20] ^= 1
-			}
-			return err
-		}
-	}
-	return fmt.Errorf("record %s does not name the page it is kept for: %w", v.Start, env.ErrCorrupt)
 }
 
 // logHintsAt tells whether hint bits were logged when the record that ends at
