@@ -27,12 +27,14 @@ type Trail = trails.Trail
 // NewTrail is that of a run.
 func NewTrail(r *fuzz.Result) Trail { return trails.Of(r) }
 
-// Twice compares the first runs' trails with those that the program in exe leaves, run as
-// another process with another garbage collector setting and another number of
-// threads. args are the arguments that make it write its trails.
+// Twice compares the first runs' trails with those that the program in exe
+// leaves, run as another process with another garbage collector setting, another
+// number of threads, no preemption, and another time zone and language. args are
+// the arguments that make it write its trails.
 func Twice(exe string, args []string, first []Trail, stderr io.Writer) (*Comparison, error) {
 	cmd := exec.Command(exe, args...)
-	cmd.Env = append(os.Environ(), "GOGC=37", "GOMAXPROCS=3", "XENON_SIM_SECOND=1")
+	cmd.Env = append(os.Environ(), "GOGC=37", "GOMAXPROCS=3", "GODEBUG=asyncpreemptoff=1",
+		"TZ=Asia/Kathmandu", "LC_ALL=tr_TR.UTF-8", "XENON_SIM_SECOND=1")
 	cmd.Stderr = stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
