@@ -11,7 +11,12 @@ import (
 
 // ReportBackup takes up to where the WAL is in the object store. Whoever stores
 // it or hears of it may be ahead of what is known to be committed here.
-func (a *Acceptor) ReportBackup(lsn core.LSN) { a.backup = max(a.backup, min(lsn, a.commit)) }
+func (a *Acceptor) ReportBackup(lsn core.LSN) {
+	if faults.On && faults.Hit(faults.OffloadUncommitted) {
+		a.backup = max(a.backup, lsn)
+	}
+	a.backup = max(a.backup, min(lsn, a.commit))
+}
 
 // BackupLSN is up to where the WAL is in the object store, in whole segments,
 // as far as it is committed here.
