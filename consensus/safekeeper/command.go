@@ -123,8 +123,8 @@ func inUnits(size uint32) string {
 	return fmt.Sprintf("%dMB", size>>20)
 }
 
-// A safekeeper keeps all WAL, so every slot exists, physical, and holds
-// nothing back.
+// All WAL is served, from the disk or the object store, so every slot exists,
+// physical, and holds nothing back.
 func readSlot(s *wire.Session) {
 	s.Columns(wire.Column{Name: "slot_type", Type: wire.TypeText}, wire.Column{Name: "restart_lsn", Type: wire.TypeText},
 		wire.Column{Name: "restart_tli", Type: wire.TypeInt8})
