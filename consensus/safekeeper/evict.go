@@ -113,7 +113,8 @@ func (t *Timeline) rest(ctx context.Context) error {
 		*q = quiet{at, now}
 	}
 	idle := now.Sub(q.since) >= t.node.cfg.idleTime()
-	if idle || now.Sub(t.store.lastPut) >= t.node.cfg.partialTime() {
+	unstored := faults.On && faults.Hit(faults.EvictUnstored)
+	if (idle || now.Sub(t.store.lastPut) >= t.node.cfg.partialTime()) && !unstored {
 		p, ok, err := t.nextPartial()
 		if err == nil && ok {
 			err = t.storePartial(ctx, p)

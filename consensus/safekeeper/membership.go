@@ -268,6 +268,9 @@ func (n *Node) getSnapshot(w http.ResponseWriter, r *http.Request) {
 			Control: encodeControl(n.cfg.NodeID, id, &c), First: t.firstLSN(),
 			Flush: a.FlushLSN(), Commit: a.CommitLSN(), Last: a.Position().Term,
 		}
+		if faults.On && faults.Hit(faults.CopyFromCommit) {
+			s.First = core.SegmentStart(s.Commit.Segment(t.segs.size), t.segs.size)
+		}
 		t.holdWAL(r.PathValue("destination"), s.First)
 		return nil
 	})
