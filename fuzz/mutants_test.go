@@ -37,7 +37,7 @@ var mutants = []mutant{
 	{faults.CommitUncapped, 9, []fuzz.Oracle{fuzz.CommitFalls}, ""},
 	{faults.ServeUncommitted, 7, []fuzz.Oracle{fuzz.IngestBound}, ""},
 	{faults.NewerPage, 4, []fuzz.Oracle{fuzz.PageReplay, fuzz.WrittenPages}, ""},
-	{faults.SkipWait, 4, []fuzz.Oracle{fuzz.PageReplay, fuzz.WrittenPages}, ""},
+	{faults.SkipWait, 4, []fuzz.Oracle{"livelock", fuzz.PageReplay, fuzz.WrittenPages}, ""},
 	{faults.TruncateForgotten, 23, []fuzz.Oracle{fuzz.TreesKeep}, "kill-compute,takeover"},
 	{faults.ShowUncommitted, 6, []fuzz.Oracle{fuzz.Linearizable}, "strand,zombie,kill-compute"},
 	{faults.AppendOldTerm, 13, []fuzz.Oracle{fuzz.DurableFlush, fuzz.Liveness, fuzz.Prefix, fuzz.LostCommit, fuzz.DurableQuorum}, ""},
