@@ -18,7 +18,8 @@ func Reference(seed uint64, length time.Duration) *Plan {
 	const between = 3 * time.Minute // strikes of one class
 	for _, c := range Classes() {
 		r := d.of("reference %s", c)
-		for range max(1, int(length/between)) {
+		times := int((length + time.Duration(r.Int64N(int64(between)))) / between)
+		for range times {
 			p.Steps = append(p.Steps, Step{
 				At: millis(r, length), Class: c, Which: r.IntN(1 << 16),
 				For: time.Duration(20+logUniform(r, 2000)) * time.Millisecond,

@@ -9,7 +9,7 @@ import (
 )
 
 func TestSimIsMeasured(t *testing.T) {
-	r, err := Sim(SimOptions{Seed: 1, Length: 5 * time.Second, Rounds: 1, Say: t.Logf})
+	r, err := Sim(SimOptions{Seed: 1, Length: 20 * time.Second, Rounds: 1, Say: t.Logf})
 	if err != nil {
 		t.Fatal(err)
 	}
