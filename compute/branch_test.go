@@ -1,9 +1,12 @@
 package compute_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,15 +194,8 @@ func TestStaticNowhere(t *testing.T) {
 	}
 }
 
-func sorted(places map[string]core.LSN) (names []string) {
-	for at := core.LSN(0); len(names) < len(places); {
-		next, name := core.LSN(1<<63), ""
-		for n, p := range places {
-			if p > at && p < next {
-				next, name = p, n
-			}
-		}
-		names, at = append(names, name), next
-	}
-	return names
+func sorted(places map[string]core.LSN) []string {
+	return slices.SortedFunc(maps.Keys(places), func(a, b string) int {
+		return cmp.Or(cmp.Compare(places[a], places[b]), strings.Compare(a, b))
+	})
 }

@@ -156,10 +156,14 @@ func newSim(seed uint64) *sim {
 	s := &sim{w: netsim.New(netsim.Options{Seed: seed, Yields: 20, Wakes: 5}), acked: map[core.LSN]uint64{}}
 	s.rand = s.w.Rand("nemesis")
 	s.conf.Generation = 1
+	bucket := diskdrv.BucketIn(s.w, "bucket", diskdrv.BucketFaults{})
 	for i := range 3 {
 		name := fmt.Sprintf("sk%d", i+1)
 		s.conf.Members = append(s.conf.Members, consensus.Member{ID: core.NodeID(i + 1), Host: name, Port: 5454})
-		s.sks = append(s.sks, s.w.Proc(name, netsim.ProcOptions{Disk: diskdrv.DiskIn(s.w, name, 0, diskdrv.Faults{})}))
+		s.sks = append(s.sks, s.w.Proc(name, netsim.ProcOptions{
+			Disk:    diskdrv.DiskIn(s.w, name, 0, diskdrv.Faults{}),
+			Objects: func(e env.Env) env.ObjectStore { return bucket.Objects(e, name) },
+		}))
 	}
 	for i := range 2 {
 		name := fmt.Sprintf("host%d", i+1)

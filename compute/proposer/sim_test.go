@@ -43,11 +43,14 @@ func newSim(seed uint64) *sim {
 	s := &sim{w: netsim.New(netsim.Options{Seed: seed, Yields: 20, Wakes: 5}), starts: map[core.LSN]core.LSN{}, log: linearizability.NewLog(startAt), length: 10 * time.Second}
 	s.rand = s.w.Rand("nemesis")
 	s.conf.Generation = 1
+	bucket := diskdrv.BucketIn(s.w, "bucket", diskdrv.BucketFaults{})
 	for i := range 3 {
 		name := fmt.Sprintf("sk%d", i+1)
 		s.conf.Members = append(s.conf.Members, consensus.Member{ID: core.NodeID(i + 1), Host: name, Port: 5454})
 		disk := diskdrv.NewDisk(diskdrv.DiskOptions{Rand: s.w.Rand(name)})
-		s.sks = append(s.sks, s.w.Proc(name, netsim.ProcOptions{Disk: disk}))
+		s.sks = append(s.sks, s.w.Proc(name, netsim.ProcOptions{
+			Disk: disk, Objects: func(e env.Env) env.ObjectStore { return bucket.Objects(e, name) },
+		}))
 	}
 	s.compute = s.w.Proc("compute", netsim.ProcOptions{})
 	return s

@@ -167,7 +167,7 @@ func TestBadBucket(t *testing.T) {
 			t.Fatalf("seed %d, after %d requests", seed, len(s.sent))
 		}
 	}
-	if retries < 1000 {
+	if retries < 500 {
 		t.Errorf("only %d requests had to be repeated", retries)
 	}
 }

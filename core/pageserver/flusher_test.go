@@ -70,7 +70,7 @@ func TestFlushesWhenDue(t *testing.T) {
 				if err := e.Clock().Sleep(ctx, after); err != nil {
 					return err
 				}
-				if tl.DiskConsistent() == last {
+				if after > 0 && tl.DiskConsistent() == last {
 					return fmt.Errorf("%s: flushed within %s", what, after)
 				}
 				if err := e.Clock().Sleep(ctx, within-after); err != nil {
