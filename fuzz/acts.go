@@ -185,6 +185,7 @@ func (j *judge) branch(parent *line, at core.LSN) *line {
 	begin := parent.asOf(at).State()
 	l := j.watch(fmt.Sprintf("branch-%d", n), id, newGhost(at, 0, begin))
 	l.parent, l.at = parent, at
+	l.ghost.plays = parent.ghost.until(at)
 	l.clients.inherit(begin)
 	return l
 }

@@ -8,6 +8,7 @@ import (
 	"xenon/core"
 	"xenon/core/pageserver/reference"
 	"xenon/core/wal"
+	"xenon/fuzz/standin"
 )
 
 // A ghost is every byte of WAL that was ever committed, by anybody's account,
@@ -19,6 +20,14 @@ type ghost struct {
 	// past has the cluster as of every one of ends.
 	past *reference.Past
 	ends []core.LSN // of the beginning and of every record
+	// plays has every record of a recorded relation, those before begin too.
+	plays []play
+}
+
+// A play is one record of the n-th recorded relation, which ends at end.
+type play struct {
+	end core.LSN
+	n   int
 }
 
 // newGhost begins at an LSN, with the cluster as it is there; prev is the start
@@ -56,11 +65,32 @@ func (g *ghost) grow(b []byte) error {
 		}
 		last = r.End
 		g.ends = append(g.ends, r.End)
+		if n, ok := standin.Recorded(r); ok {
+			g.plays = append(g.plays, play{r.End, n})
+		}
 	}
 	if last != g.end() {
 		return fmt.Errorf("WAL is committed up to %s, the last whole record ends at %s", g.end(), last)
 	}
 	return nil
+}
+
+// until is the plays up to an LSN.
+func (g *ghost) until(lsn core.LSN) []play {
+	n := len(g.plays)
+	for n > 0 && g.plays[n-1].end > lsn {
+		n--
+	}
+	return g.plays[:n:n]
+}
+
+// played is how many records of each recorded relation there are up to an LSN.
+func (g *ghost) played(lsn core.LSN) []int {
+	list := make([]int, standin.RecordedRelations())
+	for _, p := range g.until(lsn) {
+		list[p.n]++
+	}
+	return list
 }
 
 // asOf is the cluster after the last record that ends at or before lsn.

@@ -25,6 +25,7 @@ type load struct {
 	BulkMax   int           `json:"bulk_max"`  // bytes of the longest record
 	Churn     int           `json:"churn"`     // pieces of churn in 1,000 calls
 	Switches  bool          `json:"switches"`
+	Recorded  bool          `json:"recorded"` // some of the churn is what PostgreSQL wrote
 	Evictions int           `json:"evictions"`
 
 	Memory   int64 `json:"pageserver_memory"`   // bytes
@@ -62,7 +63,7 @@ func drawLoad(d dice) load {
 		Reads: map[bool]compute.Reads{true: compute.Linearizable}[linearizable], Gate: linearizable,
 		Clients: d.pick("clients", 2, 3, 4, 5), Think: time.Duration(d.pick("think", 20, 40, 80)) * time.Millisecond,
 		ValueMax: d.pick("value_max", 24, 100, 700), BulkMax: d.pick("bulk_max", 500, 9000, 40_000, 200_000), Churn: d.pick("churn", 0, 150, 300),
-		Switches: d.of("switches").IntN(2) == 0, Evictions: d.pick("evictions", 0, 100, 500, 1000),
+		Switches: d.of("switches").IntN(2) == 0, Recorded: d.of("recorded").IntN(3) == 0, Evictions: d.pick("evictions", 0, 100, 500, 1000),
 		Memory:     int64(d.pick("pageserver_memory", 128<<10, 16<<20)),
 		Distance:   int64(d.pick("checkpoint_distance", 4<<10, 16<<10, 64<<10, 1<<20)),
 		Buffer:     d.pick("proposer_buffer", 1, 1<<20),
@@ -204,6 +205,9 @@ func (cl *clients) call(ctx context.Context, s *standin.Server, term core.Term, 
 
 func (cl *clients) churn(ctx context.Context, s *standin.Server, dice *rand.Rand) error {
 	kind := standin.Churn(dice.IntN(int(standin.ChurnKinds)))
+	if cl.c.load.Recorded && dice.IntN(3) == 0 {
+		kind = standin.Replay
+	}
 	size := dice.IntN(1 + cl.c.load.BulkMax)
 	if cl.c.rush.big {
 		kind, size = standin.Bulk, 20_000+dice.IntN(60_000)

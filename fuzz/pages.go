@@ -23,6 +23,24 @@ var forks = [...]core.Rel{
 	{Spc: core.DefaultTablespace, DB: standin.DB, Node: standin.Heap, Fork: core.VMFork},
 }
 
+// forks are those of a line as of an LSN: the stand-in's own, and those that
+// are there of the recorded relations.
+func (l *line) forks(lsn core.LSN) []core.Rel {
+	list, view := forks[:len(forks):len(forks)], l.asOf(lsn)
+	for n, plays := range l.ghost.played(lsn) {
+		if plays == 0 {
+			continue
+		}
+		for _, fork := range []core.Fork{core.MainFork, core.VMFork} {
+			r := core.Rel{Spc: core.DefaultTablespace, DB: standin.DB, Node: standin.RecordedNode(n), Fork: fork}
+			if _, there := view.Size(r); there {
+				list = append(list, r)
+			}
+		}
+	}
+	return list
+}
+
 // A reader asks the pageserver for pages of all times and compares.
 type reader struct {
 	j *judge
@@ -73,7 +91,8 @@ func (r reader) session(ctx context.Context, e env.Env, dice *rand.Rand) error {
 	}
 	for range 1 + dice.IntN(8) {
 		lsn := l.moment(dice)
-		rel := forks[dice.IntN(len(forks))]
+		all := l.forks(lsn)
+		rel := all[dice.IntN(len(all))]
 		size, _ := l.asOf(lsn).Size(rel)
 		if dice.IntN(4) == 0 || size == 0 {
 			err = q.size(rel, lsn)
@@ -235,7 +254,7 @@ func timelineInfo(ctx context.Context, e env.Env, addr string, id core.TTID) (in
 
 // all compares every page there is as of an LSN.
 func (q *questioner) all(lsn core.LSN) error {
-	for _, rel := range forks {
+	for _, rel := range q.l.forks(lsn) {
 		if err := q.size(rel, lsn); err != nil {
 			return err
 		}

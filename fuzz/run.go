@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"xenon/compute/crosscheck"
+	"xenon/core"
 	"xenon/core/env"
 	"xenon/fuzz/standin"
 	"xenon/netsim"
@@ -58,6 +59,7 @@ type Counts struct {
 
 	Writes, Reads int // acknowledged
 	Records       int // committed
+	Played        int // of them recorded ones, that PostgreSQL wrote first
 	PagesCompared int
 	CrossChecked  int // pages that servers wrote, compared by their endpoints
 
@@ -254,8 +256,12 @@ func (r *run) all(p *Plan) error {
 
 // standin is what the servers of a seat do.
 func (r *run) standin(at *seat) standin.Options {
+	var played func(core.LSN) []int
+	if r.c.load.Recorded {
+		played = at.line.ghost.played
+	}
 	return standin.Options{
-		Evictions: r.c.load.Evictions, Squeeze: func() bool { return r.c.rush.squeeze }, Loaded: at.line.loaded,
+		Evictions: r.c.load.Evictions, Squeeze: func() bool { return r.c.rush.squeeze }, Loaded: at.line.loaded, Played: played,
 		Wrong: func(err error) { r.j.violated(TreesKeep, "%w", err) },
 		Gate:  r.c.load.Gate,
 		Serve: func(ctx context.Context, e env.Env, s *standin.Server) error {

@@ -257,6 +257,7 @@ func (l *line) sweep(counts *Counts) error {
 		return &Violation{Linearizable, fmt.Errorf("branch %s: %w", l.name, err)}
 	}
 	counts.Writes, counts.Records = counts.Writes+l.clients.acked, counts.Records+len(g.ends)-1
+	counts.Played += len(g.plays) - len(g.until(g.begin))
 	counts.Reads += l.clients.history.Answered() - l.clients.acked
 	return nil
 }

@@ -11,7 +11,8 @@ import (
 // A Churn is work on [Heap], or on the log alone, that no client asks for.
 type Churn uint8
 
-// The kinds of churn. Each writes at most one record and its transaction's end.
+// The kinds of churn. Each writes at most one record and its transaction's end,
+// but for Replay, which writes several.
 const (
 	Grow     Churn = iota // a block at the end
 	Fill                  // a tuple into a block
@@ -21,6 +22,7 @@ const (
 	Bulk                  // a long record, over pages and maybe segments
 	Switch                // the rest of the segment left unused
 	ChurnKinds
+	Replay = ChurnKinds // what PostgreSQL wrote about a relation, a few records on
 )
 
 // Do does one piece of churn, of size bytes where that means something. Where
@@ -60,27 +62,46 @@ func (s *Server) churn(ctx context.Context, c Churn, size int) (lsn core.LSN, to
 		return 0, nil, err
 	}
 	defer s.log.mu.Unlock()
-	r, err := s.draw(ctx, c, size)
-	if r == nil || err != nil {
-		return 0, nil, err
+	times := 1
+	if c == Replay {
+		times += size % maxReplayed
 	}
-	for i := range r.Blocks {
-		touched = append(touched, block{r.Blocks[i].Rel, r.Blocks[i].Block})
+	xid, ended := uint32(s.counters.NextXID), true
+	for range times {
+		r, err := s.draw(ctx, c, size, xid)
+		if err != nil {
+			return 0, nil, err
+		}
+		if r == nil {
+			break
+		}
+		for i := range r.Blocks {
+			touched = append(touched, block{r.Blocks[i].Rel, r.Blocks[i].Block})
+		}
+		if err := s.change(ctx, r); err != nil {
+			return 0, nil, err
+		}
+		lsn, ended = r.End, ended && r.XID == 0
 	}
-	if err := s.change(ctx, r); err != nil || r.XID == 0 {
-		return r.End, touched, err
+	if ended {
+		return lsn, touched, nil
 	}
-	last := end(r.XID, s.micros(), size%7 != 0)
+	last := end(xid, s.micros(), size%7 != 0)
 	err = s.change(ctx, last)
 	return last.End, touched, err
 }
 
-// draw makes the record of a piece of churn.
-func (s *Server) draw(ctx context.Context, c Churn, size int) (*wal.Record, error) {
-	xid := uint32(s.counters.NextXID)
+// maxReplayed is how many records of a recorded relation are written at once.
+const maxReplayed = 12
+
+// draw makes the record of a piece of churn, nil if there is none to make; xid
+// is its transaction's, if it has one.
+func (s *Server) draw(ctx context.Context, c Churn, size int, xid uint32) (*wal.Record, error) {
 	switch c {
 	case Bulk:
 		return bulk(size, byte(size)), nil
+	case Replay:
+		return s.nextRecorded(size, xid), nil
 	case Switch:
 		if s.log.enc.Pos().SegmentOffset(s.log.format.SegmentSize) == 0 {
 			return nil, nil // PostgreSQL writes none there

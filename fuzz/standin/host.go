@@ -36,6 +36,9 @@ type Options struct {
 	Loaded func(at core.LSN, r core.Rel, block uint32, page *redo.Page) error
 	// Wrong, if not nil, is told of a page that is not as the server wrote it.
 	Wrong func(err error)
+	// Played, if not nil, tells how many records of each recorded relation are
+	// in the log up to an LSN. Without, none are written.
+	Played func(at core.LSN) []int
 	// Evictions is how many of 1,000 changes put their page out of memory.
 	Evictions int
 	// Squeeze, if not nil, tells whether there is no memory for pages now: each is
@@ -74,6 +77,7 @@ type Server struct {
 	running    map[uint32]bool // transactions whose end is not durable
 	counters   redo.Counters
 	checkPoint wal.CheckPoint // that the server was started from
+	played     []int          // records of each recorded relation; nil if they are not written
 	effects    redo.Effects
 	applier    redo.Applier
 	dice       *rand.Rand

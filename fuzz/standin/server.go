@@ -47,6 +47,9 @@ func (s *Server) boot(ctx context.Context) error {
 	}
 	s.x, s.counters = rec.End, redo.CountersOf(ctl)
 	s.checkPoint, s.pool.x = ck, rec.Start
+	if s.opts.Played != nil {
+		s.played = s.opts.Played(rec.Start)
+	}
 	if err := s.log.start(ctx, ctl.Format(), rec.End, rec.Start); err != nil {
 		return err
 	}
@@ -120,6 +123,9 @@ func (s *Server) change(ctx context.Context, r *wal.Record) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := s.create(ctx, r); err != nil {
+		return err
 	}
 	effects, err := s.effects.Decode(r, &s.counters)
 	if err != nil {
