@@ -38,12 +38,12 @@ type Options struct {
 	// Observe is told of everything that goes into the trace hash, in order.
 	// It must not call the world.
 	Observe func(Event)
-	// OnNote is told of every event a part notes, before its task goes on.
 	// Record is told of the same with names and bytes, and of more, for whoever
 	// shows the run to a person. It must not call the world.
 	Record func(Detail)
+	// OnNote is told of every event a part notes, before its task goes on.
 	OnNote func(p *Proc, e env.Event)
-	// Stuck is told when no step was taken for two seconds of wall time, with
+	// Stuck is told when no step was taken for ten seconds of wall time, with
 	// the stacks of all goroutines. The default prints them and exits.
 	Stuck func(stacks []byte)
 	// Guard makes Close fail if goroutines were started meanwhile that are no
