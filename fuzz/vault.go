@@ -155,7 +155,7 @@ func (l *line) evicted(k *keeper, flush core.LSN, leaves bool) {
 		return
 	}
 	l.j.counts.Evicted++
-	if flush.SegmentOffset(segmentSize) == 0 {
+	if l.going || l.gone || flush.SegmentOffset(segmentSize) == 0 {
 		return
 	}
 	c, err := k.control()

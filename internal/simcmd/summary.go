@@ -102,8 +102,9 @@ const (
 	gateHalf   = gateLeast / 2
 	// gateRare is for a moment of some microseconds.
 	gateRare = 0.005
-	// gateSeeds is how many runs a ratio needs to mean something.
-	gateSeeds = 100
+	// gateSeeds is how many runs a ratio needs to mean something, gateExpected how
+	// many of them must be wanted.
+	gateSeeds, gateExpected = 100, 5
 )
 
 // gates lists them in the order in which they are told.
@@ -201,8 +202,8 @@ func (s *Summary) Err() error {
 		return nil
 	}
 	for _, name := range gates {
-		if g := s.Gates[name]; g.Ratio < g.Least {
-			return fmt.Errorf("%s happened in %d of %d runs, want %.0f %%: the runs prove too little", name, g.Runs, s.Seeds, 100*g.Least)
+		if g := s.Gates[name]; g.Ratio < g.Least && float64(s.Seeds)*g.Least >= gateExpected {
+			return fmt.Errorf("%s happened in %d of %d runs, want %.1f %%: the runs prove too little", name, g.Runs, s.Seeds, 100*g.Least)
 		}
 	}
 	return nil
