@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"xenon/core/env"
@@ -99,13 +98,13 @@ func (n *procNet) Listen(ctx context.Context, address string) (net.Listener, err
 		return nil, dialFault("listen", nil, err)
 	}
 	if h != n.env.proc.host {
-		return nil, dialFault("listen", a, syscall.EADDRNOTAVAIL)
+		return nil, dialFault("listen", a, errNoAddress)
 	}
 	if a.port == "0" {
 		a.port = h.freePort()
 	}
 	if h.listeners[a.port] != nil {
-		return nil, dialFault("listen", a, syscall.EADDRINUSE)
+		return nil, dialFault("listen", a, errAddressUse)
 	}
 	l := &listener{w: n.env.w, env: n.env, host: h, addr: a}
 	h.listeners[a.port] = l
