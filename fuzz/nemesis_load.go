@@ -141,6 +141,7 @@ func (n *nemesis) oldSnapshot(s Step) func() bool {
 		x.disk.SetFaults(diskdrv.Faults{})
 		x.disk.Restore(shot)
 		x.disk.SetFaults(quickDisk)
+		n.c.tell() // of timelines that it knew nothing of by then
 		for _, l := range n.c.lines() {
 			r := l.reel(x.Proc)
 			changed = changed || r.disk != then[l].disk

@@ -75,7 +75,7 @@ func (b *baseLayer) reader(ctx context.Context, whole bool) (*layer.Image, error
 		return nil, err
 	}
 	im, err := layer.Open(ctx, src, b.id, b.o.Cache)
-	if err != nil && local && errors.Is(err, env.ErrCorrupt) {
+	if err != nil && local && unreadable(err) {
 		b.discard(err)
 		src, local = layer.Object(b.e.Objects(), b.key(), b.l.Size), false
 		im, err = layer.Open(ctx, src, b.id, b.o.Cache)
@@ -123,7 +123,7 @@ func (b *baseLayer) discard(why error) {
 // again tells whether a read of im that failed is worth another try: a damaged
 // copy has made place for the object.
 func (b *baseLayer) again(ctx context.Context, im *layer.Image, why error) bool {
-	if im == nil || !errors.Is(why, env.ErrCorrupt) || b.open.LockCtx(ctx) != nil {
+	if im == nil || !unreadable(why) || b.open.LockCtx(ctx) != nil {
 		return false
 	}
 	defer b.open.Unlock()

@@ -174,7 +174,7 @@ func (d *deltaLayer) retried(ctx context.Context, read func(*layer.Delta) error)
 		if err != nil {
 			return err
 		}
-		if err = read(f); err == nil || !first || !errors.Is(err, env.ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {
+		if err = read(f); err == nil || !first || !unreadable(err) && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		if dropped, derr := d.drop(ctx, f, err); !dropped {
@@ -182,6 +182,10 @@ func (d *deltaLayer) retried(ctx context.Context, read func(*layer.Delta) error)
 		}
 	}
 }
+
+// unreadable tells whether an error means that a file will not be read any
+// better the next time: its bytes are wrong, or the disk does not give them.
+func unreadable(err error) bool { return errors.Is(err, env.ErrCorrupt) || errors.Is(err, env.ErrIO) }
 
 // drop gives the file up, which is damaged or gone, if the layer can be had
 // elsewhere.

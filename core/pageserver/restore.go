@@ -95,7 +95,7 @@ func (t *Timeline) restoreFrom(ctx context.Context, layers []manifestLayer, disk
 			if err == nil {
 				continue
 			}
-			if gone := errors.Is(err, env.ErrCorrupt) || errors.Is(err, fs.ErrNotExist); gone && !d.uploaded() {
+			if gone := unreadable(err) || errors.Is(err, fs.ErrNotExist); gone && !d.uploaded() {
 				return begin + i, err
 			}
 			return -1, err
