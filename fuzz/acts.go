@@ -206,7 +206,14 @@ func (c *cluster) createBranch(ctx context.Context, e env.Env, b *brancher, l *l
 	}
 	for _, m := range c.conf.Members {
 		body := safekeeper.NewCreation(l.id, c.conf, server, l.at, nil)
-		if err := b.insist(ctx, e, moot, func() error { return http1.Call(ctx, e, m.Addr(), "POST", "/v1/tenant/timeline", body, nil) }); err != nil {
+		create := func() error {
+			err := http1.Call(ctx, e, m.Addr(), "POST", "/v1/tenant/timeline", body, nil)
+			if refused(err, 409) && l.members.record.Config.Generation > 1 {
+				return nil // its members change already, and whoever changes them sees to it
+			}
+			return err
+		}
+		if err := b.insist(ctx, e, moot, create); err != nil {
 			return err
 		}
 	}
