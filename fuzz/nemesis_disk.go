@@ -149,7 +149,8 @@ func (n *nemesis) rotControl(s Step) func() bool {
 		x.Kill()
 		x.disk.SetFaults(quickDisk)
 		hit = x.disk.Harm().RottenRead > read
-		if !bytes.Equal(content(), bad) {
+		// A disk that is gone, or fails, shows nothing.
+		if now := content(); len(now) > 0 && len(bad) > 0 && !bytes.Equal(now, bad) {
 			n.j.violated(DurableVote, "%s went on from a damaged control file", x.Name())
 			return
 		}

@@ -66,7 +66,7 @@ func (s *store) archived(o diskdrv.ObjectOp, data []byte) {
 		return
 	}
 	l, v := s.j.line(id.Timeline.Tag()), s.vault(id.Timeline)
-	if l == nil || l.gone || l.going {
+	if l == nil || l.gone || l.going && o.Kind == "delete" {
 		return
 	}
 	if o.Kind == "delete" {
