@@ -159,6 +159,7 @@ const (
 	LayersPastFloor   // E06: a read goes on in layers below the moment its block came into being
 	OriginLost        // E07: a restart takes all blocks for zeroes before their first version
 	RestartEarlier    // E08: a restart resumes a layer before the last
+	UnreadCopyStays   // E09: a copy of a layer that the disk does not give back is tried for ever
 
 	// what a pageserver tells, and takes in
 	RemoteTellsDisk // T01: remote_consistent_lsn is told to be what the disk holds
@@ -389,7 +390,7 @@ var names = map[Point]string{
 	RecordCRCUnchecked: "W01", RecordLinkUnchecked: "W02", ContUnchecked: "W03", OverwriteUnnamed: "W04",
 	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07", ImagesOf15: "W08", XactsOf15: "W09", ControlOfFirst: "W10", LevelLost: "W11",
 	LayerNotSynced: "E01", ManifestNotSynced: "E02", FlushDropsLast: "E03", ImageOfNeighbour: "E04", ImageTooEarly: "E05",
-	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08",
+	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08", UnreadCopyStays: "E09",
 	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03", SupersededForGood: "T04",
 	BranchAdoptsNow: "B01", BranchReadsNow: "B02", BranchOwnsPast: "B03", BranchChildFirst: "B04", BranchOrphans: "B05", BranchTooEarly: "B06", BranchUnentombed: "B07",
 	RedoGinKeepIncomplete: "RI1", RedoGinKeepReplaced: "RI2", RedoGinKeepRight: "RI3", RedoGinRowUncounted: "RI4",

@@ -12,6 +12,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/faults"
 	"xenon/core/layer"
 	"xenon/core/pageserver/remote"
 	"xenon/core/redo"
@@ -185,7 +186,12 @@ func (d *deltaLayer) retried(ctx context.Context, read func(*layer.Delta) error)
 
 // unreadable tells whether an error means that a file will not be read any
 // better the next time: its bytes are wrong, or the disk does not give them.
-func unreadable(err error) bool { return errors.Is(err, env.ErrCorrupt) || errors.Is(err, env.ErrIO) }
+func unreadable(err error) bool {
+	if faults.On && faults.Hit(faults.UnreadCopyStays) {
+		return errors.Is(err, env.ErrCorrupt)
+	}
+	return errors.Is(err, env.ErrCorrupt) || errors.Is(err, env.ErrIO)
+}
 
 // drop gives the file up, which is damaged or gone, if the layer can be had
 // elsewhere.
