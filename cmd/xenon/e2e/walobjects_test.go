@@ -80,9 +80,10 @@ func TestWALLeavesTheDisks(t *testing.T) {
 	}
 	in.checkpoint()
 	eventually(t, "disks without old WAL", func() bool { return in.mostWAL() <= 3*core.DefaultSegmentSize })
+	begin := core.SegmentStart(first.Segment(core.DefaultSegmentSize), core.DefaultSegmentSize)
 	for _, k := range in.status().Safekeepers {
 		tl := k.Timelines[0]
-		if tl.WALBytes > limit || tl.LocalStart < first+(written-2)*core.DefaultSegmentSize || tl.BackupLSN < tl.LocalStart {
+		if tl.WALBytes > limit || tl.LocalStart < begin+(written-2)*core.DefaultSegmentSize || tl.BackupLSN < tl.LocalStart {
 			t.Errorf("safekeeper %d: %d bytes of WAL from %s on, stored up to %s, the first was at %s", k.ID, tl.WALBytes, tl.LocalStart, tl.BackupLSN, first)
 		}
 	}
