@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -32,9 +31,7 @@ func TestBranches(t *testing.T) {
 			in.branchesAreBack()
 			in.killEverything()
 			// The pageserver makes what it had anew, branches and all.
-			if err := os.RemoveAll(filepath.Join(in.dir, "pageserver-1")); err != nil {
-				t.Fatal(err)
-			}
+			in.lose("pageserver-1")
 			in.start()
 			in.branchesAreBack()
 			in.deleteBranches()

@@ -170,7 +170,7 @@ func TestDamagedLayer(t *testing.T) {
 		t.Fatalf("%d pages, refused: %v", len(want), refused)
 	}
 	in.halt()
-	damaged := in.spoilLargestObject()
+	damaged := in.spoilLargestLayer()
 	// The pageserver has copies on its disk, from which it would answer.
 	copies, err := filepath.Glob(filepath.Join(in.dir, "pageserver-1", "tenants", "*", "timelines", "*", "base-*"))
 	if err != nil || len(copies) == 0 {
@@ -216,21 +216,22 @@ func TestDamagedLayer(t *testing.T) {
 	}
 }
 
-// spoilLargestObject changes a byte in the middle of the largest object.
-func (in *installation) spoilLargestObject() (name string) {
+// spoilLargestLayer changes a byte in the middle of the largest layer of the
+// object store.
+func (in *installation) spoilLargestLayer() (name string) {
 	in.t.Helper()
 	var size int64
 	err := filepath.WalkDir(filepath.Join(in.dir, "objects"), func(file string, d os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if info, err := d.Info(); err == nil && !d.IsDir() && info.Size() > size {
+		if info, err := d.Info(); err == nil && !d.IsDir() && strings.Contains(file, "/layers/") && info.Size() > size {
 			name, size = file, info.Size()
 		}
 		return nil
 	})
 	if err != nil || size < 1<<20 {
-		in.t.Fatalf("largest object %s of %d bytes, %v", name, size, err)
+		in.t.Fatalf("largest layer %s of %d bytes, %v", name, size, err)
 	}
 	spoil(in.t, name, size*3/4)
 	return name

@@ -66,9 +66,7 @@ type object struct {
 // takes the pageserver's directory away, which may have a copy.
 func (in *installation) damageObject(b ctl.Branch, pattern string, damage func(name string) error) *object {
 	in.t.Helper()
-	if err := os.RemoveAll(filepath.Join(in.dir, "pageserver-1")); err != nil {
-		in.t.Fatal(err)
-	}
+	in.lose("pageserver-1")
 	objects := filepath.Join(in.dir, "objects", "objects")
 	files, err := filepath.Glob(filepath.Join(objects, "tenants", "*", "timelines", b.Timeline.String(), pattern))
 	if err != nil || len(files) == 0 {

@@ -18,9 +18,7 @@ func TestLostSafekeeperDirectory(t *testing.T) {
 		t.Run(layout.name, func(t *testing.T) {
 			in := install(t, layout.args...)
 			in.psql("main", "CREATE TABLE t (n int)", "INSERT INTO t SELECT generate_series(1, 1000)")
-			if err := os.RemoveAll(filepath.Join(in.dir, "safekeeper-2")); err != nil {
-				t.Fatal(err)
-			}
+			in.lose("safekeeper-2")
 			in.psql("main", "INSERT INTO t SELECT generate_series(1001, 2000)", "CHECKPOINT")
 			in.killEverything()
 			in.start()
@@ -36,6 +34,15 @@ func TestLostSafekeeperDirectory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lose removes the directory of a role, which may be writing into it: what is
+// new there while the removal goes through it goes with the next one.
+func (in *installation) lose(role string) {
+	in.t.Helper()
+	eventually(in.t, "nothing to be left of "+role, func() bool {
+		return os.RemoveAll(filepath.Join(in.dir, role)) == nil
+	})
 }
 
 // takesNoPart checks that status names a safekeeper, why it has nothing, and
@@ -95,9 +102,7 @@ func TestLostPageserverDirectory(t *testing.T) {
 				in.signal(syscall.SIGTERM)
 				in.await()
 			}
-			if err := os.RemoveAll(filepath.Join(in.dir, "pageserver-1")); err != nil {
-				t.Fatal(err)
-			}
+			in.lose("pageserver-1")
 			if running {
 				// The process finds out when it starts again, if not before.
 				before := in.status().Pageservers[0].PID

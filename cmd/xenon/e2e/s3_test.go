@@ -285,9 +285,7 @@ func TestPageserverFromStore(t *testing.T) {
 				in.signal(syscall.SIGTERM)
 				in.await()
 			}
-			if err := os.RemoveAll(filepath.Join(in.dir, "pageserver-1")); err != nil {
-				t.Fatal(err)
-			}
+			in.lose("pageserver-1")
 			if store.running {
 				in.killPageserver()
 				in.killPostmaster("main") // and with it the pages it has

@@ -91,9 +91,7 @@ func TestWALLeavesTheDisks(t *testing.T) {
 
 	in.signal(syscall.SIGINT)
 	in.await()
-	if err := os.RemoveAll(filepath.Join(in.dir, "pageserver-1")); err != nil {
-		t.Fatal(err)
-	}
+	in.lose("pageserver-1")
 	in.start()
 	if got := in.psql("main", "SELECT count(*) FROM t"); got != fmt.Sprint(1000*written) {
 		t.Errorf("%s rows with a pageserver made anew, want %d", got, 1000*written)
