@@ -18,7 +18,7 @@ type rule struct {
 
 // rules is the import map. The first that fits a package holds. Parts (core,
 // consensus, compute) never import worlds (netsim, diskdrv, realio) or judges
-// (linearizability, fuzz); only cmd and tests join them.
+// (linearizability, serializability, fuzz); only cmd and tests join them.
 var rules = []rule{
 	// The leaves, in the order of their layers.
 	{"core", nil},
@@ -51,7 +51,8 @@ var rules = []rule{
 	{"realio/...", []string{"core", "core/env", "core/faults", "core/xsync", "core/wire/...", "compute/...", "realio/...", "!realio/s3"}},
 
 	{"linearizability/...", []string{"core/...", "linearizability/..."}},
-	{"fuzz/...", []string{"core/...", "consensus/...", "compute/...", "netsim/...", "diskdrv/...", "linearizability/...", "fuzz/..."}},
+	{"serializability/...", []string{"core/..."}},
+	{"fuzz/...", []string{"core/...", "consensus/...", "compute/...", "netsim/...", "diskdrv/...", "linearizability/...", "serializability/...", "fuzz/..."}},
 	{"cmd/...", []string{"..."}},
 	{"internal/lint/...", []string{"internal/lint/..."}},
 	{"internal/simcmd/...", []string{"core/faults", "fuzz", "fuzz/report", "netsim", "internal/simcmd/..."}},

@@ -44,7 +44,7 @@ func TestSource(t *testing.T) {
 // a reader, not the analyzer, is sure.
 func TestDeterminism(t *testing.T) {
 	var patterns []string
-	for _, top := range []string{"core", "consensus", "compute", "netsim", "diskdrv", "fuzz", "linearizability"} {
+	for _, top := range []string{"core", "consensus", "compute", "netsim", "diskdrv", "fuzz", "linearizability", "serializability"} {
 		if _, err := os.Stat(filepath.Join(root, top)); err == nil {
 			patterns = append(patterns, "./"+top+"/...")
 		}
