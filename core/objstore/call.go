@@ -30,6 +30,10 @@ func (s *Store) do(ctx context.Context, c call, f func(context.Context) error) e
 	})
 }
 
+// cut tells that err is of the caller's own body, which ended too early, and
+// will again.
+func (c call) cut(err error) bool { return c.kind == Put && errors.Is(err, io.ErrUnexpectedEOF) }
+
 // repeat is do for requests that set their own bounds.
 func (s *Store) repeat(ctx context.Context, c call, f func() error) error {
 	at := s.log.begin(c)
@@ -40,7 +44,7 @@ func (s *Store) repeat(ctx context.Context, c call, f func() error) error {
 		}
 		err := f()
 		s.gate.leave(err)
-		again := err != nil && !c.once && Transient(err)
+		again := err != nil && !c.once && Transient(err) && !c.cut(err)
 		s.log.answered(at, err)
 		if !again {
 			return err
