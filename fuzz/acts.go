@@ -207,7 +207,7 @@ func (c *cluster) createBranch(ctx context.Context, e env.Env, b *brancher, l *l
 	for _, m := range c.conf.Members {
 		body := safekeeper.NewCreation(l.id, c.conf, server, l.at, nil)
 		create := func() error {
-			err := http1.Call(ctx, e, m.Addr(), "POST", "/v1/tenant/timeline", body, nil)
+			err := http1.Call(ctx, e, m.Addr(), "POST", safekeeper.RouteTo(m.ID, "/v1/tenant/timeline"), body, nil)
 			if refused(err, 409) && l.members.record.Config.Generation > 1 {
 				return nil // its members change already, and whoever changes them sees to it
 			}
@@ -268,7 +268,7 @@ func (b *brancher) drop(ctx context.Context, e env.Env) error {
 	b.retire(l)
 	b.r.result.Counts.Dropped++
 	for _, m := range c.conf.Members {
-		if err := b.insist(ctx, e, never, func() error { return http1.Call(ctx, e, m.Addr(), "DELETE", timelinePath(l.id), nil, nil) }); err != nil {
+		if err := b.insist(ctx, e, never, func() error { return http1.Call(ctx, e, m.Addr(), "DELETE", safekeeper.RouteTo(m.ID, timelinePath(l.id)), nil, nil) }); err != nil {
 			return err
 		}
 	}

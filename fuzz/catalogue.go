@@ -213,7 +213,7 @@ var catalogue = [classes]listing{
 	Losses:      {Network, "losses", "packets are lost, and sent again much later", delays, 0},
 	SplitReads:  {Network, "split-reads", "reads and writes are cut at any byte", anyTime, 0},
 	Impatient:   {Network, "impatient", "connections are given up after a fraction of a second without an answer, in a network that is cut", anyTime, 0},
-	WrongHost:   {Network, "wrong-host", "a safekeeper's name leads to another one for a while", "in runs that make no timelines: a creation does not say which safekeeper it is for yet", 30},
+	WrongHost:   {Network, "wrong-host", "a safekeeper's name leads to another one for a while", anyTime, 30},
 
 	KillKeeper:     {Process, "kill-safekeeper", "a safekeeper is killed and started again", anyTime, 0},
 	CutKeeper:      {Process, "power-safekeeper", "a safekeeper loses power, and writes that were not synced", anyTime, 85},

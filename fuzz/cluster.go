@@ -67,6 +67,7 @@ type cluster struct {
 	conf   consensus.Configuration
 	bucket *diskdrv.Bucket
 	rush   rush
+	listed uint64 // values appended to lists, of all branches
 
 	sks      []*node
 	reserve  []*node // safekeepers that are no members of anything yet
@@ -247,7 +248,7 @@ func (c *cluster) setUp() error {
 		}
 		for _, m := range c.conf.Members {
 			body := safekeeper.NewCreation(ttid, c.conf, server, c.blank.im.Index.LSN, c.blank.initial())
-			if err := patiently(ctx, e, func() error { return http1.Call(ctx, e, m.Addr(), "POST", "/v1/tenant/timeline", body, nil) }); err != nil {
+			if err := patiently(ctx, e, func() error { return http1.Call(ctx, e, m.Addr(), "POST", safekeeper.RouteTo(m.ID, "/v1/tenant/timeline"), body, nil) }); err != nil {
 				return err
 			}
 		}

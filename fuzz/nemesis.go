@@ -28,7 +28,6 @@ type nemesis struct {
 	// unlucky is the one safekeeper whose old WAL goes bad in this run.
 	unlucky int
 	moving  bool // safekeepers come and go in this run
-	forking bool // branches are made in this run
 	away    bool // the disk of a safekeeper is not its own, or not as it should be
 }
 
@@ -46,7 +45,6 @@ func (n *nemesis) arm(p *Plan) {
 			}
 		})
 	}
-	n.forking = slices.ContainsFunc(p.Acts, func(a Act) bool { return a.Deed == Fork })
 	n.tend()
 }
 

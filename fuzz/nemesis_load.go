@@ -76,7 +76,7 @@ func (n *nemesis) operate(s Step) func() bool {
 			for _, l := range n.c.lines() {
 				for _, m := range n.c.conf.Members {
 					body := safekeeper.NewCreation(l.id, n.c.conf, server, l.ghost.begin, nil)
-					if err := http1.Call(ctx, e, m.Addr(), "POST", "/v1/tenant/timeline", body, nil); err == nil || refused(err, 400, 409, 410) {
+					if err := http1.Call(ctx, e, m.Addr(), "POST", safekeeper.RouteTo(m.ID, "/v1/tenant/timeline"), body, nil); err == nil || refused(err, 400, 409, 410) {
 						answers++
 					}
 				}

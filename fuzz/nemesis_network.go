@@ -259,7 +259,7 @@ func (n *nemesis) doors(s Step) func() bool {
 		n.after(s.For, func() { n.w.SetBacklog(x.Name(), 0) })
 	case WrongHost:
 		sk, other := n.keeper(s), n.c.sks[s.Which%len(n.c.sks)]
-		if sk == other || n.moving || n.forking {
+		if sk == other {
 			return nil
 		}
 		n.w.Alias(sk.Name(), other.Name())

@@ -262,7 +262,7 @@ func (d *driver) do(ctx context.Context, t membership.Task) (a membership.Answer
 }
 
 func (d *driver) call(ctx context.Context, t membership.Task, method, path string, in, out any) error {
-	return http1.Call(ctx, d.e, t.Node.Addr(), method, path, in, out)
+	return http1.Call(ctx, d.e, t.Node.Addr(), method, safekeeper.RouteTo(t.Node.ID, path), in, out)
 }
 
 func standing(s safekeeper.Standing) membership.Answer {

@@ -113,7 +113,7 @@ func (n *Node) api() http.Handler {
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}", n.getTimeline)
 	mux.HandleFunc("DELETE /v1/tenant/{tenant}/timeline/{timeline}", n.removeTimeline)
 	n.membershipRoutes(mux)
-	return mux
+	return n.addressed(mux)
 }
 
 func (n *Node) getStatus(w http.ResponseWriter, _ *http.Request) {

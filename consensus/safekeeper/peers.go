@@ -161,7 +161,7 @@ func (t *Timeline) askOne(ctx context.Context, m consensus.Member, history bool)
 		path += "?history=no"
 	}
 	var s TimelineStatus
-	if err := http1.Call(ctx, t.node.e, m.Addr(), "GET", path, nil, &s); err != nil {
+	if err := http1.Call(ctx, t.node.e, m.Addr(), "GET", RouteTo(m.ID, path), nil, &s); err != nil {
 		return nil, err
 	}
 	if s.Failed != "" || s.Tenant != t.id.Tenant || s.Timeline != t.id.Timeline {

@@ -149,7 +149,7 @@ func (n *Node) askDonor(ctx context.Context, id core.TTID, host string) (r conse
 		return r, err
 	}
 	var s TimelineStatus
-	if err := http1.Call(ctx, n.e, host, "GET", timelinePath(id)+"?history=no", nil, &s); err != nil {
+	if err := http1.Call(ctx, n.e, host, "GET", RouteTo(node.ID, timelinePath(id)+"?history=no"), nil, &s); err != nil {
 		return r, err
 	}
 	if s.Failed != "" {
@@ -244,7 +244,7 @@ func (n *Node) dropPulls() error {
 func (n *Node) copyTimeline(ctx context.Context, id core.TTID, conf consensus.Configuration, from consensus.Member) error {
 	var s snapshot
 	route := fmt.Sprintf("%s/snapshot/%s", timelinePath(id), n.copierName())
-	if err := http1.Call(ctx, n.e, from.Addr(), "GET", route, nil, &s); err != nil {
+	if err := http1.Call(ctx, n.e, from.Addr(), "GET", RouteTo(from.ID, route), nil, &s); err != nil {
 		return err
 	}
 	c, err := decodeControl(s.Control, from.ID, id)

@@ -80,6 +80,16 @@ const (
 	ArchiveUnchecked   // A02: a block that is read out of the object store is not compared with its checksum
 	EvictUnstored      // A03: an idle timeline leaves the disk though its last segment is not stored
 	ReturnShort        // A04: a timeline that comes back to the disk does so without its last page
+	OffloadUnchecked   // A05: WAL is stored without a look at whether it is WAL
+
+	// damage on a safekeeper's disk
+	AnyAddressee   // K05: a safekeeper does what another one was asked for
+	CopyUnchecked  // K06: a copy of a timeline is not checked while it is made
+	MendUnchecked  // K07: what is put in the place of damaged WAL is not checked
+	WoundedVotes   // K08: a safekeeper that lost the end of its log votes
+	WoundForgotten // K09: a safekeeper that lost the end of its log does not remember it
+	HealedEarly    // K10: a safekeeper counts as whole before it has what the others have
+	OldAckCounts   // K11: a proposer counts what a safekeeper had before it lost it
 
 	// compute
 	FlushBeforeQuorum   // C01: a flush of WAL returns before the quorum has it
@@ -160,6 +170,8 @@ const (
 	OriginLost        // E07: a restart takes all blocks for zeroes before their first version
 	RestartEarlier    // E08: a restart resumes a layer before the last
 	UnreadCopyStays   // E09: a copy of a layer that the disk does not give back is tried for ever
+	LostLayerStays    // E10: a layer that is damaged and nowhere else is refused for ever
+	LossKeepsLater    // E11: the layers behind one that is lost are kept, and its WAL is not taken in again
 
 	// what a pageserver tells, and takes in
 	RemoteTellsDisk // T01: remote_consistent_lsn is told to be what the disk holds
@@ -302,6 +314,8 @@ const (
 
 	// the simulator's stand-in for a server
 	ShowUncommitted // S01: a value is visible before its commit is durable
+	ReadsApart      // S02: a transaction reads each list at a moment of its own
+	ReadsUnlocked   // S03: a transaction does not lock what it only reads
 
 	pointCount
 )
@@ -357,7 +371,8 @@ var names = map[Point]string{
 	MembersUnguarded: "M48", ExcludeAnyTime: "M49", PullRevives: "M50", PushCreates: "M51", PullUnheld: "M56",
 
 	RemoveUnbacked: "M52", RemoveUnsaved: "M52b", RemoveUnstored: "M52c", OffloadUncommitted: "M53", PartialNameReused: "M54", CopyFromCommit: "M55",
-	BackupUnsure: "A01", ArchiveUnchecked: "A02", EvictUnstored: "A03", ReturnShort: "A04",
+	BackupUnsure: "A01", ArchiveUnchecked: "A02", EvictUnstored: "A03", ReturnShort: "A04", OffloadUnchecked: "A05",
+	AnyAddressee: "K05", CopyUnchecked: "K06", MendUnchecked: "K07", WoundedVotes: "K08", WoundForgotten: "K09", HealedEarly: "K10", OldAckCounts: "K11",
 
 	FlushBeforeQuorum:   "C01",
 	WALRewriteUnseen:    "C02",
@@ -390,7 +405,7 @@ var names = map[Point]string{
 	RecordCRCUnchecked: "W01", RecordLinkUnchecked: "W02", ContUnchecked: "W03", OverwriteUnnamed: "W04",
 	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07", ImagesOf15: "W08", XactsOf15: "W09", ControlOfFirst: "W10", LevelLost: "W11",
 	LayerNotSynced: "E01", ManifestNotSynced: "E02", FlushDropsLast: "E03", ImageOfNeighbour: "E04", ImageTooEarly: "E05",
-	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08", UnreadCopyStays: "E09",
+	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08", UnreadCopyStays: "E09", LostLayerStays: "E10", LossKeepsLater: "E11",
 	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03", SupersededForGood: "T04",
 	BranchAdoptsNow: "B01", BranchReadsNow: "B02", BranchOwnsPast: "B03", BranchChildFirst: "B04", BranchOrphans: "B05", BranchTooEarly: "B06", BranchUnentombed: "B07",
 	RedoGinKeepIncomplete: "RI1", RedoGinKeepReplaced: "RI2", RedoGinKeepRight: "RI3", RedoGinRowUncounted: "RI4",
@@ -400,6 +415,8 @@ var names = map[Point]string{
 	RedoOriginStays: "I01", SpaceForgotten: "I02", SealAnyBlock: "I03",
 	SampleFlipped: "X01", ServedFlipped: "X02",
 	ShowUncommitted:       "S01",
+	ReadsApart:            "S02",
+	ReadsUnlocked:         "S03",
 	RegisterUnconditional: "G01",
 	RegisterUnknownIsDone: "G02",
 	RegisterUnknownIsLost: "G03",

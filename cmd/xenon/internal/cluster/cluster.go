@@ -116,7 +116,7 @@ func (c Cluster) createOn(ctx context.Context, m consensus.Member, first consens
 	}
 	server := consensus.Server{PGVersion: b.PGVersion, SystemID: b.SystemID, SegmentSize: b.SegmentSize}
 	body := safekeeper.NewCreation(b.TTID(), first, server, b.Start, initial)
-	if err := c.Call(ctx, m.Addr(), "POST", "/v1/tenant/timeline", body, nil); err != nil {
+	if err := c.Call(ctx, m.Addr(), "POST", safekeeper.RouteTo(m.ID, "/v1/tenant/timeline"), body, nil); err != nil {
 		return fmt.Errorf("create the timeline on safekeeper %d: %w", m.ID, err)
 	}
 	return nil
@@ -131,7 +131,7 @@ func (c Cluster) RemoveWAL(ctx context.Context, id core.TTID) error {
 		return err
 	}
 	return c.each(func(m role.Member) error {
-		err := c.Call(ctx, m.Listen, "DELETE", timelinePath(id), nil, nil)
+		err := c.Call(ctx, m.Listen, "DELETE", safekeeper.RouteTo(m.ID, timelinePath(id)), nil, nil)
 		if err != nil && !isMissing(err) {
 			return fmt.Errorf("remove the timeline from safekeeper %d: %w", m.ID, err)
 		}
@@ -249,7 +249,7 @@ func (c Cluster) Committed(ctx context.Context, id core.TTID) (core.LSN, error) 
 	answers := 0
 	err := c.each(func(m role.Member) error {
 		var s safekeeper.TimelineStatus
-		if err := c.Call(ctx, m.Listen, "GET", timelinePath(id), nil, &s); err != nil {
+		if err := c.Call(ctx, m.Listen, "GET", safekeeper.RouteTo(m.ID, timelinePath(id)), nil, &s); err != nil {
 			return fmt.Errorf("safekeeper %d: %w", m.ID, err)
 		}
 		mu.Lock()
