@@ -4,29 +4,28 @@ import (
 	"fmt"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"xenon/consensus"
 	"xenon/core"
+	"xenon/internal/killed"
 )
 
 // A lineage is logs as elections make them: every term takes the log of an
 // earlier one up to some LSN, and goes on from there. A log is who wrote each
-// byte from base on.
+// byte from base on. Terms begin at multiples of unit bytes.
 type lineage struct {
 	histories []consensus.History
 	logs      [][]core.Term
 }
 
-func newLineage(choose func(int) int) *lineage {
+func newLineage(choose func(int) int, unit int) *lineage {
 	l := &lineage{histories: []consensus.History{nil}, logs: [][]core.Term{nil}}
 	for term := core.Term(1); term <= 6; term++ {
 		from := choose(len(l.logs))
-		cut := choose(len(l.logs[from]) + 1)
+		cut := choose(len(l.logs[from])/unit+1) * unit
 		start := base + core.LSN(cut)
 		h := prefix(l.histories[from], start).With(consensus.TermSwitch{Term: term, LSN: start})
 		log := append([]core.Term{}, l.logs[from][:cut]...)
-		for range choose(4) {
+		for range choose(4) * unit {
 			log = append(log, term)
 		}
 		l.histories, l.logs = append(l.histories, h), append(l.logs, log)
@@ -46,7 +45,7 @@ func prefix(h consensus.History, lsn core.LSN) (out consensus.History) {
 
 // historyLaws checks that histories tell where logs part.
 func historyLaws(choose func(int) int) error {
-	l := newLineage(choose)
+	l := newLineage(choose, 1)
 	p := 1 + choose(len(l.logs)-1) // the proposer's term
 	a := choose(p + 1)             // the term of the acceptor's log: not a later one
 	cut := choose(len(l.logs[a]) + 1)
@@ -164,17 +163,19 @@ func committed(c consensus.Configuration, flushed map[core.NodeID]core.LSN) (bes
 func TestHistoryLaws(t *testing.T) { holds(t, historyLaws) }
 func TestQuorumLaws(t *testing.T)  { holds(t, quorumLaws) }
 
-func holds(t *testing.T, law func(choose func(int) int) error) {
+// holds checks a law of pure functions, many times in each check.
+func holds(t *testing.T, law killed.Property) {
 	rounds := 10
 	if full() {
 		rounds = 120
 	}
-	rapid.Check(t, func(t *rapid.T) {
+	killed.Holds(t, func(choose killed.Choose) error {
 		for range rounds {
-			if err := law(func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "choice") }); err != nil {
-				t.Fatal(err)
+			if err := law(choose); err != nil {
+				return err
 			}
 		}
+		return nil
 	})
 }
 

@@ -74,6 +74,7 @@ var outside = []rule{
 	{"github.com/aws/...", []string{"realio/s3"}},
 	{"github.com/anishathalye/porcupine", []string{"linearizability/..."}},
 	{"golang.org/x/tools/...", []string{"internal/lint/..."}},
+	{"pgregory.net/rapid", []string{"internal/killed"}}, // which tests import
 }
 
 // testOnly may be imported by tests, and by nothing else.
