@@ -26,6 +26,7 @@ const (
 	WrittenPages  Oracle = "redo makes the pages that a server writes"
 	IngestBound   Oracle = "only committed WAL is ingested"
 	Linearizable  Oracle = "linearizable history"
+	Isolated      Oracle = "strictly serializable transactions"
 	Liveness      Oracle = "liveness after healing"
 	Quiet         Oracle = "rest when there is nothing to do"
 	OneConfig     Oracle = "one configuration per generation, one change at a time"
@@ -100,7 +101,7 @@ func (j *judge) note(p *netsim.Proc, e env.Event) {
 		return
 	}
 	switch e.Kind {
-	case "pageserver.open", "pageserver.record", "pageserver.disk", "pageserver.remote":
+	case "pageserver.open", "pageserver.record", "pageserver.disk", "pageserver.lost", "pageserver.remote":
 		l.paged(p, e)
 	case "proposer.elected":
 		l.elected(p, core.Term(e.B), core.LSN(e.C))

@@ -15,6 +15,7 @@ import (
 	"xenon/core/xsync"
 	"xenon/fuzz/standin"
 	"xenon/linearizability"
+	"xenon/serializability"
 )
 
 // A load is what clients do, and the sizes of things, drawn for each run.
@@ -27,6 +28,7 @@ type load struct {
 	Switches  bool          `json:"switches"`
 	Recorded  bool          `json:"recorded"` // some of the churn is what PostgreSQL wrote
 	Evictions int           `json:"evictions"`
+	Lists     int           `json:"lists,omitempty"` // transactions over several lists in 1,000 calls
 
 	Memory   int64 `json:"pageserver_memory"`   // bytes
 	Distance int64 `json:"checkpoint_distance"` // bytes of WAL
@@ -71,6 +73,7 @@ func drawLoad(d dice) load {
 		CrossCheck: d.pick("cross_check", 0, 100),
 		WALLimit:   int64(d.pick("wal_limit", 0, 3*segmentSize, 6*segmentSize)),
 		Idle:       d.pick("idle_seconds", 1, 1, 3, 3600),
+		Lists:      d.pick("lists", 0, 100, 300),
 	}
 }
 
@@ -79,6 +82,7 @@ type clients struct {
 	c       *cluster
 	line    *line
 	history linearizability.History
+	lists   serializability.History
 	next    int // client number
 	values  int
 	begun   int // writes
@@ -101,6 +105,7 @@ func (cl *clients) inherit(from *reference.State) {
 			cl.history.Return(call, linearizability.Result{}, cl.now())
 		}
 	}
+	cl.inheritLists(from, &clog)
 }
 
 // now is the time that histories go by: the same for all processes.
@@ -181,6 +186,11 @@ func (cl *clients) conclude(ctx context.Context, e env.Env, s *standin.Server, t
 			return err
 		}
 	}
+	if cl.c.load.Lists > 0 {
+		if err := cl.transact(ctx, s, term, id, allLists(), false); err != nil {
+			return err
+		}
+	}
 	cl.done = true
 	return nil
 }
@@ -190,6 +200,9 @@ func (cl *clients) call(ctx context.Context, s *standin.Server, term core.Term, 
 	key, r := dice.IntN(standin.Keys), &cl.c.rush
 	if r.any() {
 		r.calls++
+	}
+	if cl.c.load.Lists > 0 && dice.IntN(1000) < cl.c.load.Lists {
+		return cl.transact(ctx, s, term, id, drawOperations(dice, r.hot), dice.IntN(12) == 0)
 	}
 	if r.hot {
 		key = 0

@@ -57,6 +57,7 @@ var Properties = []Property{
 	{"O9", "an index names complete objects, and no object is overwritten", []Oracle{IndexComplete, IndexSound, WriteOnce}, "", []string{"O10"}},
 	{"O10", "an older owner changes nothing that readers see, and deletes nothing", []Oracle{Fenced, Reachable}, "", []string{"B05"}},
 	{"O11", "linearizable histories by key", []Oracle{Linearizable}, "", []string{"S01"}},
+	{"O12", "transactions over several lists are strictly serializable", []Oracle{Isolated}, "serializability has the anomalies as a table", []string{"S02", "S03"}},
 	{"O13", "healed, all that was begun ends", []Oracle{Liveness}, "", []string{"T03"}},
 	{"O14", "at rest, tasks and connections are within a bound", []Oracle{Quiet}, "", []string{"TestRestlessness"}},
 }

@@ -40,6 +40,9 @@ func (r *run) clientsJudge() error {
 		if err := l.clients.history.Check(); err != nil {
 			return &Violation{Linearizable, fmt.Errorf("branch %s: %w", l.name, err)}
 		}
+		if err := l.isolated(); err != nil {
+			return err
+		}
 		r.result.Counts.Writes += l.clients.acked
 		r.result.Counts.Reads += l.clients.history.Answered() - l.clients.acked
 	}

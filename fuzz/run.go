@@ -58,6 +58,7 @@ type Counts struct {
 	LateCopies   int // by safekeepers that were no members by then
 
 	Writes, Reads int // acknowledged
+	Transactions  int // over several lists
 	Records       int // committed
 	Played        int // of them recorded ones, that PostgreSQL wrote first
 	PagesCompared int
@@ -67,6 +68,7 @@ type Counts struct {
 	Branches     int // created
 	Dropped      int // deleted
 	Restores     int // timelines opened from the store alone, with layers of their own
+	Losses       int // times that a pageserver gave up layers that its disk had
 	Generations  int // take-overs by another pageserver
 	Flushes      int // of a timeline to a pageserver's disk
 	Uploads      int // of layers

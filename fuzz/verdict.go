@@ -256,6 +256,10 @@ func (l *line) sweep(counts *Counts) error {
 	if err := l.clients.history.Check(); err != nil {
 		return &Violation{Linearizable, fmt.Errorf("branch %s: %w", l.name, err)}
 	}
+	if err := l.isolated(); err != nil {
+		return err
+	}
+	counts.Transactions += l.clients.lists.Committed()
 	counts.Writes, counts.Records = counts.Writes+l.clients.acked, counts.Records+len(g.ends)-1
 	counts.Played += len(g.plays) - len(g.until(g.begin))
 	counts.Reads += l.clients.history.Answered() - l.clients.acked

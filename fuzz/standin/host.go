@@ -18,7 +18,7 @@ import (
 // The relations of a cluster that a stand-in runs on, all in one database.
 const (
 	DB    core.OID = 5
-	Table core.OID = 16384 // a key is the number of its block
+	Table core.OID = 16384 // a key is the number of its block; lists are behind them
 	Heap  core.OID = 16385 // grows, is deleted from, vacuumed and cut off
 )
 
@@ -68,7 +68,7 @@ type Server struct {
 	leash leash
 
 	log  log
-	rows []xsync.Mutex // by key; held from a change to the end of its transaction
+	rows []xsync.Mutex // by key, and by list behind these; held from a change to the end of its transaction
 	x    core.LSN      // where the server's log goes on from, behind its checkpoint
 
 	// What follows is guarded by log.mu: the order of changes is that of their
@@ -92,7 +92,7 @@ type phase struct {
 func (h *Host) Start(ctx context.Context, l compute.Launch) (compute.Server, error) {
 	s := &Server{
 		env: h.env, opts: h.opts, data: vfs.Client{Tree: l.Data}, tasks: xsync.NewGroup(ctx, h.env),
-		phase: xsync.NewWatch(h.env, phase{}), rows: make([]xsync.Mutex, Keys), running: map[uint32]bool{},
+		phase: xsync.NewWatch(h.env, phase{}), rows: make([]xsync.Mutex, Keys+Lists), running: map[uint32]bool{},
 		dice: h.env.Rand("stand-in"),
 	}
 	for i := range s.rows {

@@ -183,7 +183,7 @@ func (s *Server) Put(ctx context.Context, key int, value string, abort bool) (co
 		err = s.log.flush(ctx, lsn)
 	}
 	if err == nil {
-		err = s.finish(ctx, xid, block{rel(Table), uint32(key)}, lsn)
+		err = s.settle(ctx, xid, []block{{rel(Table), uint32(key)}}, lsn)
 	}
 	if err != nil && !errors.Is(err, ErrAborted) {
 		s.panicked(err)
@@ -200,19 +200,8 @@ func (s *Server) write(ctx context.Context, key int, value string, commit bool) 
 		return 0, 0, fmt.Errorf("%w: %w", ErrAborted, err)
 	}
 	defer s.log.mu.Unlock()
-	b := block{rel(Table), uint32(key)}
-	page, err := s.pool.get(ctx, b)
-	if err != nil {
-		return 0, 0, err
-	}
-	data := []byte(value)
-	if !(*heapPage)(page).fits(len(data)) {
-		if page, err = s.prune(ctx, b, page); err != nil {
-			return 0, 0, err
-		}
-	}
 	xid = uint32(s.counters.NextXID)
-	if err := s.change(ctx, insertion(page, b, xid, data, false)); err != nil {
+	if err := s.insert(ctx, block{rel(Table), uint32(key)}, xid, []byte(value)); err != nil {
 		return 0, 0, err
 	}
 	last := end(xid, s.micros(), commit)
@@ -223,16 +212,6 @@ func (s *Server) write(ctx context.Context, key int, value string, commit bool) 
 		s.running[xid] = true
 	}
 	return xid, last.End, nil
-}
-
-// finish makes a transaction visible, and now and then puts its page out.
-func (s *Server) finish(ctx context.Context, xid uint32, b block, lsn core.LSN) error {
-	if err := s.log.mu.LockCtx(ctx); err != nil {
-		return err
-	}
-	defer s.log.mu.Unlock()
-	delete(s.running, xid)
-	return s.mayEvict(ctx, b, lsn)
 }
 
 // mayEvict puts a page out if the dice say so and its WAL is durable, as it is
