@@ -111,6 +111,10 @@ func compare(mount, plain, seed string) error {
 			os.Chmod(filepath.Join(plain, name), 0o700)
 		}
 	}()
+	var room unix.Statfs_t
+	if err := unix.Statfs(mount, &room); err != nil || room.Bavail == 0 || room.Bavail > room.Blocks || room.Bsize == 0 {
+		return fmt.Errorf("the mount says that it has %d of %d blocks of %d bytes left, %v", room.Bavail, room.Blocks, room.Bsize, err)
+	}
 	for step := range 3000 {
 		var got [2]answer
 		for i, p := range places {
