@@ -21,6 +21,11 @@ var ttid = core.TTID{Tenant: core.TenantID{1}, Timeline: core.TimelineID{2}}
 // with runs f on an empty object store.
 func with(t *testing.T, f func(ctx context.Context, e env.Env) error) error {
 	t.Helper()
+	return alone(f)
+}
+
+// alone is with, of a check that knows of no test.
+func alone(f func(ctx context.Context, e env.Env) error) error {
 	w := netsim.New(netsim.Options{Seed: 1})
 	bucket := diskdrv.BucketIn(w, "bucket", diskdrv.BucketFaults{})
 	p := w.Proc("driver", netsim.ProcOptions{Objects: func(e env.Env) env.ObjectStore { return bucket.Objects(e, "driver") }})
