@@ -1,6 +1,8 @@
 package fuzz
 
 import (
+	"slices"
+
 	"xenon/core"
 	"xenon/core/env"
 	"xenon/netsim"
@@ -15,6 +17,8 @@ type reel struct {
 	// disk is what it last said outlives its memory; 0 for a disk that was
 	// wiped since.
 	disk core.LSN
+	// given is how often it said that its disk does not give back what it held.
+	given int
 }
 
 // reel is what a process said of the timeline.
@@ -43,9 +47,24 @@ func (l *line) paged(p *netsim.Proc, e env.Event) {
 		if r.disk > r.next {
 			l.j.violated(DiskHeld, "%s says that its disk holds %s up to %s, and has ingested %s", p.Name(), l.name, r.disk, r.next)
 		}
+	case "pageserver.lost":
+		l.lost(p.Name(), r, core.LSN(e.B))
 	case "pageserver.remote":
 		l.j.store.reports(p.Name(), l.id.Timeline, core.LSN(e.B))
 	}
+}
+
+// lost is told that a pageserver gives layers up, and goes back to an LSN: its
+// disk does not give back what it took. Something must have befallen the disk
+// for that, and something more for each time that it is said again.
+func (l *line) lost(who string, r *reel, at core.LSN) {
+	r.given++
+	ps := l.j.c.pss[slices.IndexFunc(l.j.c.pss, func(x *node) bool { return x.Name() == who })]
+	if harm := ps.disk.Harm(); r.given > harm.Failed+harm.Stale+harm.Misread+harm.Misplaced+harm.RottenRead+harm.BadReads {
+		l.j.violated(DiskHeld, "%s gives up layers of %s behind %s, and its disk is sound", who, l.name, at)
+	}
+	l.j.counts.Losses++
+	r.disk = min(r.disk, at)
 }
 
 // opened is told that an incarnation goes on behind a record: one that its

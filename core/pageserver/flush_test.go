@@ -353,7 +353,7 @@ func TestDamagedBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused, failed := 0, 0
-	for off := int64(0); off < info.Size; off += 1 + info.Size/50 {
+	for off := int64(0); off < info.Size; off += 1 + info.Size/16 {
 		if err := flip(w.env.FS(), path, off); err != nil {
 			t.Fatal(err)
 		}

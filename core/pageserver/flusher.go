@@ -106,9 +106,10 @@ func (t *Timeline) waits(why string) {
 
 // Waits says what the timeline waits for, and why.
 func (t *Timeline) Waits() (list []string) {
+	again := t.layers.lost.waits(core.LSN(t.ended.Load()))
 	t.status.Lock()
 	defer t.status.Unlock()
-	for _, s := range []string{t.wait, t.failed} {
+	for _, s := range []string{again, t.wait, t.failed} {
 		if s != "" {
 			list = append(list, s)
 		}

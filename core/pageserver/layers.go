@@ -60,6 +60,9 @@ type deltaLayer struct {
 	open  xsync.Mutex // held while the layer is being opened, or its file dropped
 	file  atomic.Pointer[layer.Delta]
 	local bool // file is of path; under open
+	// bad is why the layer is lost, nil if it is not; under the timeline's
+	// losses.examining.
+	bad error
 
 	// Under the timeline's mutex:
 	entry remote.LayerEntry
@@ -168,19 +171,41 @@ func (d *deltaLayer) fromStore(ctx context.Context, entry remote.LayerEntry, why
 }
 
 // retried reads the layer. If its file turns out to be damaged, or is gone, and
-// the layer is in the object store, it is read from there instead.
+// the layer is in the object store, it is read from there instead. If it is
+// nowhere else, see [deltaLayer.onlyCopy].
 func (d *deltaLayer) retried(ctx context.Context, read func(*layer.Delta) error) error {
-	for first := true; ; first = false {
+	for n := 1; ; n++ {
 		f, err := d.reader(ctx)
-		if err != nil {
+		if err == nil {
+			err = read(f)
+		}
+		if err == nil || n == readMost || !lostBy(err) || ctx.Err() != nil {
 			return err
 		}
-		if err = read(f); err == nil || !first || !unreadable(err) && !errors.Is(err, fs.ErrNotExist) {
+		if _, elsewhere := d.stored(); !elsewhere {
+			if lost := d.onlyCopy(ctx, err); lost != nil {
+				return lost
+			}
+			d.close(ctx, f)
+			continue
+		}
+		if f == nil {
 			return err
 		}
 		if dropped, derr := d.drop(ctx, f, err); !dropped {
 			return errors.Join(err, derr)
 		}
+	}
+}
+
+// readMost is how often a layer is read that proves to be right in between.
+const readMost = 3
+
+// close has the layer opened anew by the next read, from what its file has now.
+func (d *deltaLayer) close(ctx context.Context, f *layer.Delta) {
+	if d.open.LockCtx(ctx) == nil {
+		d.file.CompareAndSwap(f, nil)
+		d.open.Unlock()
 	}
 }
 
@@ -231,6 +256,7 @@ type stack struct {
 	source Layers                  // nil if all layers are in the directory
 	list   []*deltaLayer           // ascending by LSN
 	m      *layer.Map[*deltaLayer] // of list; replaced, never changed
+	lost   losses
 }
 
 // push adds the newest layer.

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"xenon/core"
@@ -117,15 +118,23 @@ func (t *Timeline) readManifest() (*manifest, error) {
 // being flushed, a new layer and where the disk-consistent record is with it.
 // The manifest's lock is held.
 func (t *Timeline) writeManifest(more *deltaLayer, disk Record) error {
+	t.mu.Lock()
+	list := t.layers.list
+	t.mu.Unlock()
+	if more != nil {
+		list = append(slices.Clip(list), more)
+	}
+	return t.replaceManifest(list, disk)
+}
+
+// replaceManifest replaces the manifest by one of some layers. Its lock is held.
+func (t *Timeline) replaceManifest(list []*deltaLayer, disk Record) error {
 	m := manifest{Tenant: t.id.Tenant, Timeline: t.id.Timeline, Shard: core.Unsharded.String(), Base: t.index.LSN, DiskConsistent: disk}
 	t.mu.Lock()
-	for _, d := range t.layers.list {
+	for _, d := range list {
 		m.Layers = append(m.Layers, manifestLayer{d.entry, d.ends})
 	}
 	t.mu.Unlock()
-	if more != nil {
-		m.Layers = append(m.Layers, manifestLayer{more.entry, more.ends})
-	}
 	if err := writeFile(t.env.FS(), t.dir, manifestName, m.encode()); err != nil {
 		return fmt.Errorf("manifest of timeline %s: %w", t.id, err)
 	}

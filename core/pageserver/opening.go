@@ -187,6 +187,10 @@ func (n *node) serve(t *Timeline, on *attached, fetcher *remote.Fetcher, owner *
 	if owner == nil {
 		a.up.Waits(waits)
 	}
+	if f := n.formerly(t.id); f.why != "" {
+		t.layers.lost.repeats(f.why, f.until)
+	}
+	t.layers.lost.served.Store(true)
 	a.receiver = newReceiver(t, n.e, &n.cfg, safekeepers)
 	a.receiver.remote = a.up.RemoteConsistent
 	if !n.enlist(a, on) {
@@ -194,6 +198,7 @@ func (n *node) serve(t *Timeline, on *attached, fetcher *remote.Fetcher, owner *
 		t.Close()
 		return nil, fmt.Errorf("ancestor of timeline %s: %w any more: %w", t.id, errNotAttached, env.ErrUnavailable)
 	}
+	a.tasks.Go("rebuild", ended(func(ctx context.Context) error { return n.rebuilds(ctx, a) }))
 	a.tasks.Go("flush", ended(t.flushes))
 	a.tasks.Go("receiver", ended(a.receiver.run))
 	a.tasks.Go("receiver-watch", ended(a.receiver.watch))
@@ -210,6 +215,7 @@ func (n *node) enlist(a, on *attached) bool {
 	}
 	n.timelines[a.t.id] = a
 	delete(n.made, a.t.id) // who was acquired meanwhile is superseded
+	delete(n.former, a.t.id)
 	return true
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"math"
 	"path"
@@ -42,13 +41,10 @@ func (t *Timeline) restore(ctx context.Context) error {
 		if lost < 0 {
 			return err
 		}
-		log := t.env.Log().With(slog.String("timeline", t.id.String()))
-		log.Error("layer is lost", slog.String("layer", layers[lost].Name), slog.Any("err", err))
-		layers, disk = layers[:lost], Record{LSN: t.index.LSN, Prev: t.index.PrevLSN}
-		if lost > 0 {
-			disk = layers[lost-1].Ends
-		}
-		log.Error("WAL is ingested again", slog.String("from", disk.LSN.String()))
+		had, was := layers[lost].Name, disk
+		layers, disk = layers[:lost], t.before(lost)
+		t.noteLoss(disk, had, err)
+		t.layers.lost.repeats(fmt.Sprintf("layer %s was lost, %v", had, err), was.LSN)
 	}
 	for _, f := range t.state.journal.forks {
 		f.noted = false
@@ -95,7 +91,7 @@ func (t *Timeline) restoreFrom(ctx context.Context, layers []manifestLayer, disk
 			if err == nil {
 				continue
 			}
-			if gone := unreadable(err) || errors.Is(err, fs.ErrNotExist); gone && !d.uploaded() {
+			if gone := lostBy(err); gone && !d.uploaded() {
 				return begin + i, err
 			}
 			return -1, err
@@ -105,7 +101,10 @@ func (t *Timeline) restoreFrom(ctx context.Context, layers []manifestLayer, disk
 	for _, m := range commits {
 		t.state.commit(m.micros, m.lsn)
 	}
-	return -1, t.loadNow(ctx)
+	if err := t.loadNow(ctx); err != nil {
+		return t.firstBad(), err
+	}
+	return -1, nil
 }
 
 // choose is the layers that the timeline has, and how far they go: those of

@@ -103,6 +103,7 @@ type node struct {
 	begun     map[core.TTID][]*bool       // branches being made, and whether they were deleted meanwhile
 	openings  map[core.TTID]*opening      // timelines that are about to be attached
 	leaving   map[core.TTID]bool          // that were detached, and are still being closed
+	former    map[core.TTID]former        // that were detached, to be opened anew
 	troubles  map[string]string           // why timelines are not attached yet, by directory
 	away      error                       // why the last timeline that need not wait for it was not taken over
 }
@@ -138,7 +139,7 @@ func Run(ctx context.Context, e env.Env, cfg Config) error {
 	store := objstore.New(e, e.Objects(), objstore.Options{})
 	e = objstore.Over(e, store)
 	n := &node{e: e, store: store, cfg: cfg, cache: layer.NewCache(cfg.CacheBytes), timelines: map[core.TTID]*attached{}, made: map[core.TTID]*remote.Owner{}, condemned: map[core.TTID]bool{}, begun: map[core.TTID][]*bool{}, openings: map[core.TTID]*opening{},
-		leaving: map[core.TTID]bool{}, troubles: map[string]string{}}
+		leaving: map[core.TTID]bool{}, former: map[core.TTID]former{}, troubles: map[string]string{}}
 	n.memory = NewMemory(e, cfg.MemoryBytes)
 	n.memory.relieve = n.relieve
 	n.downloads = xsync.NewSem(e, remote.Downloads)

@@ -125,6 +125,7 @@ func OpenTimeline(ctx context.Context, e env.Env, id core.TTID, dir string, cach
 func open(ctx context.Context, e env.Env, o Opening) (t *Timeline, err error) {
 	t = &Timeline{id: o.ID, env: e, index: o.Index, dir: o.Dir, cache: o.Cache, state: newState()}
 	t.open, t.layers.source, t.layers.m = new(openLayer), o.Layers, new(layer.Map[*deltaLayer])
+	t.layers.lost.init(e)
 	t.ingest.effects.Managers = o.Managers
 	t.readings.New = func() any { return &reading{redoer: redoer{applier: redo.Applier{Managers: o.Managers}}} }
 	if err := t.load(ctx, e, o); err != nil {

@@ -78,6 +78,10 @@ func (n *node) indexOf(ctx context.Context, id core.TTID) (x *Index, owner *remo
 	if owner := n.takeMade(id); owner != nil && owner.Superseded() == nil {
 		return owner.Index(), owner, nil
 	}
+	if f := n.formerly(id); f.superseded != nil {
+		x, err := n.indexOfAnother(ctx, id, f.superseded)
+		return x, nil, err
+	}
 	kept, patience := n.keptIndex(id), takeOverStep
 	if kept != nil {
 		if err := n.storeAway(); err != nil {
@@ -147,6 +151,12 @@ func (l localLayers) Uploaded(ctx context.Context, layers []remote.LayerEntry, x
 // uploads what it flushes. Once superseded, it does so again if it is to: two
 // owners of one timeline never upload at once, since all is done here.
 func (n *node) uploads(ctx context.Context, a *attached, owner *remote.Owner) error {
+	if owner == nil && a.up.Progress().Superseded { // it was, before it was opened anew
+		if err := n.awaitClaim(ctx, a, 0); err != nil {
+			return err
+		}
+		a.up.Waits(errAnew)
+	}
 	for {
 		claims := a.claims.Get()
 		err := n.uploadsAs(ctx, a, owner)
@@ -275,7 +285,8 @@ func (t *Timeline) fits(x *Index) bool {
 }
 
 // reopen opens a timeline anew, which owner owns now, and all that branch off
-// it. One that is found to be deleted, and has no owner, goes by that.
+// it. One that is found to be deleted, and has no owner, goes by that. What they
+// have lost is taken in again.
 func (n *node) reopen(ctx context.Context, a *attached, owner *remote.Owner) {
 	if n.attaching.LockCtx(ctx) != nil {
 		return
@@ -284,6 +295,7 @@ func (n *node) reopen(ctx context.Context, a *attached, owner *remote.Owner) {
 	n.giveBack(owner)
 	for _, b := range gone {
 		n.detach(b)
+		n.leave(ctx, b)
 	}
 	n.attaching.Unlock()
 	n.attachAll(ctx)

@@ -181,6 +181,8 @@ func (f *flushed) Uploaded(_ context.Context, done []remote.LayerEntry, _ *remot
 	return nil
 }
 
+func (f *flushed) Suspect(context.Context, remote.LocalLayer, error) error { return nil }
+
 // A life is one incarnation of an owner in the simulated world.
 type life struct {
 	e   env.Env

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"sync"
@@ -40,6 +41,10 @@ type Local interface {
 	// Uploaded notes that layers are in the object store and in the index
 	// there, which is x.
 	Uploaded(ctx context.Context, layers []LayerEntry, x *Index) error
+	// Suspect is told of a layer whose upload failed in a way that may be its
+	// file's doing. It returns nil if the file is as it was written; else the
+	// upload cannot go on with this layer.
+	Suspect(ctx context.Context, l LocalLayer, why error) error
 }
 
 // A LocalLayer is a layer file on the owner's disk; it does not change.
@@ -210,6 +215,9 @@ func (u *Uploader) round(ctx context.Context, o *Owner) error {
 	var entries []LayerEntry
 	for _, l := range batch {
 		e, err := u.upload(ctx, o, x, l)
+		if err != nil && ctx.Err() == nil && filed(err) {
+			err = errors.Join(err, u.local.Suspect(ctx, l, err))
+		}
 		if err != nil {
 			return err
 		}
@@ -279,10 +287,15 @@ func (u *Uploader) upload(ctx context.Context, o *Owner, x *Index, l LocalLayer)
 		return LayerEntry{}, err
 	}
 	if e.CRC != l.CRC {
-		return LayerEntry{}, fmt.Errorf("layer file %s has checksum %08X, it was written with %08X: the disk damaged it; stop the pageserver and remove the directory it is in, WAL makes the layer again: %w", l.Path, e.CRC, l.CRC, env.ErrCorrupt)
+		return LayerEntry{}, fmt.Errorf("layer file %s has checksum %08X, it was written with %08X: the disk damaged it: %w", l.Path, e.CRC, l.CRC, env.ErrCorrupt)
 	}
 	u.ready[l.Name] = e
 	return e, nil
+}
+
+// filed tells whether the file of a layer may be why its upload failed.
+func filed(err error) bool {
+	return errors.Is(err, env.ErrCorrupt) || errors.Is(err, env.ErrIO) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // A fileBody is a file to be put.
