@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"iter"
 	"runtime/debug"
 	"slices"
 
@@ -20,14 +19,13 @@ const (
 	taskEnded
 )
 
-// A task is a coroutine of one incarnation.
+// A task is a function that one incarnation runs beside others.
 type task struct {
-	id    uint64 // in the order of creation
-	name  string
-	env   *Env
-	f     func(ctx context.Context)
-	next  func() (struct{}, bool) // resumes it
-	yield func(struct{}) bool     // gives control back
+	id   uint64 // in the order of creation
+	name string
+	env  *Env
+	f    func(ctx context.Context)
+	co   *coroutine // from its first step to its end
 
 	state  taskState
 	queued bool // ready, or about to be
@@ -108,15 +106,14 @@ func (t *task) held() bool {
 // resume runs t until it parks or ends.
 func (t *task) resume() {
 	if t.state == taskNew {
-		t.env.w.created++
-		t.next, _ = iter.Pull(t.run)
+		t.co = t.env.w.coroutine()
+		t.co.task = t
 	}
 	t.state = taskRunning
-	t.next()
+	t.co.resume()
 }
 
-func (t *task) run(yield func(struct{}) bool) {
-	t.yield = yield
+func (t *task) run() {
 	returned := false
 	defer func() { t.finish(returned, recover()) }()
 	t.f(t.env.ctx)
@@ -127,7 +124,7 @@ func (t *task) run(yield func(struct{}) bool) {
 // are still on the stack.
 func (t *task) finish(returned bool, r any) {
 	t.state = taskEnded
-	t.f, t.yield = nil, nil
+	t.f = nil
 	if returned || t.env.dead {
 		return
 	}
@@ -151,7 +148,7 @@ func (t *task) park(reason env.Reason) {
 	t.reason = reason
 	for {
 		t.state = taskParked
-		t.yield(struct{}{})
+		t.co.yield(struct{}{})
 		if !t.dump {
 			break
 		}
@@ -172,7 +169,7 @@ func (t *task) checkAlive() {
 			Text: "the task swallows the end of its process", Stack: debug.Stack()})
 		for {
 			t.state = taskParked
-			t.yield(struct{}{})
+			t.co.yield(struct{}{})
 		}
 	}
 	panic(errKilled)

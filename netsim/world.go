@@ -74,8 +74,9 @@ type World struct {
 	dying []*Env  // ended incarnations whose tasks have not been unwound yet
 
 	lastTask, lastEnv uint64
-	created           uint64 // coroutines
-	sameInstant       int    // steps since the clock moved
+	created           uint64       // coroutines
+	idle              []*coroutine // that run no task
+	sameInstant       int          // steps since the clock moved
 	failure           *Failure
 	goroutines        uint64        // started in this process when the world was made
 	watchTicks        atomic.Uint64 // goroutines of the watchdog
@@ -185,6 +186,7 @@ func (w *World) resume(t *task) {
 	t.resume()
 	w.cur = before
 	if t.state == taskEnded {
+		w.idle = append(w.idle, t.co)
 		w.forget(t)
 	}
 }
@@ -248,6 +250,9 @@ func (w *World) Close() error {
 			p.Kill()
 		}
 		w.unwind()
+		for _, c := range w.idle {
+			c.stop()
+		}
 		w.checkGoroutines()
 	}
 	if w.failure != nil {
