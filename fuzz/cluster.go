@@ -81,6 +81,9 @@ type cluster struct {
 	servers  []*seat // the first ones are those of the first branch
 
 	load load
+	// busy is when clients are, length how long faults go on, both from began on.
+	busy          []Stretch
+	began, length time.Duration
 	// lines is every timeline that there is, parents first.
 	lines func() []*line
 	// endpoints are all that ever ran.
@@ -95,7 +98,7 @@ type cluster struct {
 // newCluster makes the processes; none runs yet.
 func newCluster(w *netsim.World, b *blank, p *Plan) *cluster {
 	l, t := p.Load, p.Topology
-	c := &cluster{w: w, blank: b, load: l, sks: make([]*node, t.Safekeepers), pss: make([]*node, t.Pageservers), rivals: t.Computes, bucket: diskdrv.BucketIn(w, "bucket", diskdrv.BucketFaults{Latency: quickBucket})}
+	c := &cluster{w: w, blank: b, load: l, sks: make([]*node, t.Safekeepers), pss: make([]*node, t.Pageservers), busy: p.Busy, length: p.Length, rivals: t.Computes, bucket: diskdrv.BucketIn(w, "bucket", diskdrv.BucketFaults{Latency: quickBucket})}
 	c.conf.Generation = 1
 	for i := range c.sks {
 		c.conf.Members = append(c.conf.Members, memberOf(i))

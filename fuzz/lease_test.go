@@ -8,7 +8,8 @@ import (
 	"xenon/fuzz"
 )
 
-// leased is the plan of a seed with linearizable reads, as edit has it.
+// leased is the plan of a seed with linearizable reads and clients that are
+// busy throughout, as edit has it.
 func leased(t *testing.T, seed uint64, classes string, edit func(*fuzz.Plan)) *fuzz.Plan {
 	t.Helper()
 	list, err := fuzz.ParseClasses(classes)
@@ -17,6 +18,10 @@ func leased(t *testing.T, seed uint64, classes string, edit func(*fuzz.Plan)) *f
 	}
 	p := fuzz.Draw(seed, list)
 	p.Load.Reads, p.Load.Gate = compute.Linearizable, true
+	p.Length, p.Busy = 7*time.Second, nil
+	for i := range p.Steps {
+		p.Steps[i].At %= p.Length
+	}
 	edit(p)
 	return p
 }

@@ -22,6 +22,7 @@ import (
 type load struct {
 	Clients   int           `json:"clients"`
 	Think     time.Duration `json:"think"`     // mean pause between two calls of a client
+	Lull      time.Duration `json:"lull"`      // how much longer it is while clients rest, see Stretch
 	ValueMax  int           `json:"value_max"` // bytes
 	BulkMax   int           `json:"bulk_max"`  // bytes of the longest record
 	Churn     int           `json:"churn"`     // pieces of churn in 1,000 calls
@@ -64,6 +65,7 @@ func drawLoad(d dice) load {
 	return load{
 		Reads: map[bool]compute.Reads{true: compute.Linearizable}[linearizable], Gate: linearizable,
 		Clients: d.pick("clients", 2, 3, 4, 5), Think: time.Duration(d.pick("think", 20, 40, 80)) * time.Millisecond,
+		Lull:     time.Duration(d.pick("lull", 2000, 8000, 30_000, 3_600_000)) * time.Millisecond,
 		ValueMax: d.pick("value_max", 24, 100, 700), BulkMax: d.pick("bulk_max", 500, 9000, 40_000, 200_000), Churn: d.pick("churn", 0, 150, 300),
 		Switches: d.of("switches").IntN(2) == 0, Recorded: d.of("recorded").IntN(3) == 0, Evictions: d.pick("evictions", 0, 100, 500, 1000),
 		Memory:     int64(d.pick("pageserver_memory", 128<<10, 16<<20)),
@@ -123,7 +125,7 @@ func (cl *clients) serve(ctx context.Context, e env.Env, s *standin.Server, term
 				if cl.last {
 					return nil
 				}
-				pause := time.Duration(dice.Int64N(2 * int64(cl.c.load.Think)))
+				pause := cl.c.pause(dice, time.Duration(dice.Int64N(2*int64(cl.c.load.Think))))
 				if cl.c.rush.hasty {
 					pause /= 10
 				}
@@ -160,7 +162,7 @@ func (cl *clients) watch(ctx context.Context, e env.Env, s *standin.Server, term
 	cl.next++
 	dice := e.Rand(fmt.Sprintf("watcher %d", id))
 	for !cl.last {
-		if err := e.Clock().Sleep(ctx, time.Duration(dice.Int64N(int64(cl.c.load.Think)))); err != nil {
+		if err := e.Clock().Sleep(ctx, cl.c.pause(dice, time.Duration(dice.Int64N(int64(cl.c.load.Think))))); err != nil {
 			return err
 		}
 		if err := cl.get(ctx, s, term, id, dice.IntN(standin.Keys)); err != nil {

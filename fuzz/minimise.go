@@ -60,6 +60,7 @@ func (m *minimiser) left() bool {
 func (m *minimiser) pass() {
 	m.steps()
 	m.acts()
+	m.stretches()
 	m.topology()
 	m.loads()
 	m.times()
@@ -110,6 +111,15 @@ func (m *minimiser) acts() {
 	ddmin(len(all), func(keep []int) bool { return m.try(func(p *Plan) { p.Acts = those(all, keep) }) })
 }
 
+// stretches tries clients that are busy seldom, and always.
+func (m *minimiser) stretches() {
+	if all := m.best.Busy; len(all) > 0 && !m.try(func(p *Plan) { p.Busy = nil }) {
+		ddmin(len(all), func(keep []int) bool {
+			return len(keep) > 0 && m.try(func(p *Plan) { p.Busy = those(all, keep) })
+		})
+	}
+}
+
 // topology tries fewer nodes of each kind, the fewest first.
 func (m *minimiser) topology() {
 	for _, size := range []func(*Plan) *int{
@@ -127,7 +137,7 @@ func (m *minimiser) topology() {
 
 // calm is the load in which least happens.
 var calm = load{
-	Clients: 1, Think: 80 * time.Millisecond, ValueMax: 24, BulkMax: 500,
+	Clients: 1, Think: 80 * time.Millisecond, Lull: 500 * time.Millisecond, ValueMax: 24, BulkMax: 500,
 	Memory: 16 << 20, Distance: 1 << 20, Buffer: 1 << 20, Direct: 16 << 10,
 }
 
@@ -149,14 +159,32 @@ func (m *minimiser) loads() {
 	}
 }
 
-// times tries half of the run, and the shortest of each fault.
+// times tries everything in half the time, half of the run, and the shortest of
+// each fault.
 func (m *minimiser) times() {
+	for m.best.Length > 500*time.Millisecond && m.try((*Plan).hasten) {
+	}
 	for m.best.Length > 500*time.Millisecond && m.try(func(p *Plan) { p.Length = (p.Length / 2).Truncate(time.Millisecond) }) {
 	}
 	for i := range m.best.Steps {
 		if m.best.Steps[i].For > shortest {
 			m.try(func(p *Plan) { p.Steps[i].For = shortest })
 		}
+	}
+}
+
+// hasten lets everything begin after half the time, and last as long as it did.
+func (p *Plan) hasten() {
+	half := func(d *time.Duration) { *d = (*d / 2).Truncate(time.Millisecond) }
+	half(&p.Length)
+	for i := range p.Steps {
+		half(&p.Steps[i].At)
+	}
+	for i := range p.Acts {
+		half(&p.Acts[i].At)
+	}
+	for i := range p.Busy {
+		half(&p.Busy[i].At)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -109,15 +110,27 @@ func pointsOf(t *testing.T) (rows []*tableRow) {
 	return rows
 }
 
-// planted finds the tests that mention each point: functions that are tests, or
+// planted finds the tests that mention each point, as faults.Point or, in files
+// that know of faults, as a string that is its name: functions that are tests, or
 // files that have some and a table of points.
 func planted(t *testing.T, rows []*tableRow) {
-	byPoint := map[string]*tableRow{}
+	byPoint, byName := map[string]*tableRow{}, map[string]*tableRow{}
 	for _, r := range rows {
-		byPoint[r.point] = r
+		byPoint[r.point], byName[strconv.Quote(r.name)] = r, r
+	}
+	mentioned := func(n ast.Node) *tableRow {
+		switch n := n.(type) {
+		case *ast.BasicLit:
+			return byName[n.Value]
+		case *ast.SelectorExpr:
+			if x, ok := n.X.(*ast.Ident); ok && x.Name == "faults" {
+				return byPoint[n.Sel.Name]
+			}
+		}
+		return nil
 	}
 	err := filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, "mutants_test.go") && strings.HasPrefix(name, "../fuzz/") {
+		if err != nil || d.IsDir() || !strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "../fuzz/mutant") {
 			return err
 		}
 		source, err := os.ReadFile(name)
@@ -128,16 +141,12 @@ func planted(t *testing.T, rows []*tableRow) {
 		if err != nil {
 			return err
 		}
-		rapid := bytes.Contains(source, []byte(`"pgregory.net/rapid"`))
+		rapid := bytes.Contains(source, []byte(`"pgregory.net/rapid"`)) || bytes.Contains(source, []byte(`"xenon/internal/killed"`))
 		ast.Inspect(file, func(n ast.Node) bool {
-			s, ok := n.(*ast.SelectorExpr)
-			if !ok {
+			r := mentioned(n)
+			if r == nil {
 				return true
 			}
-			if x, ok := s.X.(*ast.Ident); !ok || x.Name != "faults" || byPoint[s.Sel.Name] == nil {
-				return true
-			}
-			r := byPoint[s.Sel.Name]
 			if test := strings.TrimPrefix(filepath.ToSlash(name), "../"); !slices.Contains(r.tests, test) {
 				r.tests = append(r.tests, test)
 			}

@@ -3,7 +3,6 @@ package fuzz
 import (
 	"math/rand/v2"
 	"slices"
-	"time"
 
 	"xenon/netsim"
 )
@@ -11,7 +10,7 @@ import (
 // mutations are what may become of a plan. Each changes little, so that most of
 // what the plan reached is reached again.
 var mutations = []func(p, other *Plan, from []Class, r *rand.Rand){
-	changeStep, changeStep, insertStep, insertStep, removeStep, moveStep, changeAct, moveAct, splice, reseed, reseed, another, unlike,
+	changeStep, changeStep, insertStep, insertStep, removeStep, moveStep, changeAct, moveAct, moveStretch, splice, reseed, reseed, another, unlike,
 }
 
 // mutate makes a plan of one or two others, by one to four changes. New steps
@@ -34,7 +33,7 @@ func changeStep(p, _ *Plan, from []Class, r *rand.Rand) {
 	case 0:
 		s.Which = r.IntN(1 << 16)
 	case 1:
-		s.For = lasting(r)
+		s.For = lasting(r, s.Class)
 	case 2:
 		if len(from) > 0 {
 			s.Class = from[r.IntN(len(from))]
@@ -44,7 +43,8 @@ func changeStep(p, _ *Plan, from []Class, r *rand.Rand) {
 
 func insertStep(p, _ *Plan, from []Class, r *rand.Rand) {
 	if len(from) > 0 {
-		p.Steps = append(p.Steps, Step{At: millis(r, p.Length), Class: from[r.IntN(len(from))], Which: r.IntN(1 << 16), For: lasting(r)})
+		c := from[r.IntN(len(from))]
+		p.Steps = append(p.Steps, Step{At: millis(r, p.Length), Class: c, Which: r.IntN(1 << 16), For: lasting(r, c)})
 	}
 }
 
@@ -73,6 +73,18 @@ func moveAct(p, _ *Plan, _ []Class, r *rand.Rand) {
 	}
 }
 
+// moveStretch has clients be busy at another time, or for longer.
+func moveStretch(p, _ *Plan, _ []Class, r *rand.Rand) {
+	if n := len(p.Busy); n > 0 {
+		s := &p.Busy[r.IntN(n)]
+		if r.IntN(2) == 0 {
+			s.At = millis(r, p.Length)
+		} else {
+			s.For = millis(r, busyLeast)
+		}
+	}
+}
+
 // splice goes on with what another plan does from a moment on.
 func splice(p, other *Plan, _ []Class, r *rand.Rand) {
 	at := millis(r, min(p.Length, other.Length))
@@ -88,6 +100,14 @@ func splice(p, other *Plan, _ []Class, r *rand.Rand) {
 		if a.At >= at && (a.Deed != Fork || forks < maxForks) {
 			p.Acts = append(p.Acts, a)
 			forks += int(truth(a.Deed == Fork))
+		}
+	}
+	if len(p.Busy) > 0 { // else clients are busy throughout
+		p.Busy = slices.DeleteFunc(p.Busy, func(s Stretch) bool { return s.At >= at })
+		for _, s := range other.Busy {
+			if s.At >= at && len(p.Busy) < maxStretches {
+				p.Busy = append(p.Busy, s)
+			}
 		}
 	}
 	p.Length = max(p.Length, other.Length)
@@ -116,8 +136,3 @@ func another(p, _ *Plan, from []Class, r *rand.Rand) {
 
 // unlike draws everything but faults and acts from another seed.
 func unlike(p, _ *Plan, _ []Class, r *rand.Rand) { p.Seed = r.Uint64() >> 16 }
-
-// lasting draws how long a fault is to last.
-func lasting(r *rand.Rand) time.Duration {
-	return time.Duration(20+logUniform(r, 2000)) * time.Millisecond
-}

@@ -65,7 +65,8 @@ const wal10 = 10
 func (r reader) run(ctx context.Context, e env.Env) error {
 	dice := e.Rand("reader")
 	for {
-		if err := e.Clock().Sleep(ctx, time.Duration(50+dice.IntN(300))*time.Millisecond); err != nil {
+		pause := r.j.c.pause(dice, time.Duration(50+dice.IntN(300))*time.Millisecond)
+		if err := e.Clock().Sleep(ctx, pause); err != nil {
 			return err
 		}
 		r.session(ctx, e, dice) // the pageserver may be away

@@ -39,8 +39,10 @@ type Plan struct {
 	Yields   int           `json:"yields"`
 	Wakes    int           `json:"wakes"`
 	Length   time.Duration `json:"length"` // of the time in which faults begin
-	Steps    []Step        `json:"steps"`  // in order
-	Acts     []Act         `json:"acts"`   // in order
+	// Busy is when clients are busy; nothing is always. They may overlap.
+	Busy  []Stretch `json:"busy,omitempty"`
+	Steps []Step    `json:"steps"` // in order
+	Acts  []Act     `json:"acts"`  // in order
 }
 
 // few classes are all meant to strike.
@@ -63,7 +65,8 @@ func (d dice) pick(name string, list ...int) int { return list[d.of("%s", name).
 func drawPlan(seed uint64, from []Class) *Plan {
 	d := dice(seed)
 	p := &Plan{Version: planVersion, Seed: seed, Topology: drawTopology(d), Blank: d.of("blank").IntN(len(blanks)), Load: drawLoad(d)}
-	p.Length = 4*time.Second + millis(d.of("length"), 5*time.Second)
+	p.Length = drawLength(d)
+	p.Busy = drawStretches(d, p.Length)
 	p.Policy.Kind = netsim.PolicyKind(d.of("policy").IntN(netsim.PolicyKinds))
 	switch p.Policy.Kind {
 	case netsim.ByPriority:
@@ -74,17 +77,19 @@ func drawPlan(seed uint64, from []Class) *Plan {
 		p.Policy.Stay = d.pick("stay", 500, 900, 990)
 	}
 	p.Yields, p.Wakes = d.pick("yields", 0, 5, 50), d.pick("wakes", 0, 0, 5)
+	gathered := d.pick("gathered", 0, 50, 80, 95)
 	for _, c := range from {
-		p.Steps = append(p.Steps, drawSteps(d, c, p.Length, len(from) <= few)...)
+		p.Steps = append(p.Steps, p.drawSteps(d, c, gathered, len(from) <= few)...)
 	}
 	p.Acts = drawActs(d, p.Length)
 	p.sort()
 	return p
 }
 
-// sort puts steps and acts in order. Equal times are told apart by names, so
+// sort puts stretches, steps and acts in order. Equal times are told apart by names, so
 // that it does not matter in which order classes and deeds are declared.
 func (p *Plan) sort() {
+	slices.SortFunc(p.Busy, func(a, b Stretch) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.For, b.For)) })
 	slices.SortFunc(p.Steps, func(a, b Step) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Class.String(), b.Class.String()), cmp.Compare(a.Which, b.Which))
 	})
@@ -96,7 +101,7 @@ func (p *Plan) sort() {
 // clone is a plan that shares nothing with p.
 func (p *Plan) clone() *Plan {
 	q := *p
-	q.Forks, q.Steps, q.Acts = slices.Clone(p.Forks), slices.Clone(p.Steps), slices.Clone(p.Acts)
+	q.Forks, q.Busy, q.Steps, q.Acts = slices.Clone(p.Forks), slices.Clone(p.Busy), slices.Clone(p.Steps), slices.Clone(p.Acts)
 	q.Policy.Within = slices.Clone(p.Policy.Within)
 	return &q
 }
@@ -118,7 +123,7 @@ func drawTopology(d dice) Topology {
 }
 
 // drawSteps makes the steps of one class, none if it is out.
-func drawSteps(d dice, c Class, length time.Duration, sure bool) []Step {
+func (p *Plan) drawSteps(d dice, c Class, gathered int, sure bool) []Step {
 	r := d.of("class %s", c)
 	if !sure && r.IntN(100) >= c.odds() {
 		return nil
@@ -130,10 +135,7 @@ func drawSteps(d dice, c Class, length time.Duration, sure bool) []Step {
 	steps := make([]Step, times)
 	for i := range steps {
 		r := d.of("class %s step %d", c, i)
-		steps[i] = Step{
-			At: millis(r, length), Class: c, Which: r.IntN(1 << 16),
-			For: time.Duration(20+logUniform(r, 2000)) * time.Millisecond,
-		}
+		steps[i] = Step{At: p.when(r, c, gathered), Class: c, Which: r.IntN(1 << 16), For: lasting(r, c)}
 	}
 	return steps
 }

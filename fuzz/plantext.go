@@ -66,6 +66,9 @@ func (p *Plan) check() error {
 	case !within(t.Safekeepers, most.Safekeepers) || !within(t.Pageservers, most.Pageservers) || !within(t.Computes, most.Computes):
 		return fmt.Errorf("topology %+v: want at least one of each, and at most %+v", t, most)
 	}
+	if err := p.checkPace(); err != nil {
+		return err
+	}
 	for _, s := range p.Steps {
 		if s.At < 0 || s.Which < 0 || s.For < 0 {
 			return fmt.Errorf("step %s: nothing of it may be below 0", s)
@@ -119,18 +122,19 @@ type plainLoad load
 type loadText struct {
 	*plainLoad
 	Think span `json:"think"`
+	Lull  span `json:"lull,omitempty"`
 }
 
 // MarshalJSON implements json.Marshaler.
 func (l load) MarshalJSON() ([]byte, error) {
-	return json.Marshal(loadText{(*plainLoad)(&l), span(l.Think)})
+	return json.Marshal(loadText{(*plainLoad)(&l), span(l.Think), span(l.Lull)})
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (l *load) UnmarshalJSON(b []byte) error {
 	text := loadText{plainLoad: (*plainLoad)(l)}
 	err := strictly(b, &text)
-	l.Think = time.Duration(text.Think)
+	l.Think, l.Lull = time.Duration(text.Think), time.Duration(text.Lull)
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 // begun tells that the plan is before the world: its times count from here.
 func (r *run) begun() {
 	r.result.Began = r.w.Elapsed()
+	r.c.began = r.result.Began
 	r.w.Show("begun", "", "", 0, 0)
 }
 
