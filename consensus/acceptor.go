@@ -39,6 +39,9 @@ type Control struct {
 	Horizon          core.LSN // below it no member lacks WAL
 	RemoteConsistent core.LSN
 	Backup           core.LSN // WAL below is in the object store, in whole segments
+	// Lost is the term promised to when the end of the log was lost, 0 if
+	// nothing is missing. See [Acceptor.Wounded].
+	Lost core.Term
 }
 
 // An Output is what the caller owes after a step, to be done in the order of
@@ -77,6 +80,8 @@ type AppendOutput struct {
 type Session struct {
 	greeted bool
 	elected core.Term // the term whose elected message came this way
+	// Copy is a node that copies from a peer as a proposer would send.
+	Copy bool
 }
 
 // A FlushMark says how far WAL had been written when a flush began.
@@ -99,6 +104,9 @@ type Acceptor struct {
 	written, flushed FlushMark
 	pending          bool   // the log may hold a tail that must be cut off first
 	epoch            uint64 // counts truncations
+
+	treated core.Term // of a wounded one, see Treated
+	proven  core.Term // the highest that a peer's log is of
 }
 
 // NewAcceptor starts from what a node found on its disk. flush is the end of
@@ -242,7 +250,7 @@ func (a *Acceptor) checkGeneration(s *Session, g core.Generation) error {
 // promise would add WAL of a term that was just given up.
 func (a *Acceptor) Vote(s *Session, m VoteRequest) (VoteResponse, Output, error) {
 	var out Output
-	if err := a.checkGeneration(s, m.Generation); err != nil {
+	if err := errors.Join(a.checkGeneration(s, m.Generation), a.mayVote(m.Term)); err != nil {
 		return VoteResponse{}, out, err
 	}
 	if mark, dirty := a.Unflushed(); dirty && !(faults.On && faults.Hit(faults.VoteBeforeFlush)) {
@@ -296,6 +304,7 @@ func (a *Acceptor) Elect(s *Session, m ProposerElected) (Output, error) {
 	})
 	a.commit, a.horizon = out.Adopt.Commit, out.Adopt.Horizon
 	s.elected = m.Term
+	a.treat(s, m.Term)
 	return out, nil
 }
 

@@ -19,6 +19,8 @@ type PeerReport struct {
 	// LocalStart from where on it has WAL. Stuck tells that it fails to store any.
 	Backup, LocalStart core.LSN
 	Stuck              bool
+	// Wounded tells that the end of its log was lost and is not back.
+	Wounded bool
 }
 
 // Position is where the peer's log ends.
@@ -44,6 +46,7 @@ func (a *Acceptor) Learn(r PeerReport) (owed *Control) {
 		a.horizon = max(a.horizon, min(r.Horizon, a.commit))
 		owed = a.advance()
 	}
+	a.proven = max(a.proven, r.LastTerm)
 	// What is stored was committed, in whatever log, and counts as far as it is
 	// known to be committed here. One that lags has another last term, and may
 	// have to let WAL go before it can take more.

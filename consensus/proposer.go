@@ -416,6 +416,9 @@ func (p *Proposer) lead(pe *peer, now env.Instant) error {
 		return fmt.Errorf("%w: safekeeper %d has term %d up to %s, offered was %s", ErrProtocol, pe.member.ID, p.term, start, p.available)
 	}
 	pe.state, pe.owed = Active, true
+	if !(faults.On && faults.Hit(faults.OldAckCounts)) {
+		pe.flush = min(pe.flush, pe.vote.Flush) // it may have lost some since, and says so
+	}
 	pe.sent, pe.sentCommit, pe.fresh = start, 0, true
 	pe.heardAt, pe.staleAt = now, now
 	return nil

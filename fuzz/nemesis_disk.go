@@ -88,16 +88,17 @@ func (n *nemesis) syncOnce(s Step) func() bool {
 	return grows(func() int { return x.disk.Harm().Failed })
 }
 
-// oldWAL damages WAL that every safekeeper has committed and the object store
-// has, on one of them: always the same one, so that no byte is bad on two.
+// oldWAL damages WAL that every safekeeper has committed, on one of them: always
+// the same one, so that no byte is bad on two. Where too few others have it, or
+// those who do may leave, the object store has it.
 func (n *nemesis) oldWAL(s Step) func() bool {
 	x, l := n.c.sks[n.unlucky%len(n.c.sks)], n.c.lines()[0]
-	if n.away || n.moving {
+	if n.away {
 		return nil
 	}
-	least := l.ghost.end()
+	least, stored := l.ghost.end(), n.moving || len(l.keepers) < 3
 	for _, k := range l.keepers {
-		least = min(least, k.counted())
+		least = min(least, k.counted(stored))
 	}
 	// Segments that have ended: whoever starts reads the last one, and writes it
 	// anew.
@@ -124,7 +125,7 @@ func (n *nemesis) oldWAL(s Step) func() bool {
 // refused at the start; then somebody puts it right.
 func (n *nemesis) rotControl(s Step) func() bool {
 	x, l := n.c.sks[n.unlucky%len(n.c.sks)], n.c.lines()[0]
-	if n.away || n.moving || n.end(x, false, 20*time.Millisecond) == nil {
+	if n.away || n.end(x, false, 20*time.Millisecond) == nil {
 		return nil
 	}
 	n.befell(x)
@@ -142,7 +143,7 @@ func (n *nemesis) rotControl(s Step) func() bool {
 		k, _ := f.ReadAt(b, 0) // short of b, which is longer than any
 		return b[:k]
 	}
-	bad, read := content(), x.disk.Harm().RottenRead
+	bad, read, pulls := content(), x.disk.Harm().RottenRead, n.counts.Pulls
 	hit := false
 	mend := func() {
 		n.away = false
@@ -150,11 +151,15 @@ func (n *nemesis) rotControl(s Step) func() bool {
 		x.disk.SetFaults(quickDisk)
 		hit = x.disk.Harm().RottenRead > read
 		// A disk that is gone, or fails, shows nothing.
-		if now := content(); len(now) > 0 && len(bad) > 0 && !bytes.Equal(now, bad) {
+		now := content()
+		other := len(now) > 0 && len(bad) > 0 && !bytes.Equal(now, bad)
+		switch {
+		case !other:
+			x.disk.Corrupt(name, off, mask)
+		case n.counts.Pulls == pulls: // else it may have come back as a copy
 			n.j.violated(DurableVote, "%s went on from a damaged control file", x.Name())
 			return
 		}
-		x.disk.Corrupt(name, off, mask)
 		x.start()
 	}
 	n.away = true
@@ -287,12 +292,15 @@ func remove(f env.FS, dir string) error {
 }
 
 // counted is up to where a safekeeper takes its WAL for right when it starts,
-// and knows that the object store has it, as its control file says; 0 if that
-// cannot be read.
-func (k *keeper) counted() core.LSN {
+// and, if that is asked for, knows that the object store has it, as its control
+// file says; 0 if that cannot be read.
+func (k *keeper) counted(stored bool) core.LSN {
 	c, err := k.control()
 	if err != nil {
 		return 0
 	}
-	return min(c.Commit, c.Backup)
+	if stored {
+		return min(c.Commit, c.Backup)
+	}
+	return c.Commit
 }

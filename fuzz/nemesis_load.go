@@ -103,7 +103,7 @@ func (n *nemesis) busy(name string, main netsim.Main) {
 // a disk tells whose it is.
 func (n *nemesis) wrongVolume(s Step) func() bool {
 	a, b := n.c.sks[s.Which%len(n.c.sks)], n.c.sks[(s.Which+1)%len(n.c.sks)]
-	if n.away || n.moving || a == b || a.down || b.down {
+	if n.away || a == b || a.down || b.down {
 		return nil
 	}
 	effect := n.end(a, true, 20*time.Millisecond)

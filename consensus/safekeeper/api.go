@@ -76,6 +76,10 @@ type TimelineStatus struct {
 	OffloadError string `json:"offload_error,omitempty"`
 	Held         string `json:"held,omitempty"`
 
+	// Wounded tells, and says what to do, that the end of the log was lost on
+	// this disk and is not back yet: no votes are given until it is.
+	Wounded string `json:"wounded,omitempty"`
+
 	WALBytes  int64       `json:"wal_bytes"`
 	Syncs     uint64      `json:"wal_syncs"`         // since the timeline was loaded
 	Waiting   string      `json:"waiting,omitempty"` // why appends wait, and which key lets them go on
@@ -252,6 +256,9 @@ func (t *Timeline) describe(history bool) TimelineStatus {
 	}
 	if t.status.failed != nil {
 		s.Failed = t.status.failed.Error()
+	}
+	if c.Lost != 0 {
+		s.Wounded = t.woundText(c.Lost)
 	}
 	for _, k := range slices.Sorted(maps.Keys(t.status.senders)) {
 		x := t.status.senders[k]

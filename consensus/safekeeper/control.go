@@ -37,6 +37,7 @@ type controlBody struct {
 	Backup           core.LSN        `json:"backup_lsn"`
 	Partials         []partial       `json:"partial_backup,omitempty"`
 	Evicted          bool            `json:"evicted,omitempty"`
+	Lost             core.Term       `json:"lost_in_term,omitempty"` // the end of the log was lost
 }
 
 // configuration, member and termSwitch have the names of Neon's JSON, at rest
@@ -101,7 +102,7 @@ func encodeControlWith(node core.NodeID, id core.TTID, c *consensus.Control, k k
 		Config: encodeConfiguration(c.Config), Term: c.Term, History: encodeHistory(c.History),
 		TimelineStart: c.TimelineStart, LocalStart: c.LocalStart,
 		Commit: c.Commit, Horizon: c.Horizon, RemoteConsistent: c.RemoteConsistent,
-		Backup: c.Backup, Partials: k.partials, Evicted: k.evicted,
+		Backup: c.Backup, Partials: k.partials, Evicted: k.evicted, Lost: c.Lost,
 	})
 	core.Must(err == nil, "control file cannot be encoded: %v", err)
 	return b
@@ -126,6 +127,7 @@ func decodeControlWith(b []byte, node core.NodeID, id core.TTID) (c consensus.Co
 		Server: consensus.Server{PGVersion: body.PGVersion, SystemID: body.SystemID, SegmentSize: body.SegmentSize},
 		Term:   body.Term, TimelineStart: body.TimelineStart, LocalStart: body.LocalStart,
 		Commit: body.Commit, Horizon: body.Horizon, RemoteConsistent: body.RemoteConsistent, Backup: body.Backup,
+		Lost: body.Lost,
 	}
 	for _, s := range body.History {
 		c.History = append(c.History, consensus.TermSwitch(s))
@@ -136,7 +138,7 @@ func decodeControlWith(b []byte, node core.NodeID, id core.TTID) (c consensus.Co
 	if body.Node != node {
 		return c, k, fmt.Errorf("it is of safekeeper %d, this is safekeeper %d", body.Node, node)
 	}
-	if c.TimelineStart == 0 || c.LocalStart < c.TimelineStart || c.Commit < c.LocalStart || c.History.LastTerm() > c.Term {
+	if c.TimelineStart == 0 || c.LocalStart < c.TimelineStart || c.Commit < c.LocalStart || c.History.LastTerm() > c.Term || c.Lost > c.Term {
 		return c, k, fmt.Errorf("its positions contradict each other: %w", env.ErrCorrupt)
 	}
 	k = kept{body.Partials, body.Evicted}

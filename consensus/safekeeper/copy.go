@@ -41,7 +41,7 @@ func (t *Timeline) copyFrom(ctx context.Context, donor consensus.PeerReport) err
 	if err := t.bring(ctx); err != nil {
 		return err
 	}
-	var sess consensus.Session
+	sess := consensus.Session{Copy: true}
 	greeting := consensus.ProposerGreeting{TTID: t.id, Config: r.Config, Server: t.control().Server}
 	if _, err := t.greet(&sess, greeting); err != nil {
 		return err

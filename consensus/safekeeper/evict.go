@@ -166,9 +166,7 @@ func (t *Timeline) storePartial(ctx context.Context, p partial) error {
 		return err
 	}
 	t.store.lastPut = t.node.e.Clock().Mono()
-	t.store.check = nil // that of whole segments goes from one to the next
 	body, err := t.survey(core.SegmentStart(p.Segment, t.segs.size), p.Flush)
-	t.store.check = nil
 	if err == nil {
 		err = archive.PutPartial(ctx, t.node.store, name.Key(t.id, t.segs.size), body)
 	}

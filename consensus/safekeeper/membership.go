@@ -103,7 +103,7 @@ func writeRefusal(w http.ResponseWriter, err error) {
 		status = http.StatusConflict
 	case errors.Is(err, errDeleted):
 		status = http.StatusGone
-	case errors.Is(err, errBusy):
+	case errors.Is(err, errBusy), errors.Is(err, consensus.ErrWounded):
 		status = http.StatusServiceUnavailable
 	case errors.Is(err, env.ErrNoSpace):
 		status = http.StatusInsufficientStorage
@@ -134,6 +134,9 @@ func (n *Node) putMembership(w http.ResponseWriter, r *http.Request) {
 // acknowledged after that.
 func (t *Timeline) configure(c consensus.Configuration) (s Standing, err error) {
 	err = t.step(func(a *consensus.Acceptor) error {
+		if a.Wounded() {
+			return fmt.Errorf("where the log of timeline %s ends on safekeeper %d is not to be counted with: %w", t.id, t.node.cfg.NodeID, consensus.ErrWounded)
+		}
 		s.Previous = encodeConfiguration(a.Configuration())
 		out, err := a.Configure(c)
 		if err != nil {

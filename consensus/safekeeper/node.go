@@ -198,7 +198,13 @@ func (n *Node) keepHouse(ctx context.Context) error {
 				// The scan at the next start begins at the commit LSN on the disk.
 				t.save(core.LSN(t.segs.size))
 				t.trim()
-			case revive:
+				if t.beginMending(false) {
+					t.startMending(false)
+				}
+			case !revive || t.isMending():
+			case t.beginMending(true):
+				t.startMending(true)
+			default:
 				n.loadTimeline(t, true)
 			}
 		}

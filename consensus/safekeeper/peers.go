@@ -2,6 +2,7 @@ package safekeeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -87,13 +88,17 @@ func (t *Timeline) shouldAsk(now env.Instant) bool {
 // what is missing if no proposer is there to send it.
 func (t *Timeline) askRound(ctx context.Context) {
 	e, p := t.node.e, &t.peers
+	treated := t.treated()
 	reports := t.ask(ctx)
 	copied, err := t.learn(ctx, reports)
+	if treated != 0 {
+		err = errors.Join(err, t.heal(treated, reports))
+	}
 	if xsync.Cause(ctx) != nil {
 		return
 	}
 	own := t.ownState()
-	if copied || own != p.own || changed(p.heard, reports) {
+	if copied || own != p.own || changed(p.heard, reports) || treated != 0 {
 		p.pause = peersEvery
 	} else {
 		p.pause = min(2*p.pause, peersIdle)
@@ -176,6 +181,7 @@ func (s *TimelineStatus) report(from core.NodeID) consensus.PeerReport {
 		Node: from, Config: s.Config.decode(), Term: s.Acceptor.Term, LastTerm: s.Acceptor.Epoch,
 		Flush: s.Flush, Commit: s.Commit, Horizon: s.Horizon, RemoteConsistent: s.RemoteConsistent,
 		Backup: s.Backup, LocalStart: s.LocalStart, Stuck: s.OffloadError != "",
+		Wounded: s.Wounded != "",
 	}
 }
 

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"slices"
 
 	"xenon/consensus"
 	"xenon/core"
+	"xenon/core/env"
 	"xenon/core/faults"
+	"xenon/core/wal"
 	"xenon/core/wire"
 	"xenon/core/wire/http1"
 	"xenon/core/xsync"
@@ -68,14 +71,14 @@ func (n *Node) pull(ctx context.Context, id core.TTID, conf consensus.Configurat
 	if t != nil {
 		return t.configure(conf)
 	}
-	from, err := n.mostAdvanced(ctx, id, hosts)
+	donors, err := n.donors(ctx, id, hosts)
 	if err != nil {
 		return Standing{}, err
 	}
 	if err := n.beginPull(id, conf); err != nil {
 		return Standing{}, err
 	}
-	err = n.copyTimeline(ctx, id, conf, from)
+	from, err := n.copyFromAny(ctx, id, conf, donors)
 	if t, err = n.endPull(id, conf, err); err != nil {
 		return Standing{}, err
 	}
@@ -114,8 +117,10 @@ func (n *Node) mayCome(id core.TTID, g core.Generation) error {
 	return nil
 }
 
-// mostAdvanced asks all who may have the timeline where they are.
-func (n *Node) mostAdvanced(ctx context.Context, id core.TTID, hosts []string) (best consensus.Member, err error) {
+// donors asks all who may have the timeline where they are, and lists those that
+// have it: the most advanced first, and last those that lost the end of their
+// log.
+func (n *Node) donors(ctx context.Context, id core.TTID, hosts []string) (list []consensus.Member, err error) {
 	ctx, cancel := xsync.WithTimeout(ctx, n.e, peerPatience)
 	defer cancel()
 	found := make([]consensus.PeerReport, len(hosts))
@@ -128,18 +133,48 @@ func (n *Node) mostAdvanced(ctx context.Context, id core.TTID, hosts []string) (
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return best, err
+		return nil, err
 	}
-	at := -1
+	var order []int
 	for i := range hosts {
-		if errs[i] == nil && (at < 0 || found[at].Position().Less(found[i].Position())) {
-			at = i
+		if errs[i] == nil {
+			order = append(order, i)
 		}
 	}
-	if at < 0 {
-		return best, fmt.Errorf("nobody has it: %w", errors.Join(errs...))
+	slices.SortStableFunc(order, func(a, b int) int {
+		x, y := found[a], found[b]
+		switch {
+		case x.Wounded != y.Wounded && y.Wounded, x.Wounded == y.Wounded && y.Position().Less(x.Position()):
+			return -1
+		case x.Wounded != y.Wounded, x.Position().Less(y.Position()):
+			return 1
+		}
+		return 0
+	})
+	for _, i := range order {
+		m, err := consensus.ParseMember(found[i].Node, hosts[i])
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, m)
 	}
-	return consensus.ParseMember(found[at].Node, hosts[at])
+	if len(list) == 0 {
+		return nil, fmt.Errorf("nobody has it: %w", errors.Join(errs...))
+	}
+	return list, nil
+}
+
+// copyFromAny copies from the first donor that has all of it good.
+func (n *Node) copyFromAny(ctx context.Context, id core.TTID, conf consensus.Configuration, donors []consensus.Member) (from consensus.Member, err error) {
+	var errs []error
+	for _, from := range donors {
+		err := n.copyTimeline(ctx, id, conf, from)
+		if err == nil || canRetry(err) || ctx.Err() != nil {
+			return from, err
+		}
+		errs = append(errs, fmt.Errorf("from safekeeper %d: %w", from.ID, err))
+	}
+	return from, errors.Join(errs...)
 }
 
 // askDonor asks one.
@@ -257,12 +292,15 @@ func (n *Node) copyTimeline(ctx context.Context, id core.TTID, conf consensus.Co
 	if err := mkdirs(n.e.FS(), dirOf(id)); err != nil {
 		return err
 	}
+	if err := removeFiles(n.e.FS(), dirOf(id)); err != nil { // what another donor left
+		return err
+	}
 	if err := n.copyWAL(ctx, id, &c, &s, from); err != nil {
 		return err
 	}
 	// It has promised what its donor has, and was acknowledged to nobody.
 	c.Config, c.Commit, c.History = conf, s.Commit, c.History.UpTo(s.Flush)
-	c.LocalStart = max(c.LocalStart, s.First)
+	c.LocalStart, c.Lost = max(c.LocalStart, s.First), 0
 	return writeSealed(n.e.FS(), dirOf(id), controlName, controlMagic, encodeControl(n.cfg.NodeID, id, &c))
 }
 
@@ -289,6 +327,12 @@ func (n *Node) copyWAL(ctx context.Context, id core.TTID, c *consensus.Control, 
 		return err
 	}
 	defer src.Close()
+	format, err := formatOf(c.Server)
+	if err != nil {
+		return err
+	}
+	start := max(s.First, c.TimelineStart)
+	check := wal.NewDecoder(format, start, 0)
 	segs := segments{disk: n.e.FS(), dir: dirOf(id), size: c.Server.SegmentSize}
 	defer segs.close()
 	for at := s.First; at < s.Flush; {
@@ -297,10 +341,17 @@ func (n *Node) copyWAL(ctx context.Context, id core.TTID, c *consensus.Control, 
 			return err
 		}
 		b = b[:min(core.LSN(len(b)), s.Flush-at)]
+		skip := min(core.LSN(len(b)), start-min(start, at))
+		if err := feed(check, at+skip, b[skip:]); err != nil && !(faults.On && faults.Hit(faults.CopyUnchecked)) {
+			return fmt.Errorf("safekeeper %d gives WAL that is damaged: %w", from.ID, err)
+		}
 		if _, err := segs.write(at, b); err != nil {
 			return err
 		}
 		at += core.LSN(len(b))
+	}
+	if end := check.Partial(); end < s.Flush && !(faults.On && faults.Hit(faults.CopyUnchecked)) {
+		return fmt.Errorf("safekeeper %d gives WAL that is damaged: the record at %s does not end by %s: %w", from.ID, end, s.Flush, env.ErrCorrupt)
 	}
 	if err := segs.sync(); err != nil {
 		return err

@@ -18,10 +18,17 @@ import (
 func (s *sender) readWAL(ctx context.Context, p []byte) (int, error) {
 	for range 2 {
 		n, err := s.read.read(p, s.pos)
-		if !errors.Is(err, fs.ErrNotExist) {
+		damaged := damagedRead(err)
+		if damaged {
+			s.t.suspect(s.pos)
+		}
+		if !damaged && !errors.Is(err, fs.ErrNotExist) {
 			return n, err
 		}
 		size := s.t.segs.size
+		if damaged && s.t.control().Backup < core.SegmentStart(s.pos.Segment(size)+1, size) {
+			return n, err
+		}
 		if core.SegmentStart(s.pos.Segment(size)+1, size) <= s.t.control().Backup {
 			return s.readStored(ctx, p)
 		}

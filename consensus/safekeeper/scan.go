@@ -175,7 +175,11 @@ func (s *segments) findEnd(f wal.Format, c *consensus.Control) (tail wal.Tail, e
 	}
 	r := segmentReader{s: s}
 	defer r.close()
-	tail, err = wal.FindEnd(f, s.readLog(&r, 0), c.Commit, prev)
+	limit := core.LSN(0)
+	if c.Lost != 0 { // it ends at the latest where it cannot be read
+		limit, _ = s.unreadable(c.Commit)
+	}
+	tail, err = wal.FindEnd(f, s.readLog(&r, limit), c.Commit, prev)
 	if err != nil {
 		return tail, fmt.Errorf("find the end of WAL after %s: %w", c.Commit, err)
 	}

@@ -385,7 +385,8 @@ func zeroFrom(f env.File, off, end int64) error {
 	for off < end {
 		b := buf[:min(int64(len(buf)), end-off)]
 		n, err := f.ReadAt(b, off)
-		if n < len(b) && err != nil && !errors.Is(err, io.EOF) {
+		// What cannot be read is not zero, and can be once it was written.
+		if n < len(b) && err != nil && !errors.Is(err, io.EOF) && !damagedRead(err) {
 			return err
 		}
 		if n < len(b) || !allZero(b) {

@@ -13,6 +13,7 @@ import (
 	"xenon/consensus"
 	"xenon/consensus/safekeeper/archive"
 	"xenon/core"
+	"xenon/core/wal"
 	"xenon/core/wire"
 	"xenon/core/xsync"
 )
@@ -42,7 +43,10 @@ type sender struct {
 	read segmentReader
 	old  *archive.Reader // of WAL that is not on the disk any more; nil until there is need
 	buf  []byte          // one message's WAL
-	out  []byte
+	// check is of a stream that another safekeeper copies from, which builds
+	// on it; nil of others: what they read they decode.
+	check *wal.Decoder
+	out   []byte
 
 	// Guarded by t.leaf.
 	number  int
@@ -72,6 +76,14 @@ func (n *Node) send(ctx context.Context, conn *wire.Session, cmd wire.Command) e
 		return err
 	}
 	s := &sender{t: t, conn: conn, term: cmd.Term, last: cmd.LastTerm, pos: cmd.Start, read: segmentReader{s: &t.segs}, name: conn.Param("application_name")}
+	if strings.HasPrefix(s.name, copierPrefix) && cmd.Start.SegmentOffset(t.segs.size) == 0 {
+		c := t.control()
+		format, err := formatOf(c.Server)
+		if err != nil {
+			return err
+		}
+		s.check = wal.NewDecoder(format, max(cmd.Start, c.TimelineStart), 0)
+	}
 	defer s.read.close()
 	defer s.closeOld()
 	s.enlist()
@@ -180,6 +192,9 @@ func (s *sender) sendSome(ctx context.Context, end core.LSN) error {
 	if err != nil {
 		return fmt.Errorf("read WAL at %s: %w", s.pos, err)
 	}
+	if err := s.look(s.buf[:n]); err != nil {
+		return err
+	}
 	if s.term > 0 {
 		// Had the log been cut meanwhile, the bytes could be another term's.
 		if now, err := s.t.mayServe(s.term, s.last); err != nil || now < s.pos+core.LSN(n) {
@@ -201,6 +216,22 @@ func (s *sender) sendSome(ctx context.Context, end core.LSN) error {
 	s.sent = s.pos
 	s.t.readerAt(s.name, s.needs(), now)
 	s.t.leaf.Unlock()
+	return nil
+}
+
+// look checks WAL that another safekeeper is to build on, before it has it.
+func (s *sender) look(b []byte) error {
+	if s.check == nil {
+		return nil
+	}
+	start := s.t.control().TimelineStart
+	skip := min(core.LSN(len(b)), start-min(start, s.pos))
+	if err := feed(s.check, s.pos+skip, b[skip:]); err != nil {
+		bad := newBadWAL(s.pos+core.LSN(len(b))-1, err)
+		s.t.suspect(bad.from)
+		s.t.suspect(bad.at)
+		return bad
+	}
 	return nil
 }
 

@@ -27,8 +27,7 @@ const (
 // storing is what a timeline remembers of storing its WAL.
 type storing struct {
 	// Of the task that is at it.
-	check   *wal.Decoder // has checked the WAL up to where it stands
-	lastPut env.Instant  // when a partial segment was stored last
+	lastPut env.Instant // when a partial segment was stored last
 	quiet   quiet
 
 	// Guarded by leaf.
@@ -41,6 +40,7 @@ type storing struct {
 // storeWAL has every timeline looked at now and then, until ctx ends.
 func (n *Node) storeWAL(ctx context.Context) error {
 	g := xsync.NewGroup(ctx, n.e)
+	g.Go("sweeping WAL", n.sweepLeftovers)
 	for {
 		if err := n.e.Clock().Sleep(g.Context(), storeEvery); err != nil {
 			g.Cancel(err)
@@ -169,25 +169,33 @@ func (t *Timeline) storeSegment(ctx context.Context, begin core.LSN) error {
 
 // survey reads WAL of one segment to be stored, checks that it is WAL, and makes
 // an object of it: a copy that has gone bad on this disk is not to become the
-// only one.
+// only one. It is mended instead, and the next round stores it.
 func (t *Timeline) survey(begin, end core.LSN) (*archive.Body, error) {
-	read := t.source()
-	start := max(begin, t.control().TimelineStart)
-	if d := t.store.check; d == nil || d.Pos() != start {
-		t.store.check = wal.NewDecoder(t.format, start, 0)
-	}
-	check := t.store.check
-	t.store.check = nil // until all of it was found good
-	body, err := archive.Survey(t.id, begin, end, read, func(at core.LSN, b []byte) error {
-		if skip := start - min(start, at); skip >= core.LSN(len(b)) {
-			return nil
-		} else if at, b = at+skip, b[skip:]; faults.On && faults.Hit(faults.OffloadUncommitted) {
+	c := t.control()
+	check := t.checkFrom(&c, begin)
+	unchecked := faults.On && (faults.Hit(faults.OffloadUncommitted) || faults.Hit(faults.OffloadUnchecked))
+	body, err := archive.Survey(t.id, begin, end, t.source(), func(at core.LSN, b []byte) error {
+		skip := min(core.LSN(len(b)), c.TimelineStart-min(c.TimelineStart, at))
+		if at, b = at+skip, b[skip:]; unchecked || len(b) == 0 {
 			return nil
 		}
-		return feed(check, at, b)
+		if err := feed(check, at, b); err != nil {
+			return newBadWAL(at+core.LSN(len(b))-1, err)
+		}
+		return nil
 	})
-	if err == nil {
-		t.store.check = check
+	if err == nil && !unchecked {
+		if bad := t.endRecord(check, end, max(c.Commit, end)); bad != nil {
+			err = bad
+		}
+	}
+	var bad *badWAL
+	switch {
+	case errors.As(err, &bad):
+		t.suspect(bad.from)
+		t.suspect(bad.at)
+	case damagedRead(err):
+		t.suspect(begin)
 	}
 	return body, err
 }
@@ -199,7 +207,7 @@ func feed(d *wal.Decoder, at core.LSN, b []byte) error {
 	}
 	for {
 		if _, ok, err := d.Next(); err != nil {
-			return fmt.Errorf("the copy on this disk is damaged: %w", err)
+			return err
 		} else if !ok {
 			d.Mark() // what was fed goes
 			return nil

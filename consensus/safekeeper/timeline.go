@@ -57,6 +57,7 @@ type Timeline struct {
 	peers      peering
 	lessor     consensus.Lessor // of read leases; guarded by mu
 	store      storing
+	mending    mending
 	bringing   xsync.Mutex // over what brings an evicted timeline back
 }
 
@@ -97,6 +98,9 @@ func (t *Timeline) load(afterFailure bool) (err error) {
 		if err != nil {
 			t.acc = nil
 			t.setFailed(err)
+			t.leaf.Lock()
+			t.mending.hurt = damagedRead(err)
+			t.leaf.Unlock()
 		}
 	}()
 	if t.deleted {

@@ -80,6 +80,7 @@ const (
 	ArchiveUnchecked   // A02: a block that is read out of the object store is not compared with its checksum
 	EvictUnstored      // A03: an idle timeline leaves the disk though its last segment is not stored
 	ReturnShort        // A04: a timeline that comes back to the disk does so without its last page
+	LeftoversStay      // A06: the WAL of a deleted timeline stays in the object store
 	OffloadUnchecked   // A05: WAL is stored without a look at whether it is WAL
 
 	// damage on a safekeeper's disk
@@ -371,7 +372,7 @@ var names = map[Point]string{
 	MembersUnguarded: "M48", ExcludeAnyTime: "M49", PullRevives: "M50", PushCreates: "M51", PullUnheld: "M56",
 
 	RemoveUnbacked: "M52", RemoveUnsaved: "M52b", RemoveUnstored: "M52c", OffloadUncommitted: "M53", PartialNameReused: "M54", CopyFromCommit: "M55",
-	BackupUnsure: "A01", ArchiveUnchecked: "A02", EvictUnstored: "A03", ReturnShort: "A04", OffloadUnchecked: "A05",
+	BackupUnsure: "A01", ArchiveUnchecked: "A02", EvictUnstored: "A03", ReturnShort: "A04", LeftoversStay: "A06", OffloadUnchecked: "A05",
 	AnyAddressee: "K05", CopyUnchecked: "K06", MendUnchecked: "K07", WoundedVotes: "K08", WoundForgotten: "K09", HealedEarly: "K10", OldAckCounts: "K11",
 
 	FlushBeforeQuorum:   "C01",
