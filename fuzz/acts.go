@@ -268,7 +268,9 @@ func (b *brancher) drop(ctx context.Context, e env.Env) error {
 	b.retire(l)
 	b.r.result.Counts.Dropped++
 	for _, m := range c.conf.Members {
-		if err := b.insist(ctx, e, never, func() error { return http1.Call(ctx, e, m.Addr(), "DELETE", safekeeper.RouteTo(m.ID, timelinePath(l.id)), nil, nil) }); err != nil {
+		if err := b.insist(ctx, e, never, func() error {
+			return http1.Call(ctx, e, m.Addr(), "DELETE", safekeeper.RouteTo(m.ID, timelinePath(l.id)), nil, nil)
+		}); err != nil {
 			return err
 		}
 	}

@@ -251,7 +251,9 @@ func (c *cluster) setUp() error {
 		}
 		for _, m := range c.conf.Members {
 			body := safekeeper.NewCreation(ttid, c.conf, server, c.blank.im.Index.LSN, c.blank.initial())
-			if err := patiently(ctx, e, func() error { return http1.Call(ctx, e, m.Addr(), "POST", safekeeper.RouteTo(m.ID, "/v1/tenant/timeline"), body, nil) }); err != nil {
+			if err := patiently(ctx, e, func() error {
+				return http1.Call(ctx, e, m.Addr(), "POST", safekeeper.RouteTo(m.ID, "/v1/tenant/timeline"), body, nil)
+			}); err != nil {
 				return err
 			}
 		}
