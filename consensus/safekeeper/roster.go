@@ -31,6 +31,9 @@ type rosterEntry struct {
 	Timeline core.TimelineID `json:"timeline_id"`
 	// Deleted is a tombstone: the timeline is gone and does not come back.
 	Deleted bool `json:"deleted,omitempty"`
+	// Swept tells that the object store has nothing of a timeline that is deleted
+	// for good.
+	Swept bool `json:"swept,omitempty"`
 	// Excluded is the generation of the members without this safekeeper that
 	// deleted it: it may come back with a higher one. 0 is for good.
 	Excluded core.Generation `json:"excluded_generation,omitempty"`
