@@ -58,6 +58,21 @@ var (
 	}()
 )
 
+// Ahead draws n choices now, for what runs in a task of a simulated world: rapid
+// ends a check by a panic, which the world would take for one of the program.
+// When they are used up it begins with the first again.
+func Ahead(choose Choose, n int) Choose {
+	var words []int
+	for range n {
+		words = append(words, choose(1<<20))
+	}
+	i := -1
+	return func(n int) int {
+		i = (i + 1) % len(words)
+		return words[i] % n
+	}
+}
+
 // Holds checks a property as rapid.Check does.
 func Holds(t rapid.TB, p Property) {
 	t.Helper()
