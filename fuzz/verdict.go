@@ -108,6 +108,9 @@ func (r *run) recovered(ctx context.Context, e env.Env) error {
 	if err := r.lean(ctx, e); err != nil {
 		return err
 	}
+	if err := r.cleared(ctx, e); err != nil {
+		return err
+	}
 	if err := r.quiet(ctx, e); err != nil {
 		return err
 	}
