@@ -24,8 +24,12 @@ type Tail struct {
 	Stop error
 }
 
-// scanBuffer is how much is read at once.
-const scanBuffer = 256 << 10
+// scanFirst is how much is read at first: most logs that are looked at end soon.
+// While reads are filled they double, up to scanMost.
+const (
+	scanFirst = 64 << 10
+	scanMost  = 256 << 10
+)
 
 // FindEnd reads a log from start, where a record begins whose predecessor is
 // prev (0: unknown), to the end of its last complete record. The error is one
@@ -33,7 +37,7 @@ const scanBuffer = 256 << 10
 func FindEnd(f Format, read ReadFunc, start, prev core.LSN) (Tail, error) {
 	d := NewDecoder(f, start, prev)
 	t := Tail{End: d.Pos()}
-	buf := make([]byte, scanBuffer)
+	buf := make([]byte, scanFirst)
 	for {
 		n, err := read(buf, d.Pos())
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -47,6 +51,9 @@ func FindEnd(f Format, read ReadFunc, start, prev core.LSN) (Tail, error) {
 		}
 		if done := t.scan(d); done {
 			return t, nil
+		}
+		if n == len(buf) && n < scanMost {
+			buf = make([]byte, 2*n)
 		}
 	}
 }
