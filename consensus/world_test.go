@@ -31,6 +31,7 @@ type world struct {
 	quiet     bool // no faults: the heal phase
 	elections int
 	change    *reshaping // nil while the members stay
+	wounds    *wounds    // nil while disks keep what they hold
 }
 
 const (
@@ -478,6 +479,9 @@ func (w *world) step() {
 	if w.change != nil && w.choose(8) == 0 {
 		w.reshape()
 	}
+	if w.wounds != nil && w.choose(4) == 0 {
+		w.wounds.step(w)
+	}
 	w.law.check(w)
 	w.forget()
 }
@@ -569,6 +573,9 @@ func (w *world) heal() error {
 		}
 		w.tick()
 		w.settle()
+		if w.wounds != nil {
+			w.wounds.settle(w)
+		}
 		w.law.check(w)
 		w.forget()
 		p := w.props[0]
