@@ -180,6 +180,7 @@ const (
 	FlushGivesUp    // T03: after a flush that failed nothing more is flushed
 	// T04: a pageserver that was superseded once stays it
 	SupersededForGood
+	ForgetsAttached // T05: a pageserver that cannot read its disk when it starts takes it for empty
 
 	// branches
 	BranchAdoptsNow  // B01: a branch begins with its ancestor's state of now
@@ -407,7 +408,7 @@ var names = map[Point]string{
 	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07", ImagesOf15: "W08", XactsOf15: "W09", ControlOfFirst: "W10", LevelLost: "W11",
 	LayerNotSynced: "E01", ManifestNotSynced: "E02", FlushDropsLast: "E03", ImageOfNeighbour: "E04", ImageTooEarly: "E05",
 	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08", UnreadCopyStays: "E09", LostLayerStays: "E10", LossKeepsLater: "E11",
-	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03", SupersededForGood: "T04",
+	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03", SupersededForGood: "T04", ForgetsAttached: "T05",
 	BranchAdoptsNow: "B01", BranchReadsNow: "B02", BranchOwnsPast: "B03", BranchChildFirst: "B04", BranchOrphans: "B05", BranchTooEarly: "B06", BranchUnentombed: "B07",
 	RedoGinKeepIncomplete: "RI1", RedoGinKeepReplaced: "RI2", RedoGinKeepRight: "RI3", RedoGinRowUncounted: "RI4",
 	RedoGinChildUnmoved: "RI5", RedoGinKeepSegment: "RI6", RedoGinAddLess: "RI7", RedoGinOldCount: "RI8",

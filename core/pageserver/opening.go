@@ -252,7 +252,11 @@ func (n *node) attachAll(ctx context.Context) error {
 // attachRound tries each once, and says how many are not attached.
 func (n *node) attachRound(ctx context.Context) (left int, err error) {
 	g, slots := xsync.NewGroup(ctx, n.e), xsync.NewSem(n.e, attachMost)
-	dirs := n.remembered()
+	dirs, bad := n.remembered()
+	if bad != nil {
+		n.e.Log().Warn("timelines are looked for again", slog.Any("err", bad))
+		left++
+	}
 	failed := make([]bool, len(dirs))
 	for i, dir := range dirs {
 		g.Go("attach", func(ctx context.Context) error {

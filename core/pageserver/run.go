@@ -259,7 +259,7 @@ func (n *node) comes(tenant, timeline string) bool {
 		return false
 	}
 	_, err = n.e.FS().Stat(timelineDir(id) + "/" + attachName)
-	return err == nil || n.trouble(id) != ""
+	return !errors.Is(err, fs.ErrNotExist) || n.trouble(id) != ""
 }
 
 // trouble is why a timeline could not be attached when that was last tried, ""
@@ -305,20 +305,32 @@ func (n *node) troubled(dir string, err error) {
 	}
 }
 
-// remembered lists the directories of timelines that were attached.
-func (n *node) remembered() []string {
-	var dirs []string
-	tenants, _ := n.e.FS().ReadDir("tenants")
+// remembered lists the directories of timelines that were attached. Besides an
+// error of the disk it lists what it found.
+func (n *node) remembered() (dirs []string, err error) {
+	disk := n.e.FS()
+	there := func(e error) bool {
+		if e != nil && !errors.Is(e, fs.ErrNotExist) {
+			err = fmt.Errorf("which timelines were attached: %w", e)
+		}
+		return e == nil
+	}
+	tenants, e := disk.ReadDir("tenants")
+	there(e)
 	for _, t := range tenants {
 		at := "tenants/" + t.Name + "/timelines"
-		timelines, _ := n.e.FS().ReadDir(at)
+		timelines, e := disk.ReadDir(at)
+		there(e)
 		for _, tl := range timelines {
-			if _, err := n.e.FS().Stat(at + "/" + tl.Name + "/" + attachName); err == nil {
+			if _, e := disk.Stat(at + "/" + tl.Name + "/" + attachName); there(e) {
 				dirs = append(dirs, at+"/"+tl.Name)
 			}
 		}
 	}
-	return dirs
+	if faults.On && faults.Hit(faults.ForgetsAttached) {
+		err = nil
+	}
+	return dirs, err
 }
 
 // timelineAt is the timeline whose directory is dir.
