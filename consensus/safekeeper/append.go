@@ -259,6 +259,21 @@ func (t *Timeline) save(atLeast core.LSN) error {
 	})
 }
 
+// lagging is how far the control file may be behind: a segment while WAL comes,
+// and not at all once none came for as long as between two looks. What it does
+// not know to be committed is what a damaged disk can lose for good.
+func (t *Timeline) lagging() core.LSN {
+	at := t.pos.Get()
+	t.leaf.Lock()
+	defer t.leaf.Unlock()
+	quiet := t.store.looked == at
+	t.store.looked = at
+	if quiet {
+		return 1
+	}
+	return core.LSN(t.segs.size)
+}
+
 // wantSpare has a task make the next segment before it is needed, once a
 // quarter of this one is written, up to end: a commit then waits for a rename
 // alone.

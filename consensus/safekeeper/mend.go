@@ -433,8 +433,7 @@ func (t *Timeline) refillFrom(ctx context.Context, c *consensus.Control, f env.F
 	check, at := t.checkFrom(c, begin), begin
 	var bad error
 	err := from.read(ctx, c.Commit, func(b []byte) error {
-		skip := min(core.LSN(len(b)), c.TimelineStart-min(c.TimelineStart, at))
-		if bad = feed(check, at+skip, b[skip:]); bad != nil && !(faults.On && faults.Hit(faults.MendUnchecked)) {
+		if bad = feedFrom(check, c.TimelineStart, at, b); bad != nil && !(faults.On && faults.Hit(faults.MendUnchecked)) {
 			return bad
 		}
 		n := min(core.LSN(len(b)), end-min(end, at))

@@ -196,7 +196,7 @@ func (n *Node) keepHouse(ctx context.Context) error {
 			switch {
 			case !t.pos.Get().Failed:
 				// The scan at the next start begins at the commit LSN on the disk.
-				t.save(core.LSN(t.segs.size))
+				t.save(t.lagging())
 				t.trim()
 				if t.beginMending(false) {
 					t.startMending(false)

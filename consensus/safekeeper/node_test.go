@@ -160,6 +160,9 @@ func TestRefusedWALThatFillsASegment(t *testing.T) {
 		r.mustCreate()
 		p, other := r.push(), r.push()
 		at := p.lead(1)
+		if _, err := p.append(1, at, nil, 0); err != nil { // its election is done: that has no answer
+			t.Fatal(err)
+		}
 		good := newWAL(at, 0)
 		var log []byte // up to the last kilobytes of the segment
 		for len(log) < segSize-4096 {

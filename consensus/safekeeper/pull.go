@@ -341,8 +341,7 @@ func (n *Node) copyWAL(ctx context.Context, id core.TTID, c *consensus.Control, 
 			return err
 		}
 		b = b[:min(core.LSN(len(b)), s.Flush-at)]
-		skip := min(core.LSN(len(b)), start-min(start, at))
-		if err := feed(check, at+skip, b[skip:]); err != nil && !(faults.On && faults.Hit(faults.CopyUnchecked)) {
+		if err := feedFrom(check, start, at, b); err != nil && !(faults.On && faults.Hit(faults.CopyUnchecked)) {
 			return fmt.Errorf("safekeeper %d gives WAL that is damaged: %w", from.ID, err)
 		}
 		if _, err := segs.write(at, b); err != nil {

@@ -224,9 +224,7 @@ func (s *sender) look(b []byte) error {
 	if s.check == nil {
 		return nil
 	}
-	start := s.t.control().TimelineStart
-	skip := min(core.LSN(len(b)), start-min(start, s.pos))
-	if err := feed(s.check, s.pos+skip, b[skip:]); err != nil {
+	if err := feedFrom(s.check, s.t.control().TimelineStart, s.pos, b); err != nil {
 		bad := newBadWAL(s.pos+core.LSN(len(b))-1, err)
 		s.t.suspect(bad.from)
 		s.t.suspect(bad.at)

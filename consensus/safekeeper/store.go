@@ -29,6 +29,7 @@ type storing struct {
 	// Of the task that is at it.
 	lastPut env.Instant // when a partial segment was stored last
 	quiet   quiet
+	looked  Position // of housekeeping, when it last looked; guarded by leaf
 
 	// Guarded by leaf.
 	busy    bool   // a task is at it
@@ -175,11 +176,10 @@ func (t *Timeline) survey(begin, end core.LSN) (*archive.Body, error) {
 	check := t.checkFrom(&c, begin)
 	unchecked := faults.On && (faults.Hit(faults.OffloadUncommitted) || faults.Hit(faults.OffloadUnchecked))
 	body, err := archive.Survey(t.id, begin, end, t.source(), func(at core.LSN, b []byte) error {
-		skip := min(core.LSN(len(b)), c.TimelineStart-min(c.TimelineStart, at))
-		if at, b = at+skip, b[skip:]; unchecked || len(b) == 0 {
+		if unchecked {
 			return nil
 		}
-		if err := feed(check, at, b); err != nil {
+		if err := feedFrom(check, c.TimelineStart, at, b); err != nil {
 			return newBadWAL(at+core.LSN(len(b))-1, err)
 		}
 		return nil
@@ -213,6 +213,16 @@ func feed(d *wal.Decoder, at core.LSN, b []byte) error {
 			return nil
 		}
 	}
+}
+
+// feedFrom is feed for a decoder that began at start, which the bytes may begin
+// below of.
+func feedFrom(d *wal.Decoder, start, at core.LSN, b []byte) error {
+	skip := min(core.LSN(len(b)), start-min(start, at))
+	if skip == core.LSN(len(b)) {
+		return nil
+	}
+	return feed(d, at+skip, b[skip:])
 }
 
 // source reads WAL on the disk.
