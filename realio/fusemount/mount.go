@@ -110,6 +110,10 @@ func (m *Mount) options() *fuse.MountOptions {
 	o := &fuse.MountOptions{
 		FsName: SourcePrefix + m.opt.ID, Name: "xenon",
 		MaxWrite: maxWrite, MaxBackground: maxBackground,
+		// What a tree answers is in memory: there is no file to splice from. Trying
+		// costs a pipe for every read, and a line in the log for a long one.
+		DisableSplice: true,
+		Logger:        slog.NewLogLogger(m.opt.Log.Handler(), slog.LevelWarn),
 		// A listing would look up every file.
 		DisableReadDirPlus: true,
 		DisableXAttrs:      true,
