@@ -113,7 +113,14 @@ func (m *minimiser) acts() {
 
 // stretches tries clients that are busy seldom, and always.
 func (m *minimiser) stretches() {
-	if all := m.best.Busy; len(all) > 0 && !m.try(func(p *Plan) { p.Busy = nil }) {
+	all := m.best.Busy
+	if len(all) == 0 {
+		return
+	}
+	seeds := m.seeds
+	m.seeds = moreSeeds // busy clients see a failure soon: worth more than one look
+	always := m.try(func(p *Plan) { p.Busy = nil })
+	if m.seeds = seeds; !always {
 		ddmin(len(all), func(keep []int) bool {
 			return len(keep) > 0 && m.try(func(p *Plan) { p.Busy = those(all, keep) })
 		})

@@ -7,7 +7,9 @@ package simcmd
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -71,6 +73,7 @@ func Run(o Options) (*Summary, error) {
 	if o.Plan != nil {
 		o.From, o.To = o.Plan.Seed, o.Plan.Seed
 	}
+	defer CollectSeldom()()
 	s := newSummary(o)
 	began, cpu := time.Now(), CPUTime()
 	if o.Explore {
@@ -108,6 +111,19 @@ func Run(o Options) (*Summary, error) {
 	s.finish(CPUTime() - cpu)
 	return s, nil
 }
+
+// CollectSeldom lets the heap grow to five times what is in use before garbage is
+// collected: worlds are small, and short-lived. What GOGC says goes before.
+func CollectSeldom() (undo func()) {
+	if os.Getenv("GOGC") != "" {
+		return func() {}
+	}
+	was := debug.SetGCPercent(garbage)
+	return func() { debug.SetGCPercent(was) }
+}
+
+// garbage is in percent of the heap in use.
+const garbage = 400
 
 // run runs one seed, or the plan.
 func (o *Options) run(seed uint64) *fuzz.Result {

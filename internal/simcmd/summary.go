@@ -101,7 +101,7 @@ const (
 	gateSeldom = 0.05
 	gateHalf   = gateLeast / 2
 	// gateRare is for a moment of some microseconds.
-	gateRare = 0.005
+	gateRare = 0.001
 	// gateSeeds is how many runs a ratio needs to mean something, gateExpected how
 	// many of them must be wanted.
 	gateSeeds, gateExpected = 100, 5

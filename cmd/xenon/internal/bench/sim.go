@@ -47,6 +47,7 @@ type SimRow struct {
 // Sim runs the reference workload with every oracle at work and the sweep at its
 // end.
 func Sim(o SimOptions) (*SimReport, error) {
+	defer simcmd.CollectSeldom()()
 	out := &SimReport{Metric: "simulation of the reference workload", Unit: "simulated s per CPU-s", Peer: 1}
 	if r := fuzz.Run(fuzz.Options{Seed: o.Seed, Classes: []fuzz.Class{}}); r.Err != nil {
 		return nil, fmt.Errorf("seed %d: %w", o.Seed, r.Err)
