@@ -224,11 +224,28 @@ func all(keys ...core.Key) []layer.Span {
 	return spans
 }
 
+// downTo asks for a key's chain down to each of its versions: the last one that
+// is wanted is now and then the last of the block before.
+func downTo(versions []keyed, k core.Key) (spans []layer.Span) {
+	for _, v := range versions {
+		if v.key == k {
+			spans = append(spans, layer.Span{Key: k, LSNs: layer.LSNRange{Start: v.LSN, End: testDelta.LSNs.End}})
+		}
+	}
+	return spans
+}
+
 func TestChainsAcrossBlocks(t *testing.T) {
 	versions := updates(3000, 3, 150)
 	keys := []core.Key{versions[0].key, versions[1500].key, versions[2999].key, core.ControlFileKey()}
 	for _, pack := range []bool{false, true} {
 		d, src := openDelta(t, writeDelta(t, testDelta, pack, versions), 16<<20)
+		if err := checkDelta(d, versions, all(keys...)); err != nil {
+			t.Error(err)
+		}
+		if err := checkDelta(d, versions, downTo(versions, keys[0])); err != nil {
+			t.Error(err)
+		}
 		if err := checkDelta(d, versions, all(keys...)); err != nil {
 			t.Error(err)
 		}
