@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"xenon/compute"
@@ -342,6 +343,36 @@ func (c *cluster) nodes() []*node {
 	all = append(all, c.reserve...)
 	all = append(all, c.pss...)
 	return append(all, c.processes()...)
+}
+
+// seated tells whether a branch has somebody to run its server: not if all have
+// ended since others took over.
+func (c *cluster) seated(l *line) bool {
+	return slices.ContainsFunc(c.servers, func(s *seat) bool { return s.line == l && !s.retired && (s.Running() || !s.down) })
+}
+
+// served tells whether a branch has somebody to run its server, who asks a
+// pageserver that was told to serve it. A call that tells it so waits for a
+// minute if the other end of its connection vanished (core/wire/http1).
+func (c *cluster) served(l *line) bool {
+	misled := func(s *seat) bool { return s.line == l && s.Running() && s.asks != c.ps() }
+	return c.seated(l) && !c.w.Find("admin").Running() && !slices.ContainsFunc(c.servers, misled)
+}
+
+// atIt tells what the computes of a branch are at.
+func (c *cluster) atIt(l *line) string {
+	var list []string
+	for _, s := range c.servers {
+		switch {
+		case s.line != l:
+		case s.endpoint == nil || !s.Running():
+			list = append(list, fmt.Sprintf("%s is not running (wanted: %v)", s.Name(), !s.down))
+		default:
+			st := s.endpoint.Status()
+			list = append(list, fmt.Sprintf("%s is %s (%s)", s.Name(), st.State, st.Note))
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 // processes are those of all endpoints.

@@ -27,6 +27,7 @@ const (
 	IngestBound   Oracle = "only committed WAL is ingested"
 	Linearizable  Oracle = "linearizable history"
 	Isolated      Oracle = "strictly serializable transactions"
+	Available     Oracle = "clients are served while nothing excuses that they are not"
 	Liveness      Oracle = "liveness after healing"
 	Quiet         Oracle = "rest when there is nothing to do"
 	OneConfig     Oracle = "one configuration per generation, one change at a time"

@@ -7,6 +7,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/pageserver/reference"
+	"xenon/fuzz/standin"
 	"xenon/netsim"
 )
 
@@ -47,7 +48,7 @@ func (j *judge) watch(name string, id core.TTID, g *ghost) *line {
 	for _, k := range l.pool {
 		k.vault = func() *vault { return j.store.vault(id.Timeline) }
 	}
-	l.clients = &clients{c: j.c, line: l}
+	l.clients = &clients{c: j.c, line: l, services: map[*standin.Server]service{}, errands: map[int]errand{}}
 	j.lines = append(j.lines, l)
 	return l
 }

@@ -49,7 +49,7 @@ func (cl *clients) transact(ctx context.Context, s *standin.Server, term core.Te
 		}
 	}
 	call := cl.lists.Begin(id, cl.now())
-	wrote := false
+	wrote, done := false, cl.waits(id, s)
 	// The client hears of each operation: it may be killed before the end.
 	lsn, err := s.Transact(ctx, ops, abort, func(o standin.Operation, l standin.List) {
 		key := listKey(o.List, l.Round)
@@ -60,6 +60,7 @@ func (cl *clients) transact(ctx context.Context, s *standin.Server, term core.Te
 		cl.lists.Append(call, key, serializability.Value(o.Value))
 		wrote = true
 	})
+	done()
 	// What a superseded server answers is promised to nobody, unless reads are.
 	stale := cl.line.newest > term && !wrote && cl.c.load.Reads != compute.Linearizable
 	switch {

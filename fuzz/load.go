@@ -93,6 +93,12 @@ type clients struct {
 	// last asks every server to end with one write and one read of each key;
 	// done tells that one has.
 	last, done bool
+
+	// Who waits, for [availability].
+	services map[*standin.Server]service
+	errands  map[int]errand // by client
+	served   time.Duration  // when there was a server last
+	excused  time.Duration  // when there was an excuse of this branch alone last
 }
 
 // inherit begins the history with the values that a branch begins with.
@@ -238,7 +244,9 @@ func (cl *clients) churn(ctx context.Context, s *standin.Server, dice *rand.Rand
 
 func (cl *clients) get(ctx context.Context, s *standin.Server, term core.Term, id, key int) error {
 	call := cl.history.Begin(id, linearizability.Op{Kind: linearizability.Get, Key: fmt.Sprint(key)}, cl.now())
+	done := cl.waits(id, s)
 	v, err := s.Get(ctx, key)
+	done()
 	if err != nil {
 		cl.history.Fail(call, cl.now())
 		return err
@@ -264,7 +272,9 @@ func (cl *clients) put(ctx context.Context, s *standin.Server, term core.Term, i
 	abort := dice.IntN(12) == 0
 	cl.begun++
 	call := cl.history.Begin(id, linearizability.Op{Kind: linearizability.Put, Key: fmt.Sprint(key), Value: v}, cl.now())
+	done := cl.waits(id, s)
 	lsn, err := s.Put(ctx, key, v, abort)
+	done()
 	cl.ended++
 	switch {
 	case errors.Is(err, standin.ErrAborted):

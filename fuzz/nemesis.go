@@ -16,7 +16,9 @@ type nemesis struct {
 	w      *netsim.World
 	counts *Counts
 	quiet  bool // the time of faults is over
-	tended int
+	// available judges whether clients are served.
+	available *availability
+	tended    int
 
 	cuts   map[[2]string]int       // of links one way, how many faults cut them
 	twists []*twist                // of links, those that are not over
@@ -32,7 +34,7 @@ type nemesis struct {
 }
 
 func newNemesis(c *cluster, j *judge, counts *Counts) *nemesis {
-	return &nemesis{c: c, j: j, w: c.w, counts: counts, cuts: map[[2]string]int{}, tampered: map[string]bool{}, unlucky: int(c.w.Seed() % 97)}
+	return &nemesis{c: c, j: j, w: c.w, counts: counts, available: &availability{c: c, j: j, w: c.w, counts: counts}, cuts: map[[2]string]int{}, tampered: map[string]bool{}, unlucky: int(c.w.Seed() % 97)}
 }
 
 // arm puts every step of a plan before the world.
@@ -72,7 +74,9 @@ func (n *nemesis) strike(s Step) {
 		return // nothing to strike
 	}
 	n.counts.Injected[s.Class]++
+	ends := n.available.begins(s)
 	n.w.After(s.For+time.Second, func() {
+		ends()
 		had := effect()
 		n.mended(s, had)
 		if had {
@@ -139,6 +143,7 @@ func (n *nemesis) leader() *seat {
 // heal mends everything, and sees to it that one compute runs the branch.
 func (n *nemesis) heal() {
 	n.quiet = true
+	n.available.heals()
 	n.joinAll()
 	n.c.rush = rush{}
 	for _, f := range n.mends {

@@ -57,6 +57,9 @@ type Counts struct {
 	Pulls        int // copies of timelines made by safekeepers
 	LateCopies   int // by safekeepers that were no members by then
 
+	Judged int // milliseconds before healing in which clients had to be served
+	Kept   int // milliseconds that some client had to wait then or later, at most
+
 	Writes, Reads int // acknowledged
 	Transactions  int // over several lists
 	Records       int // committed
@@ -246,6 +249,7 @@ func (r *run) all(p *Plan) error {
 	}
 	r.begun()
 	r.n.arm(p)
+	r.n.available.watch()
 	if err := r.w.Run(p.Length, nil); err != nil {
 		return err
 	}
@@ -267,6 +271,7 @@ func (r *run) standin(at *seat) standin.Options {
 		Wrong: func(err error) { r.j.violated(TreesKeep, "%w", err) },
 		Gate:  r.c.load.Gate,
 		Serve: func(ctx context.Context, e env.Env, s *standin.Server) error {
+			defer at.line.clients.opens(s, at)()
 			return at.line.clients.serve(ctx, e, s, at.endpoint.Status().Term)
 		},
 	}
