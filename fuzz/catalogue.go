@@ -79,6 +79,7 @@ const (
 	SyncOnce
 	RotWAL
 	BadSectorWAL
+	BadSectorTail
 	RotControl
 	RotLayers
 	BadLayers
@@ -172,7 +173,7 @@ const (
 const (
 	anyTime      = "any time: what is not durable on a majority was promised to nobody"
 	delays       = "any time: it delays, and takes nothing"
-	oneKeeper    = "one safekeeper, the same in the whole run, and segments that all have committed and that the object store has: no byte is bad on two, no start counts on it, and nobody is made a copy of it: not in runs whose members change"
+	oneKeeper    = "one safekeeper, the same in the whole run, and segments that all have committed, so that no byte is bad on two; where fewer than three have them, or members change, the object store has them as well"
 	storedLayers = "layers that are in the object store: their copies are damaged, not the only ones"
 	restored     = "any time, for a while: whoever needs it waits; registers are spared, since they are all that there is of what they say"
 	rebuilt      = "any time: a pageserver can be made anew of WAL and the object store"
@@ -254,6 +255,7 @@ var catalogue = [classes]listing{
 	SyncOnce:        {Storage, "sync-once", "one sync of WAL fails, and the next one says that all is well", anyTime, 0},
 	RotWAL:          {Storage, "rot-wal", "a bit of old WAL changes on one safekeeper", oneKeeper, 40},
 	BadSectorWAL:    {Storage, "bad-sector-wal", "a sector of old WAL cannot be read on one safekeeper", oneKeeper, 40},
+	BadSectorTail:   {Storage, "bad-sector-tail", "a safekeeper starts without a sector of WAL that may have been acknowledged", "one of three or more safekeepers, the same in the whole run, while the members stay", 25},
 	RotControl:      {Storage, "rot-control", "a bit of a control file changes while its safekeeper is down; it is put right later", "one safekeeper, the same in the whole run, and not for good: it must refuse, and is away meanwhile", 0},
 	RotLayers:       {Storage, "rot-layers", "a bit of a layer changes on a pageserver's disk", storedLayers, 0},
 	BadLayers:       {Storage, "bad-layers", "a sector of a layer cannot be read on a pageserver's disk", storedLayers, 0},

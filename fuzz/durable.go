@@ -100,6 +100,14 @@ func (k *keeper) cut(lsn core.LSN) {
 	}
 }
 
+// wounded is told that the end of the log was lost, behind what the control
+// file knows to be committed: what was said of it is taken back, and no vote may
+// rest on it.
+func (k *keeper) wounded(commit core.LSN) {
+	k.commit, k.flush = min(k.commit, commit), min(k.flush, commit)
+	k.cut(commit)
+}
+
 // promise is the term in the control file on the device.
 func (k *keeper) promise() (core.Term, error) {
 	c, err := k.control()

@@ -124,6 +124,13 @@ func (j *judge) note(p *netsim.Proc, e env.Event) {
 	case "safekeeper.learned":
 		j.counts.Learned++
 		l.reports(l.keeper(p), core.Term(e.B), core.LSN(e.C), core.LSN(e.D))
+	case "safekeeper.mended":
+		j.counts.Mended++
+	case "safekeeper.wounded":
+		j.counts.Wounds++
+		l.keeper(p).wounded(core.LSN(e.D))
+	case "safekeeper.healed":
+		j.counts.Healed++
 	case "safekeeper.trim":
 		l.trimmed(l.keeper(p), core.LSN(e.B))
 	case "safekeeper.evict":

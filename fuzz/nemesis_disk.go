@@ -24,6 +24,8 @@ func (n *nemesis) storage(s Step) func() bool {
 		return n.wipe(s)
 	case RotWAL, BadSectorWAL:
 		return n.oldWAL(s)
+	case BadSectorTail:
+		return n.badTail(s)
 	case RotControl:
 		return n.rotControl(s)
 	case RotLayers, BadLayers:
@@ -119,6 +121,26 @@ func (n *nemesis) oldWAL(s Step) func() bool {
 	}
 	k.rotten = true
 	return grows(func() int { return x.disk.Harm().RottenRead })
+}
+
+// badTail has a safekeeper start without a sector of WAL that its control file
+// does not know to be committed: it may be what a majority rests on.
+func (n *nemesis) badTail(s Step) func() bool {
+	x, l := n.c.sks[n.unlucky%len(n.c.sks)], n.c.lines()[0]
+	k := l.keeper(x.Proc)
+	c, err := k.control()
+	if n.away || n.moving || len(l.keepers) < 3 || err != nil || k.flush <= c.Commit {
+		return nil
+	}
+	at := c.Commit + core.LSN(s.Which*997)%(k.flush-c.Commit)
+	name := path.Join(k.dir, core.SegmentName(1, at.Segment(segmentSize), segmentSize))
+	off := int64(at.SegmentOffset(segmentSize))
+	if x.disk.BadSector(name+".partial", off) != nil && x.disk.BadSector(name, off) != nil {
+		return nil
+	}
+	n.befell(x)
+	n.end(x, false, 20*time.Millisecond)
+	return grows(func() int { return x.disk.Harm().BadReads })
 }
 
 // rotControl damages the control file of a safekeeper that is down. It must be

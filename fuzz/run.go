@@ -47,10 +47,13 @@ type Counts struct {
 	Fenced             int // endpoints that ended since another one had taken over
 	LateWrites         int // of an index, by an owner that had been passed
 	Copies             int // a safekeeper copied WAL from another one
-	Learned            int // a safekeeper learned from another one what is committed
-	Syncs              int // logs made level without a server
-	ZombieReads        int // answered under a lease by a server whose successor was elected
-	LostWrites         int // taken by power cuts before any sync
+	// Mended are segments made anew of what others had, Wounds ends of logs that
+	// were lost, and Healed those that came back.
+	Mended, Wounds, Healed int
+	Learned                int // a safekeeper learned from another one what is committed
+	Syncs                  int // logs made level without a server
+	ZombieReads            int // answered under a lease by a server whose successor was elected
+	LostWrites             int // taken by power cuts before any sync
 
 	Changes      int // of members, begun
 	JointCommits int // in a joint configuration

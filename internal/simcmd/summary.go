@@ -95,6 +95,10 @@ const (
 	fenced    = "superseded_endpoint_ended"
 	lateIndex = "index_write_by_a_passed_owner"
 	joint     = "commit_in_joint_configuration"
+	mended    = "damaged_wal_mended"
+	wounded   = "end_of_a_log_lost"
+	healed    = "end_of_a_log_brought_back"
+	zombies   = "read_of_a_superseded_server"
 
 	gateLeast = 0.30
 	// gateSeldom is for what needs a rare meeting of things.
@@ -109,7 +113,7 @@ const (
 
 // gates lists them in the order in which they are told.
 var gates = []string{underLoad, tailCut, lostWrite, branched, restored, newOwner, unknown, walStored, walGone, walAway,
-	tie, shorter, torn, fenced, lateIndex, joint}
+	tie, shorter, torn, fenced, lateIndex, joint, mended, wounded, healed, zombies}
 
 func newSummary(o Options) *Summary {
 	s := &Summary{o: o, Mutant: o.Mutant, Gates: map[string]Gate{}, Classes: map[string]ClassCounts{}}
@@ -119,7 +123,9 @@ func newSummary(o Options) *Summary {
 	for _, g := range []string{walAway, shorter, tie, fenced, lateIndex, joint} {
 		s.Gates[g] = Gate{Least: gateSeldom}
 	}
-	s.Gates[torn] = Gate{Least: gateRare}
+	for _, g := range []string{torn, mended, wounded, healed, zombies} {
+		s.Gates[g] = Gate{Least: gateRare}
+	}
 	s.Gates[tailCut] = Gate{Least: gateHalf} // safekeepers that hear each other leave few tails
 	return s
 }
@@ -147,6 +153,10 @@ func (s *Summary) add(r *fuzz.Result) {
 	s.pass(fenced, c.Fenced)
 	s.pass(lateIndex, c.LateWrites)
 	s.pass(joint, c.JointCommits)
+	s.pass(mended, c.Mended)
+	s.pass(wounded, c.Wounds)
+	s.pass(healed, c.Healed)
+	s.pass(zombies, c.ZombieReads)
 	s.WAL.Add(&c.WALCounts)
 	s.Branches, s.Dropped, s.Restores = s.Branches+c.Branches, s.Dropped+c.Dropped, s.Restores+c.Restores
 	s.Generations, s.Flushes, s.IndexUnknown = s.Generations+c.Generations, s.Flushes+c.Flushes, s.IndexUnknown+c.IndexUnknown

@@ -95,6 +95,8 @@ func (in *installation) askSafekeeper(ctx context.Context, k *ctl.Safekeeper, al
 			t.State = err.Error()
 		case got.Failed != "":
 			t.State = got.Failed
+		case got.Wounded != "":
+			t.State = got.Wounded
 		case got.Waiting != "":
 			t.State = "waiting: " + got.Waiting
 		}
