@@ -187,6 +187,9 @@ func (l *life) trees(ctx context.Context, set *bootset.Set, read *xsync.Watch[*s
 		return Launch{}, err
 	}
 	line := append(fixedSettings(set.Major), ep.cfg.Settings...)
+	if plan.Prepared() {
+		line = append(line, roomForPrepared(own.files, ep.cfg.Settings, plan.Boot.Control)...)
+	}
 	if ep.static() {
 		line = append(line, staticSettings()...)
 	}

@@ -1,5 +1,31 @@
 package compute
 
+import (
+	"fmt"
+	"slices"
+
+	"xenon/compute/boot"
+	"xenon/core/pageserver/bootset"
+	"xenon/core/wal"
+)
+
+// roomForPrepared are the settings that a server needs more of than it was given,
+// by files or on its command line, to take over the prepared transactions that it
+// starts with: a branch of an earlier moment has the settings of today. They
+// stand on the command line, so that they end with this server and are not kept
+// for the branch.
+func roomForPrepared(files []bootset.File, given []Setting, ctl *wal.Control) (list []Setting) {
+	line := ""
+	for _, s := range given {
+		line += fmt.Sprintf("%s = '%s'\n", s.Name, s.Value)
+	}
+	files = append(slices.Clip(files), bootset.File{Path: boot.AutoConf, Content: []byte(line)})
+	for _, f := range boot.Lacking(files, ctl.Settings) {
+		list = append(list, Setting{f.Name, fmt.Sprint(f.Required)})
+	}
+	return list
+}
+
 // fixedSettings are what the commit path rests on. They stand on the server's
 // command line because that wins over every file: with fsync=off in
 // postgresql.auto.conf and a reload, commits would no longer wait for the

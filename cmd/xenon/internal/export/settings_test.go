@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"xenon/compute/boot"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/wal"
 )
@@ -33,7 +34,7 @@ func TestCarry(t *testing.T) {
 		}
 		got := ""
 		for _, f := range carry(tt.conf, control) {
-			if f.Path == autoConf {
+			if f.Path == boot.AutoConf {
 				got += string(f.Content)
 			}
 		}
