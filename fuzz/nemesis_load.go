@@ -146,6 +146,7 @@ func (n *nemesis) oldSnapshot(s Step) func() bool {
 			r := l.reel(x.Proc)
 			changed = changed || r.disk != then[l].disk
 			r.disk = min(r.disk, then[l].disk)
+			r.back = r.back || r.disk > 0
 		}
 	})
 	return func() bool { return changed }

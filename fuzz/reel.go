@@ -19,6 +19,9 @@ type reel struct {
 	disk core.LSN
 	// given is how often it said that its disk does not give back what it held.
 	given int
+	// back tells that the disk was set back. What is flushed after that may end
+	// elsewhere than what the store has of before.
+	back bool
 }
 
 // reel is what a process said of the timeline.
@@ -71,10 +74,11 @@ func (l *line) lost(who string, r *reel, at core.LSN) {
 // disk or the object store holds for good, and no earlier than it said.
 func (l *line) opened(who string, r *reel, at core.LSN) {
 	h := l.j.store.shelf(l.id.Timeline)
-	if l.j.store.foreign(h, who) {
-		// Another one went on from there, and its layers may end elsewhere. Then
-		// what the disk has is of no use, and the WAL behind theirs is held.
-		r.disk = min(r.disk, at)
+	if x := h.index(); l.j.store.foreign(h, who) || r.back && x != nil && at >= x.DiskConsistent.LSN && at < r.disk {
+		// Another one went on from there, or it did so itself before its disk was
+		// set back, and the layers there may end elsewhere. Then what the disk has
+		// is of no use, and the WAL behind theirs is held.
+		r.disk, r.back = min(r.disk, at), false
 	}
 	switch {
 	case l.ghost.ends[l.ghost.index(at)] != at || at > l.ghost.end():
