@@ -21,6 +21,7 @@ func TestPlantedFaultsOfStoring(t *testing.T) {
 		{"M54", leavesAndReturns},
 		{"A03", leavesAndReturns},
 		{"A04", leavesAndReturns},
+		{"M56", copiesHold},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			point, ok := faults.ByName(tt.name)
