@@ -117,6 +117,9 @@ func NewAcceptor(node core.NodeID, ttid core.TTID, c Control, flush core.LSN) (*
 		return nil, fmt.Errorf("timeline %s: %w", ttid, err)
 	}
 	flush = max(flush, c.TimelineStart)
+	if flush < c.Commit && faults.On && faults.Hit(faults.LossUnseen) {
+		c.Commit = flush
+	}
 	if flush < c.Commit {
 		return nil, fmt.Errorf("timeline %s: WAL ends at %s but %s is committed: %w; "+
 			"replace this safekeeper by an empty one", ttid, flush, c.Commit, errLost)
@@ -125,7 +128,7 @@ func NewAcceptor(node core.NodeID, ttid core.TTID, c Control, flush core.LSN) (*
 	return &Acceptor{
 		node: node, ttid: ttid, control: c,
 		commit: c.Commit, horizon: c.Horizon, remote: c.RemoteConsistent, backup: max(c.Backup, c.TimelineStart), learned: c.Commit,
-		written: end, flushed: end, pending: true,
+		written: end, flushed: end, pending: !(faults.On && faults.Hit(faults.RestartClean)),
 	}, nil
 }
 
@@ -141,6 +144,9 @@ func (a *Acceptor) Generation() core.Generation { return a.control.Config.Genera
 func (a *Acceptor) FlushLSN() core.LSN {
 	if faults.On && faults.Hit(faults.AckBeforeFsync) {
 		return a.written.Record
+	}
+	if faults.On && faults.Hit(faults.FlushAtAnyByte) {
+		return a.flushed.Bytes
 	}
 	return a.flushed.Record
 }

@@ -1,6 +1,8 @@
 package consensus_test
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 
 	"xenon/consensus"
@@ -75,4 +77,24 @@ func TestWhatNobodyNeedsStaysSo(t *testing.T) {
 	if a.ReportRemote(90); a.RemoteConsistentLSN() > 60 {
 		t.Errorf("stored up to %s, committed is 60", a.RemoteConsistentLSN())
 	}
+}
+
+// TestTermsBeginOnce: a term begins at one LSN, whoever tells of it; logs that
+// disagree have no common point.
+func TestTermsBeginOnce(t *testing.T) {
+	if err := termsBeginOnce(); err != nil {
+		t.Error(err)
+	}
+}
+
+func termsBeginOnce() error {
+	one := consensus.History{{Term: 1, LSN: 8}, {Term: 2, LSN: 40}, {Term: 4, LSN: 80}}
+	for i := range one {
+		other := append(consensus.History{}, one...)
+		other[i].LSN += 4
+		if at, err := consensus.Diverge(one, other, 100); !errors.Is(err, consensus.ErrHistory) {
+			return fmt.Errorf("%s and %s part at %s, %v", one, other, at, err)
+		}
+	}
+	return nil
 }

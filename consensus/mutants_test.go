@@ -27,7 +27,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		{"M29", seeded(quorumLaws)}, {"M30", worlds}, {"M33", stories}, {"M34", stories},
 		{"M11", changes}, {"M42", changes}, {"M42b", changes}, {"M43", changes}, {"M44", changes},
 		{"M45b", changes}, {"M46", changes}, {"M47", changes}, {"M49", changes},
-		{"M26", stories}, {"M32", stories}, {"M60", stories},
+		{"M26", stories}, {"M32", stories}, {"M60", stories}, {"M39", stories}, {"M15", termsBeginOnce},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -40,6 +40,7 @@ var rapidKills = []struct {
 	{"M11", proposerLaws}, {"M27", proposerLaws}, {"M28", proposerLaws}, {"M29", proposerLaws},
 	{"M34", proposerLaws}, {"M42b", proposerLaws}, {"M43", proposerLaws}, {"M60", proposerLaws},
 	{"M42", reshapeLaws}, {"M44", reshapeLaws}, {"M46", reshapeLaws},
+	{"M21", acceptorLaws}, {"M22", acceptorLaws},
 	{"Z01", leaseLaws}, {"Z03", leaseLaws},
 	// The same by what whole worlds lose, where small worlds do.
 	{"M03", worldLaws}, {"M06", worldLaws}, {"M13", worldLaws}, {"M29", worldLaws}, {"M43", reshapeLaws}, {"M47", reshapeLaws},

@@ -37,6 +37,10 @@ const (
 	HalfCommits       // M29: half of the members commit
 	CommitUncapped    // M33: an acceptor's commit LSN passes its flush LSN
 	CommitFalls       // M34: the commit LSN of a proposer may fall
+	StartsUncompared  // M15: where terms begin is not compared, only their numbers
+	RestartClean      // M21: after a restart nothing has to be cut off
+	FlushAtAnyByte    // M22: the flush LSN may lie within a record
+	LossUnseen        // M39: committed WAL that is missing at the start is taken for the log's end
 	StaleFlush        // M27b: a flush that began before a truncation counts after it
 
 	// what safekeepers tell each other
@@ -180,6 +184,8 @@ const (
 	FlushGivesUp    // T03: after a flush that failed nothing more is flushed
 	// T04: a pageserver that was superseded once stays it
 	SupersededForGood
+	// T06: a timeline that is attached again is not looked after whose it is by now
+	AttachedUnlooked
 	ForgetsAttached // T05: a pageserver that cannot read its disk when it starts takes it for empty
 
 	// branches
@@ -346,6 +352,10 @@ var names = map[Point]string{
 	CommitUncapped:    "M33",
 	CommitFalls:       "M34",
 	StaleFlush:        "M27b",
+	StartsUncompared:  "M15",
+	RestartClean:      "M21",
+	FlushAtAnyByte:    "M22",
+	LossUnseen:        "M39",
 
 	RecoverUnled:       "M26",
 	LearnAnyTerm:       "M32",
@@ -408,7 +418,7 @@ var names = map[Point]string{
 	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07", ImagesOf15: "W08", XactsOf15: "W09", ControlOfFirst: "W10", LevelLost: "W11",
 	LayerNotSynced: "E01", ManifestNotSynced: "E02", FlushDropsLast: "E03", ImageOfNeighbour: "E04", ImageTooEarly: "E05",
 	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08", UnreadCopyStays: "E09", LostLayerStays: "E10", LossKeepsLater: "E11",
-	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03", SupersededForGood: "T04", ForgetsAttached: "T05",
+	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03", SupersededForGood: "T04", ForgetsAttached: "T05", AttachedUnlooked: "T06",
 	BranchAdoptsNow: "B01", BranchReadsNow: "B02", BranchOwnsPast: "B03", BranchChildFirst: "B04", BranchOrphans: "B05", BranchTooEarly: "B06", BranchUnentombed: "B07",
 	RedoGinKeepIncomplete: "RI1", RedoGinKeepReplaced: "RI2", RedoGinKeepRight: "RI3", RedoGinRowUncounted: "RI4",
 	RedoGinChildUnmoved: "RI5", RedoGinKeepSegment: "RI6", RedoGinAddLess: "RI7", RedoGinOldCount: "RI8",
