@@ -381,7 +381,7 @@ func (s *segments) truncateIn(file segmentFile, off uint32) error {
 
 // zeroFrom writes zeroes where a file has anything else in [off, end).
 func zeroFrom(f env.File, off, end int64) error {
-	buf := make([]byte, len(zeroes))
+	buf := make([]byte, min(int64(len(zeroes)), max(0, end-off)))
 	for off < end {
 		b := buf[:min(int64(len(buf)), end-off)]
 		n, err := f.ReadAt(b, off)

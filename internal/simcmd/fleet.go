@@ -53,7 +53,7 @@ const seedsApart = 1 << 24
 // worker runs one process to its end.
 func worker(exe string, args []string, stderr io.Writer) (*Summary, error) {
 	cmd := exec.Command(exe, args...)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=2", fmt.Sprintf("GOGC=%d", garbage), "XENON_SIM_WORKER=1")
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", fmt.Sprintf("GOGC=%d", garbage), "XENON_SIM_WORKER=1")
 	cmd.Stderr = stderr
 	out, err := cmd.Output()
 	if err != nil {
