@@ -118,3 +118,16 @@ func TestStockCatches(t *testing.T) {
 		})
 	}
 }
+
+// TestUnlookedAttachIsSeen: a pageserver that does not ask whether its timeline
+// has a newer owner does not take it over.
+func TestUnlookedAttachIsSeen(t *testing.T) {
+	defer faults.Plant(faults.AttachedUnlooked)()
+	_, owns := attachedAgain(t)
+	for range 10 {
+		if owns() == nil {
+			t.Fatal("the fault is not reached")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

@@ -36,9 +36,13 @@ type opened struct {
 // attach serves a timeline and remembers it; one that is served already gets
 // other safekeepers, and is taken over anew if somebody else has done so.
 func (n *node) attach(ctx context.Context, id core.TTID, safekeepers []string) (*attached, error) {
+	before := n.get(id)
 	a, err := n.opened(ctx, id, safekeepers)
 	if err != nil {
 		return nil, err
+	}
+	if a == before {
+		n.lookForOwner(ctx, a)
 	}
 	if err := n.attaching.LockCtx(ctx); err != nil {
 		return nil, err

@@ -73,6 +73,36 @@ func takenOverAnew(t *testing.T, fits bool) {
 	next.checkAll(s)
 }
 
+// TestAttachedAgainAtOnce: a pageserver that does not know yet that it was
+// superseded, as it has nothing to upload, takes its timeline over by one
+// request to attach it.
+func TestAttachedAgainAtOnce(t *testing.T) {
+	old, owns := attachedAgain(t)
+	old.eventually("the older one owns the timeline", owns)
+}
+
+// attachedAgain is a pageserver that was superseded unawares, and told once to
+// serve its timeline; owns tells whether it has taken that over.
+func attachedAgain(t *testing.T) (old *pserver, owns func() error) {
+	w := newWorld(t)
+	s := longScript(t, w, 100)
+	k := newKeeper(t, s, s.last())
+	old = w.run(t, t.TempDir())
+	old.attach(k)
+	old.reaches(s.last())
+	old.mustCheckpoint(true)
+	now := w.run(t, t.TempDir())
+	now.attach(k)
+	taken := now.info().Generation
+	old.attach(k)
+	return old, func() error {
+		if info := old.info(); info.Generation <= taken || info.Superseded {
+			return fmt.Errorf("it is at generation %d, superseded: %t; the other one took %d", info.Generation, info.Superseded, taken)
+		}
+		return nil
+	}
+}
+
 // TestSupersededByNobody: a generation that this pageserver gave up comes into
 // being behind its back. It takes the timeline over anew by itself; one of
 // another pageserver stays where it is.

@@ -175,6 +175,21 @@ func (n *node) uploads(ctx context.Context, a *attached, owner *remote.Owner) er
 // errAnew is why there is no owner while the next one is acquired.
 var errAnew = errors.New("it is being taken over anew")
 
+// lookForOwner asks whether the timeline has a newer owner, who would be found out
+// with the next upload only: whoever attaches it wants to have it taken over
+// from him now. If the object store does not answer soon it stays as it is.
+func (n *node) lookForOwner(ctx context.Context, a *attached) {
+	o := a.up.Owner()
+	if o == nil || o.Superseded() != nil || n.storeAway() != nil || faults.On && faults.Hit(faults.AttachedUnlooked) {
+		return
+	}
+	step, cancel := xsync.WithTimeout(ctx, n.e, takeOver)
+	defer cancel()
+	if err := o.Look(step); err != nil && !errors.Is(err, remote.ErrSuperseded) {
+		n.e.Log().Info("it is not known whether a timeline has a newer owner", slog.String("timeline", a.t.id.String()), slog.Any("err", err))
+	}
+}
+
 // claim has the timeline taken over anew if this pageserver's owner of it is
 // superseded: whoever attaches it wants this pageserver to have it.
 func (a *attached) claim() {

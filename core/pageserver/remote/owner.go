@@ -347,6 +347,10 @@ func (o *Owner) confirm(ctx context.Context) error {
 	return nil
 }
 
+// Look asks whether there is a newer generation, which is [ErrSuperseded] from
+// then on.
+func (o *Owner) Look(ctx context.Context) error { return o.look(ctx) }
+
 // look asks for the newest generation.
 func (o *Owner) look(ctx context.Context) error {
 	gen, err := register.Newest(ctx, o.e, prefix(o.id))
