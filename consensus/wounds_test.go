@@ -62,7 +62,7 @@ func (x *wounds) step(w *world) {
 // strike takes the end of a log away, down to what the control file says is
 // committed at most.
 func (x *wounds) strike(w *world, n *node) {
-	if n.absent || n.control.Term == 0 || 2*(w.lost()+1) >= len(w.nodes)+1 || n.control.Lost != 0 {
+	if n.absent || n.control.Term == 0 || n.control.Lost == 0 && 2*(w.lost()+1) >= len(w.nodes)+1 {
 		return
 	}
 	if n.acc != nil {
@@ -194,6 +194,49 @@ func runWounded(nodes, props, steps int, choose killed.Choose) (w *world, err er
 		err = fmt.Errorf("%d are still wounded", w.lost())
 	}
 	return w, err
+}
+
+// healsLate is who makes a wounded safekeeper whole.
+func healsLate() error {
+	c := consensus.Control{Config: three(), Server: server, Term: 1, History: first, TimelineStart: base, Lost: 1}
+	a, err := consensus.NewAcceptor(1, core.TTID{}, c, base)
+	if err != nil {
+		return err
+	}
+	other := func(id core.NodeID, n int, wounded bool) consensus.PeerReport {
+		return consensus.PeerReport{Node: id, Config: three(), Term: 1, LastTerm: 1, Flush: at(n), Wounded: wounded}
+	}
+	both := []consensus.PeerReport{other(2, 0, false), other(3, 1, false)}
+	if a.Heal(1, both[:1]) != nil || a.Heal(a.Treated(), both) != nil {
+		return fmt.Errorf("whole before a proposer came")
+	}
+	s := greeted(a)
+	if err := elect(a, s, 1, base, first); err != nil {
+		return err
+	}
+	for name, reports := range map[string][]consensus.PeerReport{
+		"one of two others":     both[:1],
+		"one that is farther":   both,
+		"one that lost as well": {both[0], other(3, 0, true)},
+	} {
+		if a.Heal(1, reports) != nil {
+			return fmt.Errorf("whole by %s", name)
+		}
+	}
+	if _, err := appendTo(a, s, 1, 0, 1, 0); err != nil {
+		return err
+	}
+	flush(a)
+	if a.Heal(1, both) == nil || a.Wounded() {
+		return fmt.Errorf("as far as all others, and still wounded")
+	}
+	return nil
+}
+
+func TestHealsLate(t *testing.T) {
+	if err := healsLate(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestWoundedWorlds: with the ends of logs lost on a minority, again and again,

@@ -165,7 +165,9 @@ func (s *segments) recordBefore(f wal.Format, start, lsn core.LSN) (core.LSN, er
 // durable: bytes that survived a killed process may be in the page cache
 // alone, or, after a failed fsync, be taken for clean there. They are written
 // again, because a sync alone would do nothing.
-func (s *segments) findEnd(f wal.Format, c *consensus.Control) (tail wal.Tail, err error) {
+//
+// It ends before limit, unless that is 0.
+func (s *segments) findEnd(f wal.Format, c *consensus.Control, limit core.LSN) (tail wal.Tail, err error) {
 	prev, err := s.recordBefore(f, c.LocalStart, c.Commit)
 	if err != nil {
 		return tail, err
@@ -175,10 +177,6 @@ func (s *segments) findEnd(f wal.Format, c *consensus.Control) (tail wal.Tail, e
 	}
 	r := segmentReader{s: s}
 	defer r.close()
-	limit := core.LSN(0)
-	if c.Lost != 0 { // it ends at the latest where it cannot be read
-		limit, _ = s.unreadable(c.Commit)
-	}
 	tail, err = wal.FindEnd(f, s.readLog(&r, limit), c.Commit, prev)
 	if err != nil {
 		return tail, fmt.Errorf("find the end of WAL after %s: %w", c.Commit, err)

@@ -123,7 +123,7 @@ func (m *storageMachine) start() error {
 	if err := errors.Join(m.write(m.segs.disk, &m.control), m.segs.checkSegments(&c)); err != nil {
 		return err
 	}
-	tail, err := m.segs.findEnd(m.format, &c)
+	tail, err := m.segs.findEnd(m.format, &c, 0)
 	if err != nil {
 		return err
 	}

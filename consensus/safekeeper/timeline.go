@@ -138,7 +138,7 @@ func (t *Timeline) load(afterFailure bool) (err error) {
 	}
 	tail := wal.Tail{End: control.Commit}
 	if !t.kept.evicted {
-		if tail, err = t.segs.findEnd(t.format, &control); err != nil {
+		if tail, err = t.segs.findEnd(t.format, &control, t.cutShort(&control)); err != nil {
 			return err
 		}
 	}

@@ -64,6 +64,22 @@ func (t *Timeline) wound(c *consensus.Control, at core.LSN) error {
 	return nil
 }
 
+// cutShort is where the log of a wounded safekeeper ends at the latest: where the
+// disk does not give it back. A loss that the control file does not know of, in a
+// later term than the wound, is one to be noted first; 0 then, and if there is
+// none.
+func (t *Timeline) cutShort(c *consensus.Control) core.LSN {
+	if c.Lost == 0 || c.Lost != c.Term {
+		return 0
+	}
+	at, found := t.segs.unreadable(c.Commit)
+	if !found {
+		return 0
+	}
+	t.node.e.Trace().Note("safekeeper.wounded", t.id.Timeline.Tag(), uint64(c.Lost), uint64(at), uint64(c.Commit))
+	return at
+}
+
 // unreadable finds the first place at or above lsn, a sector's start, that the
 // disk has and does not give back, if there is one.
 func (s *segments) unreadable(lsn core.LSN) (at core.LSN, found bool) {
