@@ -63,9 +63,11 @@ func refusedWith(err error, status int) bool {
 }
 
 // donor is a safekeeper with WAL, some of it not committed, and that WAL.
-func donor(t testing.TB) (*rig, []byte) {
+func donor(t testing.TB) (*rig, []byte) { return donorOn(t, newDisk(1)) }
+
+func donorOn(t testing.TB, disk *diskdrv.Disk) (*rig, []byte) {
 	t.Helper()
-	r := start(t, newDisk(1), safekeeper.Limits{})
+	r := start(t, disk, safekeeper.Limits{})
 	r.mustCreate()
 	p := r.push()
 	at := p.lead(1)

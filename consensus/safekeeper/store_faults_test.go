@@ -22,6 +22,8 @@ func TestPlantedFaultsOfStoring(t *testing.T) {
 		{"A03", leavesAndReturns},
 		{"A04", leavesAndReturns},
 		{"M56", copiesHold},
+		{"A05", rottenIsNotStored},
+		{"K06", rottenIsNotCopied},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			point, ok := faults.ByName(tt.name)
