@@ -47,7 +47,8 @@ type Options struct {
 	Fork    netsim.Fork
 	Mutant  string // name of a fault to plant; the first failure ends the run
 	Workers int    // 0 is one for each processor
-	// Done is told of each seed, in any order, by one goroutine at a time.
+	// Done is told of each seed by one goroutine at a time: of seeds in their
+	// order, of plans that come of others in any.
 	Done func(r *fuzz.Result)
 }
 
@@ -81,7 +82,7 @@ func Run(o Options) (*Summary, error) {
 		s.finish(CPUTime() - cpu)
 		return s, err
 	}
-	var mu sync.Mutex // over next, s and Done
+	var mu sync.Mutex // over next, over, and turns
 	next, over := o.From, false
 	take := func() (uint64, bool) {
 		mu.Lock()
@@ -92,17 +93,15 @@ func Run(o Options) (*Summary, error) {
 		next++
 		return next - 1, true
 	}
+	turns := turns{o: &o, s: s, next: o.From, done: map[uint64]*fuzz.Result{}}
 	var wg sync.WaitGroup
 	for range o.Workers {
 		wg.Go(func() {
 			for seed, ok := take(); ok; seed, ok = take() {
 				r := o.run(seed)
 				mu.Lock()
-				s.add(r)
 				over = over || r.Err != nil && o.Mutant != ""
-				if o.Done != nil {
-					o.Done(r)
-				}
+				turns.take(seed, r)
 				mu.Unlock()
 			}
 		})
@@ -110,6 +109,28 @@ func Run(o Options) (*Summary, error) {
 	wg.Wait()
 	s.finish(CPUTime() - cpu)
 	return s, nil
+}
+
+// turns tells of seeds in order, whichever is done first: what is printed, and
+// which seed finds a mutant, does not depend on how many run at once.
+type turns struct {
+	o    *Options
+	s    *Summary
+	next uint64
+	done map[uint64]*fuzz.Result
+	over bool // the mutant was found
+}
+
+func (t *turns) take(seed uint64, r *fuzz.Result) {
+	for t.done[seed] = r; t.done[t.next] != nil && !t.over; t.next++ {
+		r := t.done[t.next]
+		delete(t.done, t.next)
+		t.s.add(r)
+		if t.o.Done != nil {
+			t.o.Done(r)
+		}
+		t.over = r.Err != nil && t.o.Mutant != ""
+	}
 }
 
 // CollectSeldom lets the heap grow to five times what is in use before garbage is

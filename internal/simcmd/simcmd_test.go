@@ -60,6 +60,7 @@ func calm(t *testing.T, o simcmd.Options) *simcmd.Summary {
 func TestSummaryAddsUp(t *testing.T) {
 	seen := map[uint64]bool{}
 	var want fuzz.Counts
+	last := uint64(0)
 	kill, err := fuzz.ParseClasses("kill-compute")
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +69,10 @@ func TestSummaryAddsUp(t *testing.T) {
 		if seen[r.Seed] {
 			t.Errorf("seed %d ran twice", r.Seed)
 		}
-		seen[r.Seed] = true
+		if r.Seed < last {
+			t.Errorf("seed %d is told after %d", r.Seed, last)
+		}
+		seen[r.Seed], last = true, r.Seed
 		want.Writes += r.Counts.Writes
 		want.PagesCompared += r.Counts.PagesCompared
 		want.CrossChecked += r.Counts.CrossChecked
