@@ -25,6 +25,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/faults"
 	"xenon/core/pageserver/bootset"
 	"xenon/core/pageserver/pagechain"
 	"xenon/core/wire"
@@ -237,6 +238,30 @@ func (c *Client) ask(ctx context.Context, calls []call) error {
 
 func backoff(try int) time.Duration { return min(backoffMin<<min(try, 10), backoffMax) }
 
+// askPatience is how long the first attempt may go without an answer, which
+// doubles with each; askPatienceMax is the longest.
+const (
+	askPatience    = 10 * time.Second
+	askPatienceMax = 5 * time.Minute
+)
+
+// askOnce is one attempt of get. It does not wait for ever: the host of the
+// pageserver may have lost its power while it was asked, and nobody would tell;
+// the one that it runs on by now has never heard of the request.
+func askOnce(ctx context.Context, e env.Env, addr, path string, try int) ([]byte, error) {
+	patience := min(askPatience<<min(try-1, 10), askPatienceMax)
+	if faults.On && faults.Hit(faults.AnswerAwaited) {
+		patience = time.Hour
+	}
+	step, cancel := xsync.WithTimeout(ctx, e, patience)
+	defer cancel()
+	b, err := http1.Do(step, e, addr, "GET", path, "", nil)
+	if err != nil && xsync.Cause(step) != nil && xsync.Cause(ctx) == nil {
+		err = fmt.Errorf("no answer for %s: %w", patience, err)
+	}
+	return b, err
+}
+
 // get asks over HTTP until there is an answer. What the pageserver refuses for
 // good is an error. Whenever the reason why there is no answer yet changes, it
 // is logged, and told unless tell is nil; the error of an ended ctx has it too.
@@ -244,7 +269,7 @@ func get(ctx context.Context, e env.Env, addr, path string, tell func(why error)
 	told := ""
 	var last error // the answer of an attempt that was not cut short
 	for try := 1; ; try++ {
-		b, err := http1.Do(ctx, e, addr, "GET", path, "", nil)
+		b, err := askOnce(ctx, e, addr, path, try)
 		if err == nil {
 			return b, nil
 		}

@@ -113,6 +113,7 @@ const (
 	StopDuringStart     // C14: a Stop is not seen while a server starts
 	TailExcused         // C15: a record of the last page that can never be right is waited for
 	UnkeptOffered       // C16: a record that no timeline keeps goes to the quorum
+	AnswerAwaited       // C17: a compute that starts waits for the answer of a pageserver that is gone
 
 	// safekeeper's disk
 	ControlNotSynced   // M35: a control file is renamed into place before it is synced
@@ -402,6 +403,7 @@ var names = map[Point]string{
 	StopDuringStart:     "C14",
 	TailExcused:         "C15",
 	UnkeptOffered:       "C16",
+	AnswerAwaited:       "C17",
 	RedoFlipByte:        "R01", RedoDeleteXmax: "R02", RedoDeleteCtid: "R03", RedoSuffixOff: "R04", RedoLockHot: "R05",
 	RedoNoCompaction: "R06", RedoKeepLinePointers: "R07", RedoFreezeMask: "R08", RedoSkipVMClear: "R09",
 	RedoNoShift: "R10", RedoSplitLink: "R11", RedoKeepIncomplete: "R12", RedoDeleteLess: "R13",
