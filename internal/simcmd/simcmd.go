@@ -158,6 +158,9 @@ func (o *Options) run(seed uint64) *fuzz.Result {
 		forked.Forks = append(slices.Clone(p.Forks), o.Fork)
 		p = &forked
 	}
+	if Second() {
+		runtime.GC() // another moment for it than the first process has
+	}
 	r := fuzz.Run(fuzz.Options{Seed: seed, Plan: p, Classes: o.Classes, Judge: o.Judge, Until: o.Until})
 	if r.Err != nil {
 		return o.minimised(r)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,8 +18,13 @@ import (
 
 // TestMain makes the test binary the second process of a comparison: it prints
 // the trails of seeds 1 to 3, the last one of them
-// wrong if XENON_SIM_WRONG is set.
+// wrong if XENON_SIM_WRONG is set. Asked for the events of a run it prints them,
+// one of them wrong then.
 func TestMain(m *testing.M) {
+	if slices.Contains(os.Args, "--events") {
+		events()
+		os.Exit(0)
+	}
 	if os.Getenv("XENON_SIM_WORKER") != "" {
 		explorer()
 		os.Exit(0)
@@ -40,6 +47,19 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		os.Exit(1)
 	}
+}
+
+func events() {
+	var b bytes.Buffer
+	if err := simcmd.Events(simcmd.Options{From: 3, Classes: []fuzz.Class{}}, 1025, 1024, &b); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	out := b.String()
+	if simcmd.Second() && os.Getenv("XENON_SIM_WRONG") != "" {
+		out = strings.Replace(out, "step 1500 at", "step 1500 not at", 1)
+	}
+	fmt.Print(out)
 }
 
 // calm runs seeds without faults.
@@ -136,12 +156,13 @@ func TestSecondProcess(t *testing.T) {
 	}
 	var trails simcmd.Trails
 	calm(t, simcmd.Options{From: 1, To: 3, Workers: 2, Done: trails.Add})
-	c, err := simcmd.Twice(exe, nil, trails.All(), os.Stderr)
+	c, err := simcmd.Twice(exe, nil, nil, trails.All(), os.Stderr)
 	if err != nil || c.Compared != 3 || c.Different != 0 {
 		t.Fatalf("equal runs: %+v, %v", c, err)
 	}
 	t.Setenv("XENON_SIM_WRONG", "1")
-	if c, err = simcmd.Twice(exe, nil, trails.All(), os.Stderr); err != nil || c.Different != 1 || !strings.Contains(c.First, "seed 3") || !strings.Contains(c.First, "steps 1025 to 2048") {
+	if c, err = simcmd.Twice(exe, nil, nil, trails.All(), os.Stderr); err != nil || c.Different != 1 || !strings.Contains(c.First, "seed 3") || !strings.Contains(c.First, "steps 1025 to 2048") ||
+		!strings.Contains(c.First, "here   step 1500 at") || !strings.Contains(c.First, "there  step 1500 not at") {
 		t.Errorf("a run that differs: %+v, %v", c, err)
 	}
 	s := &simcmd.Summary{Hashes: c}
@@ -149,7 +170,7 @@ func TestSecondProcess(t *testing.T) {
 		t.Error("a difference is no error")
 	}
 	missing := append(trails.All(), simcmd.Trail{Seed: 9})
-	if c, err = simcmd.Twice(exe, nil, missing, os.Stderr); err != nil || c.Different != 2 {
+	if c, err = simcmd.Twice(exe, nil, nil, missing, os.Stderr); err != nil || c.Different != 2 {
 		t.Errorf("a seed that did not run: %+v, %v", c, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -19,7 +20,11 @@ type Comparison struct {
 	Compared  int    `json:"compared"`
 	Different int    `json:"different"`
 	First     string `json:"first,omitempty"` // where the first difference is
+	at        *place
 }
+
+// A place is the first window of 1,024 steps in which two runs differ.
+type place struct{ seed, window uint64 }
 
 // A Trail is what a run left.
 type Trail = trails.Trail
@@ -30,11 +35,11 @@ func NewTrail(r *fuzz.Result) Trail { return trails.Of(r) }
 // Twice compares the first runs' trails with those that the program in exe
 // leaves, run as another process with another garbage collector setting, another
 // number of threads, no preemption, and another time zone and language. args are
-// the arguments that make it write its trails.
-func Twice(exe string, args []string, first []Trail, stderr io.Writer) (*Comparison, error) {
+// the arguments that make it write its trails; events those that, with a seed
+// and a range of steps, make it write what happens.
+func Twice(exe string, args, events []string, first []Trail, stderr io.Writer) (*Comparison, error) {
 	cmd := exec.Command(exe, args...)
-	cmd.Env = append(os.Environ(), "GOGC=37", "GOMAXPROCS=3", "GODEBUG=asyncpreemptoff=1",
-		"TZ=Asia/Kathmandu", "LC_ALL=tr_TR.UTF-8", "XENON_SIM_SECOND=1")
+	cmd.Env = append(os.Environ(), otherwise...)
 	cmd.Stderr = stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -56,8 +61,32 @@ func Twice(exe string, args []string, first []Trail, stderr io.Writer) (*Compari
 	if err := cmd.Wait(); err != nil {
 		return nil, fmt.Errorf("second process: %w", err)
 	}
-	return compare(first, other), nil
+	c := compare(first, other)
+	if c.at == nil {
+		return c, nil
+	}
+	// Both run the window again, and say what happens in it.
+	window := fmt.Sprintf("%d..%d", 1024*c.at.window+1, 1024*(c.at.window+1))
+	if !slices.Contains(events, "--plan") {
+		events = append(slices.Clone(events), "--seed", strconv.FormatUint(c.at.seed, 10))
+	}
+	where, err := parting(exe, append(slices.Clone(events), "--events", window))
+	if err != nil {
+		return nil, fmt.Errorf("%s; both run again: %w", c.First, err)
+	}
+	if where == "" {
+		where = "run again, it is the same in both: what differs comes and goes"
+	}
+	c.First += "\n" + where
+	return c, nil
 }
+
+// otherwise is how a second process is run.
+var otherwise = []string{"GOGC=37", "GOMAXPROCS=3", "GODEBUG=asyncpreemptoff=1",
+	"TZ=Asia/Kathmandu", "LC_ALL=tr_TR.UTF-8", "XENON_SIM_SECOND=1"}
+
+// Second tells whether this is a second process.
+func Second() bool { return os.Getenv("XENON_SIM_SECOND") != "" }
 
 func compare(first []Trail, other map[uint64]Trail) *Comparison {
 	c := &Comparison{}
@@ -72,6 +101,9 @@ func compare(first []Trail, other map[uint64]Trail) *Comparison {
 			c.Different++
 			if c.First == "" {
 				c.First = where
+				if ok {
+					c.at = &place{t.Seed, uint64(trails.Parted(t, o))}
+				}
 			}
 		}
 	}

@@ -36,9 +36,14 @@ func Differ(a, b Trail) string {
 	if a.Hash == b.Hash && a.Steps == b.Steps {
 		return ""
 	}
-	at := 0
+	at := Parted(a, b)
+	return fmt.Sprintf("seed %d: %d and %d steps; the first difference is in steps %d to %d", a.Seed, a.Steps, b.Steps, 1024*at+1, 1024*(at+1))
+}
+
+// Parted is the first window of 1,024 steps after which two runs differ.
+func Parted(a, b Trail) (at int) {
 	for at < min(len(a.Windows), len(b.Windows)) && a.Windows[at] == b.Windows[at] {
 		at++
 	}
-	return fmt.Sprintf("seed %d: %d and %d steps; the first difference is in steps %d to %d", a.Seed, a.Steps, b.Steps, 1024*at+1, 1024*(at+1))
+	return at
 }

@@ -34,6 +34,7 @@ type simCommand struct {
 	Perfetto    string  `placeholder:"FILE.json" help:"Write the run, or the first failure, as a trace for ui.perfetto.dev."`
 	Determinism bool    `name:"check-determinism" help:"Run every seed again in a second process and compare the hashes of all events."`
 	Trails      bool    `hidden:"" help:"Print the hash of each run, one JSON object a line."`
+	Events      string  `hidden:"" placeholder:"A..B" help:"Print what happens in these steps of a run, an event a line."`
 	Worker      string  `hidden:"" placeholder:"I/N" help:"Explore as one of N processes, and print the summary as JSON."`
 	FirstSeed   uint64  `hidden:"" help:"Where the seeds of a worker begin."`
 }
@@ -49,6 +50,13 @@ func (c simCommand) Run(g *Globals) error {
 	o, err := c.options()
 	if err != nil {
 		return err
+	}
+	if c.Events != "" {
+		from, to, err := parseSeeds(c.Events)
+		if err != nil {
+			return err
+		}
+		return simcmd.Events(o, from, to-from+1, g.Stdout)
 	}
 	var trails simcmd.Trails
 	var shown *fuzz.Result // the first that failed, else the first
@@ -175,16 +183,16 @@ func (c simCommand) again(o simcmd.Options, trails *simcmd.Trails, g *Globals) (
 	if c.Plan != "" {
 		args = []string{"sim", "--trails", "--plan", c.Plan}
 	}
-	if c.Faults != "" {
-		args = append(args, "--faults", c.Faults)
+	events := []string{"sim"}
+	if c.Plan != "" {
+		events = []string{"sim", "--plan", c.Plan}
 	}
-	if c.Mutant != "" {
-		args = append(args, "--mutant", c.Mutant)
+	for flag, value := range map[string]string{"--faults": c.Faults, "--mutant": c.Mutant, "--judge": c.Judge} {
+		if value != "" {
+			args, events = append(args, flag, value), append(events, flag, value)
+		}
 	}
-	if c.Judge != "" {
-		args = append(args, "--judge", c.Judge)
-	}
-	return simcmd.Twice(exe, args, all, g.Stderr)
+	return simcmd.Twice(exe, args, events, all, g.Stderr)
 }
 
 func (c simCommand) options() (o simcmd.Options, err error) {
