@@ -238,8 +238,8 @@ func (c *Client) ask(ctx context.Context, calls []call) error {
 
 func backoff(try int) time.Duration { return min(backoffMin<<min(try, 10), backoffMax) }
 
-// askPatience is how long the first attempt may go without an answer, which
-// doubles with each; askPatienceMax is the longest.
+// askPatience is how long an attempt may go without an answer at first, which
+// doubles with each that got none; askPatienceMax is the longest.
 const (
 	askPatience    = 10 * time.Second
 	askPatienceMax = 5 * time.Minute
@@ -248,8 +248,7 @@ const (
 // askOnce is one attempt of get. It does not wait for ever: the host of the
 // pageserver may have lost its power while it was asked, and nobody would tell;
 // the one that it runs on by now has never heard of the request.
-func askOnce(ctx context.Context, e env.Env, addr, path string, try int) ([]byte, error) {
-	patience := min(askPatience<<min(try-1, 10), askPatienceMax)
+func askOnce(ctx context.Context, e env.Env, addr, path string, patience time.Duration) ([]byte, error) {
 	if faults.On && faults.Hit(faults.AnswerAwaited) {
 		patience = time.Hour
 	}
@@ -257,10 +256,12 @@ func askOnce(ctx context.Context, e env.Env, addr, path string, try int) ([]byte
 	defer cancel()
 	b, err := http1.Do(step, e, addr, "GET", path, "", nil)
 	if err != nil && xsync.Cause(step) != nil && xsync.Cause(ctx) == nil {
-		err = fmt.Errorf("no answer for %s: %w", patience, err)
+		err = fmt.Errorf("%w for %s: %w", errNoAnswer, patience, err)
 	}
 	return b, err
 }
+
+var errNoAnswer = errors.New("no answer")
 
 // get asks over HTTP until there is an answer. What the pageserver refuses for
 // good is an error. Whenever the reason why there is no answer yet changes, it
@@ -268,8 +269,9 @@ func askOnce(ctx context.Context, e env.Env, addr, path string, try int) ([]byte
 func get(ctx context.Context, e env.Env, addr, path string, tell func(why error)) ([]byte, error) {
 	told := ""
 	var last error // the answer of an attempt that was not cut short
+	patience := askPatience
 	for try := 1; ; try++ {
-		b, err := askOnce(ctx, e, addr, path, try)
+		b, err := askOnce(ctx, e, addr, path, patience)
 		if err == nil {
 			return b, nil
 		}
@@ -286,6 +288,11 @@ func get(ctx context.Context, e env.Env, addr, path string, tell func(why error)
 			if tell != nil {
 				tell(err)
 			}
+		}
+		// An answer that comes slowly needs longer; one that was quick and
+		// said no says nothing about the next.
+		if errors.Is(err, errNoAnswer) {
+			patience = min(2*patience, askPatienceMax)
 		}
 		last = err
 		if err := e.Clock().Sleep(ctx, backoff(try)); err != nil {
