@@ -186,6 +186,13 @@ func (t *Timeline) mendAll(ctx context.Context) error {
 			}
 		}
 	}
+	// A log that has nothing committed yet begins within a sector, which also has
+	// to be made anew to be written to.
+	if at, found := t.segs.unreadable(c.Commit); found && at < c.Commit {
+		if err := t.replace(ctx, &c, at.Segment(t.segs.size)); err != nil {
+			return err
+		}
+	}
 	return t.atTail(&c)
 }
 
@@ -369,8 +376,10 @@ func (t *Timeline) rebuild(ctx context.Context, c *consensus.Control, seg uint64
 	}
 	begin := core.SegmentStart(seg, s.size)
 	end := min(core.SegmentStart(seg+1, s.size), c.Commit)
-	if err := t.refill(ctx, c, f, begin, end); err != nil {
-		return 0, err
+	if end > c.TimelineStart { // before that there is no WAL
+		if err := t.refill(ctx, c, f, begin, end); err != nil {
+			return 0, err
+		}
 	}
 	if lost, err = s.keepRest(f, end); err != nil {
 		return 0, err

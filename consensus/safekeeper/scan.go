@@ -166,7 +166,8 @@ func (s *segments) recordBefore(f wal.Format, start, lsn core.LSN) (core.LSN, er
 // alone, or, after a failed fsync, be taken for clean there. They are written
 // again, because a sync alone would do nothing.
 //
-// It ends before limit, unless that is 0.
+// Unless limit is 0, nothing is read from there on. What a switch to the next
+// segment leaves empty is known all the same, and written.
 func (s *segments) findEnd(f wal.Format, c *consensus.Control, limit core.LSN) (tail wal.Tail, err error) {
 	prev, err := s.recordBefore(f, c.LocalStart, c.Commit)
 	if err != nil {
@@ -187,7 +188,24 @@ func (s *segments) findEnd(f wal.Format, c *consensus.Control, limit core.LSN) (
 	if faults.On && faults.Hit(faults.TailNotRewritten) {
 		return tail, nil
 	}
+	if limit > 0 && tail.End > limit {
+		if err := s.blankOut(limit, tail.End); err != nil {
+			return tail, err
+		}
+	}
 	return tail, s.rewrite(c.Commit&^(core.WALPageSize-1), tail.End)
+}
+
+// blankOut writes zeros over [from, to), which lies in one segment.
+func (s *segments) blankOut(from, to core.LSN) error {
+	f, err := s.openToWrite(from.Segment(s.size))
+	if err != nil {
+		return err
+	}
+	for off, end := int64(from.SegmentOffset(s.size)), int64(from.SegmentOffset(s.size))+int64(to-from); off < end && err == nil; off += int64(len(zeroes)) {
+		_, err = f.WriteAt(zeroes[:min(int64(len(zeroes)), end-off)], off)
+	}
+	return errors.Join(err, f.Close())
 }
 
 // rewrite writes [from, to) over itself and syncs it.
@@ -204,11 +222,7 @@ func (s *segments) rewrite(from, to core.LSN) error {
 }
 
 func (s *segments) rewriteIn(seg uint64, off uint32, n int64) error {
-	name := s.final(seg)
-	f, err := s.disk.Open(name, env.Write)
-	if errors.Is(err, fs.ErrNotExist) {
-		f, err = s.disk.Open(s.partial(seg), env.Write)
-	}
+	f, err := s.openToWrite(seg)
 	if errors.Is(err, fs.ErrNotExist) {
 		// The log ends with nothing in a segment that was never made.
 		return nil
@@ -227,4 +241,13 @@ func (s *segments) rewriteIn(seg uint64, off uint32, n int64) error {
 		err = f.Sync(env.SyncFull)
 	}
 	return errors.Join(err, f.Close())
+}
+
+// openToWrite opens a segment that is there, by whichever name.
+func (s *segments) openToWrite(seg uint64) (env.File, error) {
+	f, err := s.disk.Open(s.final(seg), env.Write)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = s.disk.Open(s.partial(seg), env.Write)
+	}
+	return f, err
 }
