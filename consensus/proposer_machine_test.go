@@ -323,7 +323,8 @@ func (m *proposerMachine) win() {
 	}
 }
 
-// lead finds up to where a log is the proposer's.
+// lead finds up to where a log is the proposer's. What was acknowledged counts
+// no more than what the safekeeper says that it has now.
 func (m *proposerMachine) lead(pe *peerModel) bool {
 	n := 0
 	for lsnAt(n) < pe.voteTo && (pe.log == own || writer(m.line, pe.log, n) == m.writes(n)) {
@@ -333,6 +334,7 @@ func (m *proposerMachine) lead(pe *peerModel) bool {
 		return false
 	}
 	pe.state, pe.owed, pe.sent = consensus.Active, true, lsnAt(n)
+	pe.flush = min(pe.flush, pe.voteTo)
 	return true
 }
 

@@ -164,11 +164,13 @@ func (s *segments) recordBefore(f wal.Format, start, lsn core.LSN) (core.LSN, er
 // findEnd scans the log from the durable commit LSN, and makes what it found
 // durable: bytes that survived a killed process may be in the page cache
 // alone, or, after a failed fsync, be taken for clean there. They are written
-// again, because a sync alone would do nothing.
+// again, because a sync alone would do nothing. What is behind the end is for the
+// next truncation to wipe, which comes before anything is written there.
 //
 // Unless limit is 0, nothing is read from there on. What a switch to the next
 // segment leaves empty is known all the same, and written.
 func (s *segments) findEnd(f wal.Format, c *consensus.Control, limit core.LSN) (tail wal.Tail, err error) {
+	s.unsure = true
 	prev, err := s.recordBefore(f, c.LocalStart, c.Commit)
 	if err != nil {
 		return tail, err

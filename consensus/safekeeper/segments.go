@@ -49,6 +49,10 @@ type segments struct {
 	// filled is up to where cur has real zeroes or WAL: all of it, but in a
 	// first segment that was bare, which is filled as it is written.
 	filled uint32
+	// unsure tells that zeroes which were found, and not written by this
+	// incarnation, may be in the page cache alone: a wipe whose sync failed
+	// leaves them there, clean, over what the disk still has.
+	unsure bool
 	syncs  uint64 // of WAL so far
 }
 
@@ -346,6 +350,7 @@ func (s *segments) truncate(lsn core.LSN) error {
 	if err := s.disk.SyncDir(s.dir); err != nil {
 		return fmt.Errorf("truncate WAL to %s: %w: %w", lsn, errUnsynced, err)
 	}
+	s.unsure = false
 	return nil
 }
 
@@ -368,7 +373,7 @@ func (s *segments) truncateIn(file segmentFile, off uint32) error {
 		return err
 	}
 	if !(faults.On && faults.Hit(faults.TailKept)) {
-		err = zeroFrom(f, int64(off), int64(s.size))
+		err = zeroFrom(f, int64(off), int64(s.size), s.unsure && !(faults.On && faults.Hit(faults.WipeTrusted)))
 	}
 	if err == nil {
 		err = f.Sync(env.SyncData)
@@ -379,12 +384,15 @@ func (s *segments) truncateIn(file segmentFile, off uint32) error {
 	return s.disk.Rename(s.final(file.seg), s.partial(file.seg))
 }
 
-// zeroFrom writes zeroes where a file has anything else in [off, end).
-func zeroFrom(f env.File, off, end int64) error {
+// zeroFrom writes zeroes where a file has anything else in [off, end), or
+// everywhere there.
+func zeroFrom(f env.File, off, end int64, everywhere bool) error {
 	buf := make([]byte, min(int64(len(zeroes)), max(0, end-off)))
 	for off < end {
-		b := buf[:min(int64(len(buf)), end-off)]
-		n, err := f.ReadAt(b, off)
+		b, n, err := buf[:min(int64(len(buf)), end-off)], 0, error(nil)
+		if !everywhere {
+			n, err = f.ReadAt(b, off)
+		}
 		// What cannot be read is not zero, and can be once it was written.
 		if n < len(b) && err != nil && !errors.Is(err, io.EOF) && !damagedRead(err) {
 			return err

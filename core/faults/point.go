@@ -126,6 +126,7 @@ const (
 	ServeUncommitted   // M57: readers get WAL beyond the commit LSN
 	RecoverAnyTerm     // M24: recovery is not bound to a term
 	TailNotRewritten   // K02: WAL found at start-up is believed to be durable
+	WipeTrusted        // K12: zeroes found behind the end of the log are believed to be durable
 	TombstoneForgotten // K03: a deleted timeline leaves no tombstone
 	RosterUnsettled    // K04: a roster whose saving failed is left as it may be on the disk
 
@@ -376,6 +377,7 @@ var names = map[Point]string{
 	ServeUncommitted:   "M57",
 	RecoverAnyTerm:     "M24",
 	TailNotRewritten:   "K02",
+	WipeTrusted:        "K12",
 	TombstoneForgotten: "K03",
 	RosterUnsettled:    "K04",
 
