@@ -246,8 +246,13 @@ func memberID(name string) core.NodeID {
 	}
 }
 
-// takesPart is told that a safekeeper promises something.
+// takesPart is told that a safekeeper promises something. One that is a member
+// again may have taken its copy over without getting to say so: it ended, or
+// could not read its disk.
 func (l *line) takesPart(k *keeper) {
+	if k.out && l.members.record.Config.Has(memberID(k.name)) {
+		k.out = false
+	}
 	if k.out {
 		l.j.violated(NoReturn, "%s was excluded from %s and takes part in it", k.name, l.name)
 	}
