@@ -29,7 +29,7 @@ var metaKeys = layer.KeyRange{Start: core.MakeKey(0x64, 0, 0, 0, 0, 0), End: cor
 // comes from there; if not, what it had is still in the WAL, and is ingested
 // again from the last record of the layer before.
 func (t *Timeline) restore(ctx context.Context) error {
-	layers, disk, err := t.choose()
+	layers, disk, named, err := t.choose()
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (t *Timeline) restore(ctx context.Context) error {
 			return err
 		}
 		had, was := layers[lost].Name, disk
-		layers, disk = layers[:lost], t.before(lost)
+		layers, disk, named = layers[:lost], t.before(lost), false
 		t.noteLoss(disk, had, err)
 		t.layers.lost.repeats(fmt.Sprintf("layer %s was lost, %v", had, err), was.LSN)
 	}
@@ -50,6 +50,14 @@ func (t *Timeline) restore(ctx context.Context) error {
 		f.noted = false
 	}
 	*t.state.journal = journal{}
+	if !named {
+		// A crash between the two must not leave a manifest that names files
+		// which are gone.
+		if err := t.replaceManifest(t.layers.list, t.disk); err != nil {
+			t.env.Log().Warn("files that belong to nothing stay, the manifest cannot be replaced", slog.String("timeline", t.id.String()), slog.Any("err", err))
+			return nil
+		}
+	}
 	t.sweep()
 	return nil
 }
@@ -109,26 +117,28 @@ func (t *Timeline) restoreFrom(ctx context.Context, layers []manifestLayer, disk
 
 // choose is the layers that the timeline has, and how far they go: those of
 // the manifest, as far as they are there; those of the index if the manifest
-// lacks one of them, or is lost.
-func (t *Timeline) choose() ([]manifestLayer, Record, error) {
-	disk := t.index.DiskConsistent
+// lacks one of them, or is lost. named is whether the manifest on the disk, if
+// there is one, names these and no others.
+func (t *Timeline) choose() (layers []manifestLayer, disk Record, named bool, err error) {
+	disk = t.index.DiskConsistent
 	if disk.LSN < t.index.LSN {
 		disk = Record{LSN: t.index.LSN, Prev: t.index.PrevLSN}
 	}
 	stored := t.stored()
 	m, err := t.readManifest()
-	if errors.Is(err, env.ErrCorrupt) {
+	damaged := errors.Is(err, env.ErrCorrupt)
+	if damaged {
 		// What was in it is in the object store or still in the WAL.
 		t.env.Log().Error("manifest is lost, going on from the object store's index", slog.String("timeline", t.id.String()), slog.Any("err", err))
 		m, err = nil, nil
 	}
 	if err != nil {
-		return nil, disk, err
+		return nil, disk, false, err
 	}
 	if m == nil || m.DiskConsistent.LSN < disk.LSN || !m.adopt(stored) {
-		return stored, disk, nil
+		return stored, disk, m == nil && !damaged, nil
 	}
-	return m.Layers, m.DiskConsistent, nil
+	return m.Layers, m.DiskConsistent, true, nil
 }
 
 // stored is the delta layers of the index, ascending by LSN.
