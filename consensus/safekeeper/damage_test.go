@@ -2,15 +2,19 @@ package safekeeper_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
 	"testing"
 	"time"
 
+	"xenon/consensus"
 	"xenon/consensus/safekeeper"
 	"xenon/core"
+	"xenon/core/wire"
 	"xenon/core/wire/http1"
+	"xenon/realio"
 )
 
 // firstSegment is the file of the first segment once that has ended.
@@ -125,6 +129,55 @@ func rottenIsNotCopied(t *testing.T) error {
 		return err
 	}
 	return to.copied(good, log)
+}
+
+// TestMendedByTheGood: a segment that cannot be read is made anew of the
+// member that has it right.
+func TestMendedByTheGood(t *testing.T) {
+	if err := mendedByTheGood(t); err != nil {
+		t.Error(err)
+	}
+}
+
+func mendedByTheGood(t *testing.T) error {
+	bad := newDisk(1)
+	rotten, log := donorOn(t, bad)
+	good, _ := donorOn(t, newDisk(3))
+	disk := newDisk(2)
+	real := realio.New(realio.Options{Log: quiet, Grace: time.Millisecond})
+	to, err := bootAs(t, real, quick{real, disk.FS(nil)}, safekeeper.Config{NodeID: newcomer})
+	if err != nil {
+		return err
+	}
+	if _, err := to.pull(2, good); err != nil {
+		return err
+	}
+	members := generation(3, true)
+	for i, r := range []*rig{rotten, good} {
+		if members.Members[i], err = consensus.ParseMember(members.Members[i].ID, r.addr); err != nil {
+			return err
+		}
+	}
+	if _, err := to.put("membership", members); err != nil {
+		return err
+	}
+	const sector = 3000
+	err = errors.Join(bad.Corrupt(firstSegment()+".partial", int64(startAt.SegmentOffset(segSize))+sector, 1), disk.BadSector(firstSegment()+".partial", sector))
+	if err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		got, err := to.readWAL(startReplication(startAt), wire.ClientConfig{}, 12000)
+		if err == nil && !bytes.Equal(got, log[:len(got)]) {
+			return errors.New("the segment has other WAL now")
+		}
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("it is not mended: %w", err)
+		}
+	}
 }
 
 // TestRequestForAnother: a request that names another safekeeper is refused.

@@ -134,10 +134,9 @@ func (m *storageMachine) start() error {
 	if want := m.log[:tail.End-machineStart]; err != nil || !bytes.Equal(got, want) {
 		return fmt.Errorf("the log up to %s is not what was written: %w", tail.End, err)
 	}
-	m.log, m.acked, m.written, m.cut = m.log[:len(got)], tail.End, tail.End, true
-	for n := len(m.ends); n > 0 && m.ends[n-1] > tail.End; n-- {
-		m.ends = m.ends[:n-1]
-	}
+	// What was written behind the end may be on the device all the same, and come
+	// back until a truncation has been done.
+	m.acked, m.written, m.cut = tail.End, tail.End, true
 	return nil
 }
 

@@ -40,3 +40,19 @@ func TestPlantedFaultsOfStoring(t *testing.T) {
 		})
 	}
 }
+
+// TestPlantedFaultOfMending: what a member gives is checked where it is taken,
+// too. Where the member has not looked itself (K06) that is what keeps rotten WAL
+// out, and without it (K07) it comes in.
+func TestPlantedFaultOfMending(t *testing.T) {
+	defer faults.Plant(faults.CopyUnchecked)()
+	if err := mendedByTheGood(t); err != nil {
+		t.Errorf("with K06 alone: %v", err)
+	}
+	defer faults.Plant(faults.MendUnchecked)()
+	err := mendedByTheGood(t)
+	if err == nil {
+		t.Error("K07 is not found")
+	}
+	t.Logf("K07: %v", err)
+}
