@@ -23,8 +23,9 @@ func TestIngestBudget(t *testing.T) {
 	var r struct {
 		WALBytes int64 `json:"wal_bytes"`
 		Live     struct {
-			PeakRSS  int64   `json:"peak_rss_bytes"`
-			Uploaded float64 `json:"uploaded_per_wal"`
+			PeakRSS   int64   `json:"peak_rss_bytes"`
+			Uploaded  float64 `json:"uploaded_per_wal"`
+			WALStored float64 `json:"wal_stored_per_wal"`
 		} `json:"live"`
 		Rows []struct {
 			PeakRSS  int64   `json:"peak_rss_bytes"`
@@ -36,8 +37,8 @@ func TestIngestBudget(t *testing.T) {
 		t.Fatalf("%v in %s", err, out)
 	}
 	row := r.Rows[0]
-	t.Logf("%d MB of WAL: %d MiB beside pgbench, %d MiB at once; %.2f and %.2f × WAL uploaded, %.2f × written",
-		r.WALBytes/1e6, r.Live.PeakRSS>>20, row.PeakRSS>>20, r.Live.Uploaded, row.Uploaded, row.Written)
+	t.Logf("%d MB of WAL: %d MiB beside pgbench, %d MiB at once; %.2f and %.2f × WAL uploaded, %.2f × written; %.2f × of the WAL itself",
+		r.WALBytes/1e6, r.Live.PeakRSS>>20, row.PeakRSS>>20, r.Live.Uploaded, row.Uploaded, row.Written, r.Live.WALStored)
 	if r.Live.PeakRSS > memory || row.PeakRSS > memory {
 		t.Errorf("the pageserver had more than %d MiB", memory>>20)
 	}

@@ -34,8 +34,8 @@ type IngestRow struct {
 	MBPerCPUSecond float64 `json:"mb_per_cpu_second"`
 	PeakRSS        int64   `json:"peak_rss_bytes"`
 	// Written and Uploaded are what there is more in the pageserver's directory
-	// and in the object store, once everything is flushed and uploaded, as
-	// parts of the WAL.
+	// and of its objects in the store, once everything is flushed and uploaded,
+	// as parts of the WAL.
 	Written  float64 `json:"written_per_wal"`
 	Uploaded float64 `json:"uploaded_per_wal"`
 }
@@ -59,6 +59,9 @@ type IngestReport struct {
 type IngestLive struct {
 	PeakRSS  int64   `json:"peak_rss_bytes"`
 	Uploaded float64 `json:"uploaded_per_wal"`
+	// WALStored is what lies in the store of the WAL itself, whole segments and
+	// the partial ones that were there by then, which safekeepers keep there.
+	WALStored float64 `json:"wal_stored_per_wal"`
 }
 
 // Ingest measures how a pageserver takes in WAL.
@@ -70,7 +73,7 @@ func Ingest(ctx context.Context, s Site, o IngestOptions) (report IngestReport, 
 		return report, err
 	}
 	report.WALBytes, report.Live = b.walBytes(), b.live
-	s.Say("%.0f MB of WAL; the pageserver beside it: %d MiB at most, %.2f × WAL in the object store", float64(b.walBytes())/1e6, b.live.PeakRSS>>20, b.live.Uploaded)
+	s.Say("%.0f MB of WAL; the pageserver beside it: %d MiB at most, %.2f × WAL in the object store, and %.2f × of the WAL itself", float64(b.walBytes())/1e6, b.live.PeakRSS>>20, b.live.Uploaded, b.live.WALStored)
 	var perCPU, peerRate, ratio []float64
 	for range o.Rounds {
 		row, err := b.round(ctx)
@@ -178,15 +181,16 @@ func (b *ingest) load(ctx context.Context) error {
 
 // noteLive notes how the pageserver did that was there from the start.
 func (b *ingest) noteLive(pid int) error {
-	before, err := dirBytes(b.base)
+	before, walBefore, err := objectBytes(b.base)
 	if err != nil {
 		return err
 	}
-	after, err := dirBytes(filepath.Join(b.in.Dir, "objects"))
+	after, walAfter, err := objectBytes(filepath.Join(b.in.Dir, "objects"))
 	if err != nil {
 		return err
 	}
 	b.live.Uploaded = float64(after-before) / float64(b.walBytes())
+	b.live.WALStored = float64(walAfter-walBefore) / float64(b.walBytes())
 	b.live.PeakRSS, err = peakRSS(pid)
 	return err
 }
@@ -211,7 +215,7 @@ func (b *ingest) ours(ctx context.Context, dir string) (row IngestRow, err error
 	if err := os.CopyFS(objects, os.DirFS(b.base)); err != nil {
 		return row, err
 	}
-	before, err := dirBytes(objects)
+	before, _, err := objectBytes(objects)
 	if err != nil {
 		return row, err
 	}
@@ -237,7 +241,7 @@ func (b *ingest) ours(ctx context.Context, dir string) (row IngestRow, err error
 	}
 	row.PeakRSS, err = peakRSS(cmd.Process.Pid)
 	written, err2 := dirBytes(home)
-	after, err3 := dirBytes(objects)
+	after, _, err3 := objectBytes(objects)
 	row.Written, row.Uploaded = float64(written)/float64(b.walBytes()), float64(after-before)/float64(b.walBytes())
 	return row, errors.Join(err, err2, err3)
 }

@@ -176,3 +176,14 @@ func dirBytes(dir string) (n int64, err error) {
 	})
 	return n, err
 }
+
+// objectBytes is how much a store in a directory has of what pageservers put
+// there, and of WAL, which safekeepers do.
+func objectBytes(dir string) (pages, wal int64, err error) {
+	all, err := dirBytes(dir)
+	if err != nil {
+		return 0, 0, err
+	}
+	wal, err = dirBytes(filepath.Join(dir, "objects", "wal"))
+	return all - wal, wal, err
+}
