@@ -1,6 +1,7 @@
 // Package hookcost measures what the hooks of the simulator cost production: it
-// builds the benchmarks of a package twice, as they are and with every hook
-// compiled out, and runs the two in turn. Start at [Measure].
+// builds the benchmarks of a package twice, as they are and with every hook of
+// the parts compiled out, and runs the two in turn. Start at [Build]; the
+// figures are BenchmarkHooks's.
 //
 // A hook is a place that tells a trace of an event, or an invariant that is
 // checked in production as well. Planted faults are behind a constant and leave
@@ -14,63 +15,79 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// A Bench is a benchmark and the packages whose hooks are compiled out.
+// A Bench is a benchmark.
 type Bench struct {
-	Package string   // whose tests have it, relative to the module's root
-	Name    string   // as go test -bench takes it
-	Times   int      // iterations of a slice
-	Hooked  []string // directories with hooks on its way
+	Package string // whose tests have it, relative to the module's root
+	Name    string // as go test -bench takes it
+	Times   int    // iterations of a slice: a second or so, of which the set-up is little
 }
 
-// A Cost is what was measured.
-type Cost struct {
+// parts are the directories whose packages have hooks.
+var parts = []string{"core", "consensus", "compute"}
+
+// A Pair is one benchmark built twice.
+type Pair struct {
 	Bench
-	Places int       // hooks that were compiled out
-	Ratios []float64 // processor time with hooks to that without, of neighbouring slices
+	Hooks         []Hook // that were compiled out
+	With, Without string // executables
+	dir           string // where they run
 }
 
-// Median is the middle one of the ratios.
-func (c Cost) Median() float64 {
-	s := slices.Sorted(slices.Values(c.Ratios))
-	return s[len(s)/2]
+// A Hook is a place in the code.
+type Hook struct {
+	Pos  token.Position
+	Text string // the first string in it: its event or what it says when it fails; "" if there is none
 }
 
-// Measure builds b twice in dir and runs rounds pairs of slices.
-func Measure(root, dir string, b Bench, rounds int) (Cost, error) {
-	c := Cost{Bench: b}
+// Build makes both executables of b in dir; root is the module's.
+func Build(root, dir string, b Bench) (*Pair, error) {
+	p := &Pair{Bench: b, With: filepath.Join(dir, "with.test"), Without: filepath.Join(dir, "without.test"), dir: filepath.Join(root, b.Package)}
 	overlay := filepath.Join(dir, "overlay.json")
 	var err error
-	if c.Places, err = strip(root, dir, b.Hooked, overlay); err != nil {
-		return c, err
+	if p.Hooks, err = strip(root, dir, overlay); err != nil {
+		return nil, err
 	}
-	with, without := filepath.Join(dir, "with.test"), filepath.Join(dir, "without.test")
-	for out, flags := range map[string][]string{with: nil, without: {"-overlay", overlay}} {
+	for out, flags := range map[string][]string{p.With: nil, p.Without: {"-overlay", overlay}} {
 		args := append(append([]string{"test", "-c", "-o", out}, flags...), "./"+b.Package)
 		cmd := exec.Command("go", args...)
 		cmd.Dir = root
 		if text, err := cmd.CombinedOutput(); err != nil {
-			return c, fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, text)
+			return nil, fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, text)
 		}
 	}
+	return p, nil
+}
+
+// Ratios runs rounds pairs of slices and returns the processor time with hooks
+// to that without, of neighbouring slices.
+func (p *Pair) Ratios(rounds int) (all []float64, err error) {
 	for i := range rounds {
 		var took [2]time.Duration
 		for j := range 2 {
 			which := (i + j) % 2 // who goes first changes
-			if took[which], err = slice([]string{with, without}[which], filepath.Join(root, b.Package), b); err != nil {
-				return c, err
+			if took[which], err = slice([]string{p.With, p.Without}[which], p.dir, p.Bench); err != nil {
+				return nil, err
 			}
 		}
-		c.Ratios = append(c.Ratios, float64(took[0])/float64(took[1]))
+		all = append(all, float64(took[0])/float64(took[1]))
 	}
-	return c, nil
+	return all, nil
+}
+
+// Quartiles are the middle ones of the lower half, of all, and of the upper half.
+func Quartiles(ratios []float64) (low, median, high float64) {
+	s := slices.Sorted(slices.Values(ratios))
+	return s[len(s)/4], s[len(s)/2], s[3*len(s)/4]
 }
 
 // slice runs a benchmark once and returns the processor time it took.
@@ -83,51 +100,48 @@ func slice(exe, dir string, b Bench) (time.Duration, error) {
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }
 
-// strip writes the sources of dirs without their hooks, and the overlay that
-// puts them in the place of the real ones.
-func strip(root, dir string, dirs []string, overlay string) (places int, err error) {
+// strip writes the sources of the parts without their hooks, and the overlay
+// that puts them in the place of the real ones.
+func strip(root, dir, overlay string) (hooks []Hook, err error) {
+	if root, err = filepath.Abs(root); err != nil { // the overlay is read elsewhere
+		return nil, err
+	}
 	replace := map[string]string{}
-	for _, d := range dirs {
-		names, err := filepath.Glob(filepath.Join(root, d, "*.go"))
-		if err != nil {
-			return 0, err
+	one := func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return err
 		}
-		for _, name := range names {
-			if strings.HasSuffix(name, "_test.go") {
-				continue
-			}
-			source, err := os.ReadFile(name)
-			if err != nil {
-				return 0, err
-			}
-			out, n, err := Without(name, source)
-			if err != nil {
-				return 0, err
-			}
-			if n == 0 {
-				continue
-			}
-			to := filepath.Join(dir, strings.ReplaceAll(filepath.Join(d, filepath.Base(name)), string(filepath.Separator), "_"))
-			if err := os.WriteFile(to, out, 0o600); err != nil {
-				return 0, err
-			}
-			replace[name], places = to, places+n
+		source, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		out, found, err := Without(name, source)
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		to := filepath.Join(dir, fmt.Sprintf("%d_%s", len(replace), filepath.Base(name)))
+		replace[name], hooks = to, append(hooks, found...)
+		return os.WriteFile(to, out, 0o600)
+	}
+	for _, part := range parts {
+		if err := filepath.WalkDir(filepath.Join(root, part), one); err != nil {
+			return nil, err
 		}
 	}
 	b, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return places, os.WriteFile(overlay, b, 0o600)
+	return hooks, os.WriteFile(overlay, b, 0o600)
 }
 
 // Without is a Go file whose hooks are in branches that are never compiled, so
-// that what they mention is still used; n is how many there were.
-func Without(name string, source []byte) (out []byte, n int, err error) {
+// that what they mention is still used.
+func Without(name string, source []byte) (out []byte, hooks []Hook, err error) {
 	set := token.NewFileSet()
 	file, err := parser.ParseFile(set, name, source, parser.SkipObjectResolution)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	at := 0
 	ast.Inspect(file, func(node ast.Node) bool {
@@ -135,12 +149,24 @@ func Without(name string, source []byte) (out []byte, n int, err error) {
 		if !ok || !hook(s.X) {
 			return true
 		}
-		from, to := set.Position(s.Pos()).Offset, set.Position(s.End()).Offset
+		pos := set.Position(s.Pos())
+		from, to := pos.Offset, set.Position(s.End()).Offset
 		out = append(append(append(append(out, source[at:from]...), "if false { "...), source[from:to]...), " }"...)
-		at, n = to, n+1
+		at, hooks = to, append(hooks, Hook{pos, text(s.X.(*ast.CallExpr))})
 		return false
 	})
-	return append(out, source[at:]...), n, nil
+	return append(out, source[at:]...), hooks, nil
+}
+
+// text is the first string of a call's arguments.
+func text(call *ast.CallExpr) string {
+	for _, arg := range call.Args {
+		if l, ok := arg.(*ast.BasicLit); ok && l.Kind == token.STRING {
+			s, _ := strconv.Unquote(l.Value) // the parser has read it
+			return s
+		}
+	}
+	return ""
 }
 
 // hook tells whether a call is one: x.Trace().Note(…), x.Trace().Show(…) or
