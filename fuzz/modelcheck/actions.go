@@ -40,7 +40,11 @@ func sameGeneration(s *state, p, a int) bool { return s.p[p].conf.gen == s.a[a].
 
 // restart: p loses everything, and learns of a term it might win.
 func (m *Model) restart(s *state, p int, visit visitor) {
-	if m.changes() {
+	switch {
+	case m.production:
+		m.restartInOne(s, p, visit)
+		return
+	case m.changes():
 		m.restartAnywhere(s, p, visit)
 		return
 	}
@@ -63,6 +67,12 @@ func (m *Model) restart(s *state, p int, visit visitor) {
 		n.p[p] = proposer{term: highest + 1}
 		visit(&n, did("Restart", p, -1))
 	}
+}
+
+// serves tells whether the acceptor is a member for the proposer and in its
+// generation.
+func (m *Model) serves(s *state, p, a int) bool {
+	return sameGeneration(s, p, a) && s.p[p].conf.has(a)
 }
 
 func (m *Model) vote(s *state, p, a int, visit visitor) {
@@ -139,7 +149,7 @@ func (m *Model) mayDonate(s *state, p, d int) bool {
 
 // updateTerm: a learns of an elected proposer's term.
 func (m *Model) updateTerm(s *state, p, a int, visit visitor) {
-	if s.a[a].term >= s.p[p].term {
+	if s.a[a].term >= s.p[p].term || m.production && !m.serves(s, p, a) {
 		return
 	}
 	n := *s
@@ -148,7 +158,7 @@ func (m *Model) updateTerm(s *state, p, a int, visit visitor) {
 }
 
 func (m *Model) truncate(s *state, p, a int, visit visitor) {
-	if s.a[a].term != s.p[p].term || m.changes() && !sameGeneration(s, p, a) {
+	if s.a[a].term != s.p[p].term || m.changes() && !sameGeneration(s, p, a) || m.production && !m.serves(s, p, a) {
 		return
 	}
 	n := *s

@@ -98,6 +98,8 @@ type Model struct {
 	// Break is a rule that the model does not keep.
 	Break  Rule
 	orders symmetry
+	// production narrows the reconfiguration model, see [Production].
+	production bool
 }
 
 // Static is the model with one fixed set of acceptors.
@@ -115,6 +117,25 @@ func Reconfig(b Bounds) (*Model, error) {
 		return nil, fmt.Errorf("%w: a reconfiguration needs two acceptors and a generation", ErrBounds)
 	}
 	return newModel(b)
+}
+
+// Production is the reconfiguration model as package consensus and its driver
+// take it, which production code can be held to. What differs:
+//
+//   - A proposer that starts asks a quorum of one configuration for its term.
+//   - A set of no members is never wanted.
+//   - Only members have their log cut or learn of a term by a proposer; the
+//     driver of a change tells new members the term of the old ones.
+//   - A leader that takes a configuration over connects to everybody anew.
+//   - A change ends once all who join know of it.
+//   - Who has left is told by the register's configuration once a majority of
+//     the members knows that, and loses the log at once.
+func Production(b Bounds) (*Model, error) {
+	m, err := Reconfig(b)
+	if err == nil {
+		m.production = true
+	}
+	return m, err
 }
 
 func newModel(b Bounds) (*Model, error) {

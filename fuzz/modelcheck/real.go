@@ -56,6 +56,22 @@ type realProposer struct {
 	sessions [MaxAcceptors]consensus.Session // the acceptors' ends
 	conns    [MaxAcceptors]uint64            // the proposer's
 	held     [MaxAcceptors]*heldVote
+	conf     consensus.Configuration
+	place    [MaxAcceptors]int // its number for each acceptor, -1 for one that is no member
+}
+
+// number notes which acceptor goes by which number in the configuration.
+func (p *realProposer) number(c consensus.Configuration) {
+	p.conf = c
+	for a := range p.place {
+		p.place[a] = slices.IndexFunc(p.Members(), func(m consensus.Member) bool { return m.ID == nodeOf(a) })
+	}
+}
+
+// streams tells whether the proposer has brought the acceptor's log to its own
+// and sends to it.
+func (p *realProposer) streams(a int) bool {
+	return p.place[a] >= 0 && p.Peer(p.place[a]).State == consensus.Active
 }
 
 func (p *realProposer) clone() *realProposer {
@@ -70,6 +86,7 @@ type real struct {
 	a         [MaxAcceptors]*realAcceptor
 	committed [slots]uint8
 	elected   [terms]uint8
+	register  consensus.Configuration
 	at        env.Instant // the clock; it runs on with each action, so that no timer is ever in the way
 	broken    string      // a promise that this state breaks and that no variable of the model shows
 }
@@ -77,12 +94,23 @@ type real struct {
 // tick is longer than any pause that a proposer makes.
 const tick = env.Instant(time.Hour)
 
+func nodeOf(a int) core.NodeID { return core.NodeID(a + 1) }
+
+// config is the configuration that everything begins in.
 func (m *Model) config() consensus.Configuration {
-	c := consensus.Configuration{Generation: 1}
-	for a := range m.Acceptors {
-		c.Members = append(c.Members, consensus.Member{ID: core.NodeID(a + 1), Host: "a", Port: 1})
+	if m.changes() {
+		return m.realConf(m.initial().store)
 	}
-	return c
+	return consensus.Configuration{Generation: 1, Members: membersOf(m.all())}
+}
+
+func membersOf(s set) (all []consensus.Member) {
+	for a := range MaxAcceptors {
+		if s.has(a) {
+			all = append(all, consensus.Member{ID: nodeOf(a), Host: "a", Port: 1})
+		}
+	}
+	return all
 }
 
 var (
@@ -93,11 +121,11 @@ var (
 // realInitial is the state that production code begins in: acceptors as they are
 // created, proposers that have heard of no term.
 func (m *Model) realInitial() (*real, error) {
-	s := &real{at: tick}
 	conf := m.config()
+	s := &real{at: tick, register: conf}
 	for i := range m.Acceptors {
 		c := consensus.Control{Config: conf, Server: realServer, TimelineStart: unit, LocalStart: unit, Commit: unit, Horizon: unit}
-		a, err := consensus.NewAcceptor(core.NodeID(i+1), realTTID, c, 0)
+		a, err := consensus.NewAcceptor(nodeOf(i), realTTID, c, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -106,7 +134,7 @@ func (m *Model) realInitial() (*real, error) {
 	first := *s
 	for p := range m.Proposers {
 		found := false
-		m.realRestart(&first, p, func(n *real, _ func() Action) {
+		m.realRestart(&first, p, conf, func(n *real, _ func() Action) {
 			if !found {
 				s.p[p], s.at, found = n.p[p], max(s.at, n.at), true
 			}
@@ -129,14 +157,23 @@ func (m *Model) project(s *real) (out state) {
 			if v := p.held[a]; v != nil {
 				to.votes[a] = vote{entryOf(v.verdict.Flush), historyOf(v.verdict.History)}
 			}
-			if peer := p.Peer(a); peer.State == consensus.Active {
-				to.next[a] = entryOf(peer.Sent)
+			if p.streams(a) {
+				to.next[a] = entryOf(p.Peer(p.place[a]).Sent)
 			}
+		}
+		if m.changes() {
+			to.conf = confOf(p.conf)
 		}
 	}
 	for i := range m.Acceptors {
 		a := s.a[i]
 		out.a[i] = acceptor{term: uint8(a.Term()), hist: historyOf(a.Control().History), log: a.log}
+		if m.changes() {
+			out.a[i].conf = confOf(a.Configuration())
+		}
+	}
+	if m.changes() {
+		out.store = confOf(s.register)
 	}
 	return out
 }
@@ -157,8 +194,13 @@ type realVisitor func(next *real, what func() Action)
 // by the production code: each is the messages that the model takes together,
 // delivered at once.
 func (m *Model) realSuccessors(s *real, visit realVisitor) {
+	if m.changes() {
+		m.realChanges(s, visit)
+	}
 	for p := range m.Proposers {
-		m.realRestart(s, p, visit)
+		if !m.changes() {
+			m.realRestart(s, p, s.register, visit)
+		}
 		if s.p[p].Phase() == consensus.Leading {
 			m.realNewEntry(s, p, visit)
 			m.realCommit(s, p, visit)
@@ -177,6 +219,12 @@ func (m *Model) realSuccessors(s *real, visit realVisitor) {
 	}
 }
 
+// apart tells whether proposer and acceptor are in different generations: to
+// learn of the other's is an action of its own.
+func (s *real) apart(p, a int) bool {
+	return s.p[p].conf.Generation != s.a[a].Generation()
+}
+
 // change is the state with parts of its own for p and a (-1 for neither).
 func (s *real) change(p, a int) *real {
 	n := *s
@@ -193,15 +241,18 @@ func (s *real) change(p, a int) *real {
 // greet makes a new connection and exchanges greetings, up to a vote request; it
 // is false if it does not come to that.
 func (s *real) greet(p, a int) (req consensus.VoteRequest, ok bool) {
-	pr, acc := s.p[p], s.a[a]
-	pr.Lost(a, 0, s.at)
-	s.at += tick
-	if !pr.Dial(a, s.at) {
+	pr, acc, i := s.p[p], s.a[a], s.p[p].place[a]
+	if i < 0 || s.apart(p, a) {
 		return req, false
 	}
-	pr.conns[a], pr.sessions[a] = pr.Connected(a, s.at), consensus.Session{}
+	pr.Lost(i, 0, s.at)
+	s.at += tick
+	if !pr.Dial(i, s.at) {
+		return req, false
+	}
+	pr.conns[a], pr.sessions[a] = pr.Connected(i, s.at), consensus.Session{}
 	var msg consensus.Message
-	if !pr.Next(a, s.at, &msg) || msg.Kind != consensus.MsgGreeting {
+	if !pr.Next(i, s.at, &msg) || msg.Kind != consensus.MsgGreeting {
 		return req, false
 	}
 	reply, out, err := acc.Greet(&pr.sessions[a], msg.Greeting)
@@ -209,10 +260,10 @@ func (s *real) greet(p, a int) (req consensus.VoteRequest, ok bool) {
 		return req, false
 	}
 	acc.carryOut(out)
-	if err := pr.Greeting(a, pr.conns[a], reply, s.at); err != nil {
+	if err := pr.Greeting(i, pr.conns[a], reply, s.at); err != nil {
 		return req, false
 	}
-	if !pr.Next(a, s.at, &msg) || msg.Kind != consensus.MsgVote {
+	if !pr.Next(i, s.at, &msg) || msg.Kind != consensus.MsgVote {
 		return req, false
 	}
 	return msg.Vote, true
@@ -257,15 +308,16 @@ func (s *real) done(a int, visit realVisitor, what func() Action) {
 	visit(s, what)
 }
 
-// realRestart: a new proposer asks a majority for its term, and campaigns as
-// soon as it is one; then its connections break.
-func (m *Model) realRestart(s *real, p int, visit realVisitor) {
+// realRestart: a new proposer asks a majority of a configuration for its term,
+// and campaigns as soon as it is one; then its connections break.
+func (m *Model) realRestart(s *real, p int, conf consensus.Configuration, visit realVisitor) {
 	var seen [terms]bool
 	for q := set(1); q <= m.all(); q++ {
 		n := s.change(-1, -1)
-		fresh, err := consensus.NewProposer(consensus.ProposerConfig{TTID: realTTID, Config: m.config(), Server: realServer})
+		fresh, err := consensus.NewProposer(consensus.ProposerConfig{TTID: realTTID, Config: conf, Server: realServer})
 		core.Must(err == nil, "no proposer: %v", err)
 		n.p[p] = &realProposer{Proposer: fresh}
+		n.p[p].number(conf)
 		for a := range m.Acceptors {
 			if q.has(a) && fresh.Phase() == consensus.Collecting {
 				n.a[a] = s.a[a].clone()
@@ -284,7 +336,14 @@ func (m *Model) realRestart(s *real, p int, visit realVisitor) {
 
 func (s *real) hangUp(m *Model, p int) {
 	for a := range m.Acceptors {
-		s.p[p].Lost(a, 0, s.at)
+		s.lose(p, a)
+	}
+}
+
+// lose breaks the connection between a proposer and an acceptor.
+func (s *real) lose(p, a int) {
+	if i := s.p[p].place[a]; i >= 0 {
+		s.p[p].Lost(i, 0, s.at)
 	}
 }
 
@@ -299,13 +358,13 @@ func (m *Model) realVote(s *real, p, a int, visit realVisitor) {
 	if !ok {
 		return
 	}
-	greeting := consensus.AcceptorGreeting{Node: core.NodeID(a + 1), Config: m.config(), Term: n.a[a].Term()}
+	greeting := consensus.AcceptorGreeting{Node: nodeOf(a), Config: n.a[a].Configuration(), Term: n.a[a].Term()}
 	v, out, err := n.a[a].Vote(&n.p[p].sessions[a], req)
 	if err != nil {
 		return
 	}
 	n.a[a].carryOut(out)
-	if err := n.p[p].Verdict(a, n.p[p].conns[a], v, n.at); err != nil || n.p[p].Ended() != nil {
+	if err := n.p[p].Verdict(n.p[p].place[a], n.p[p].conns[a], v, n.at); err != nil || n.p[p].Ended() != nil {
 		return
 	}
 	n.p[p] = s.p[p].clone()
@@ -319,9 +378,13 @@ func (m *Model) realVote(s *real, p, a int, visit realVisitor) {
 func (m *Model) realBecomeLeader(s *real, p int, visit realVisitor) {
 	var voters []int
 	for a := range m.Acceptors {
-		if s.p[p].held[a] != nil {
-			voters = append(voters, a)
+		if s.p[p].held[a] == nil {
+			continue
 		}
+		if s.apart(p, a) {
+			return // that is a vote which came late
+		}
+		voters = append(voters, a)
 	}
 	votes := m.project(s).p[p].votes
 	slices.SortStableFunc(voters, func(a, b int) int {
@@ -358,16 +421,16 @@ func (m *Model) realBecomeLeader(s *real, p int, visit realVisitor) {
 
 // deliver lets an answer that was held come in.
 func (s *real) deliver(p, a int) {
-	pr, v := s.p[p], s.p[p].held[a]
+	pr, v, i := s.p[p], s.p[p].held[a], s.p[p].place[a]
 	var msg consensus.Message
-	if !pr.Dial(a, s.at) {
+	if !pr.Dial(i, s.at) {
 		return
 	}
-	conn := pr.Connected(a, s.at)
-	if !pr.Next(a, s.at, &msg) || pr.Greeting(a, conn, v.greeting, s.at) != nil || !pr.Next(a, s.at, &msg) {
+	conn := pr.Connected(i, s.at)
+	if !pr.Next(i, s.at, &msg) || pr.Greeting(i, conn, v.greeting, s.at) != nil || !pr.Next(i, s.at, &msg) {
 		return
 	}
-	pr.Verdict(a, conn, v.verdict, s.at)
+	pr.Verdict(i, conn, v.verdict, s.at)
 }
 
 // realUpdateTerm: a leader asks for a vote that it does not need any more; the
@@ -401,11 +464,11 @@ func (m *Model) realTruncate(s *real, p, a int, visit realVisitor) {
 		return
 	}
 	acc.carryOut(out)
-	if err := pr.Verdict(a, pr.conns[a], v, n.at); err != nil {
+	if err := pr.Verdict(pr.place[a], pr.conns[a], v, n.at); err != nil {
 		return
 	}
 	var msg consensus.Message
-	if !pr.Next(a, n.at, &msg) || msg.Kind != consensus.MsgElected {
+	if !pr.Next(pr.place[a], n.at, &msg) || msg.Kind != consensus.MsgElected {
 		return
 	}
 	out, err = acc.Elect(&pr.sessions[a], msg.Elected)
@@ -426,7 +489,7 @@ func (m *Model) realNewEntry(s *real, p int, visit realVisitor) {
 
 // realAppend: one append and its flush; the answer is lost.
 func (m *Model) realAppend(s *real, p, a int, visit realVisitor) {
-	if s.p[p].Peer(a).State != consensus.Active {
+	if !s.p[p].streams(a) {
 		return
 	}
 	n := s.change(p, a)
@@ -456,10 +519,11 @@ func (m *Model) realAppend(s *real, p, a int, visit realVisitor) {
 // nextAppend is the next append with WAL. What the log had before the term, which
 // a driver does not hold, is filled in as if it had been read from a donor.
 func (p *realProposer) nextAppend(a int, now env.Instant, msg *consensus.Message) bool {
-	if sent := p.Peer(a).Sent; sent < p.LocalLSN() {
-		return entryOf(sent) <= p.log.len && p.Fill(a, p.conns[a], sent, sent+unit, now, msg)
+	i := p.place[a]
+	if sent := p.Peer(i).Sent; sent < p.LocalLSN() {
+		return entryOf(sent) <= p.log.len && p.Fill(i, p.conns[a], sent, sent+unit, now, msg)
 	}
-	return p.Next(a, now, msg) && msg.Kind == consensus.MsgAppend && msg.Append.End > msg.Append.Begin
+	return p.Next(i, now, msg) && msg.Kind == consensus.MsgAppend && msg.Append.End > msg.Append.Begin
 }
 
 func (a *realAcceptor) owed(c *consensus.Control) {
@@ -493,12 +557,12 @@ func (m *Model) hear(n *real, p int, q set) bool {
 		if !q.has(a) {
 			continue
 		}
-		if pr.Peer(a).State != consensus.Active {
+		if !pr.streams(a) {
 			return false
 		}
 		acc := n.a[a].clone()
 		at := acc.WriteLSN()
-		beat := consensus.AppendRequest{Generation: 1, Term: pr.Term(), Begin: at, End: at}
+		beat := consensus.AppendRequest{Generation: pr.conf.Generation, Term: pr.Term(), Begin: at, End: at}
 		out, err := acc.Append(&pr.sessions[a], beat, 0)
 		if err != nil {
 			return false
@@ -507,7 +571,7 @@ func (m *Model) hear(n *real, p int, q set) bool {
 		if out.Refuse {
 			r = acc.Refusal()
 		}
-		if err := pr.Response(a, pr.conns[a], &r, n.at); err != nil || pr.Ended() != nil {
+		if err := pr.Response(pr.place[a], pr.conns[a], &r, n.at); err != nil || pr.Ended() != nil {
 			return false
 		}
 	}

@@ -44,8 +44,12 @@ func TestClaimsAboutProductionCode(t *testing.T) {
 	}
 }
 
-func TestProductionCodeHasNoReconfiguration(t *testing.T) {
-	if _, err := RunReal(model(t, reconfig22), Options{}); err == nil {
-		t.Error("a model that changes members was taken")
+// TestProductionCodeChangesMembers: configurations, changes of them and what a
+// driver does about them are production's too.
+func TestProductionCodeChangesMembers(t *testing.T) {
+	expectReal(t, Bounds{Proposers: 2, Acceptors: 2, Terms: 1, Entries: 1, Generations: 3}, 2366, 20)
+	expectReal(t, Bounds{Proposers: 2, Acceptors: 2, Terms: 2, Entries: 1, Generations: 3}, 97626, 28)
+	if os.Getenv("XENON_FULL") != "" {
+		expectReal(t, reconfig22, 387130, 33)
 	}
 }

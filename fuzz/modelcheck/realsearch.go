@@ -1,17 +1,14 @@
 package modelcheck
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
 )
 
-// errReconfig reports a model that production code is not driven through.
-var errReconfig = errors.New("production code is driven through the static model only")
-
 // RunReal visits every state that the production code of package consensus
-// reaches in the static model: each action is a short sequence of calls of real
+// reaches in the static model or the production one ([Production], which stands
+// for the reconfiguration model): each action is a short sequence of calls of real
 // acceptors and proposers, each state is projected onto the variables of the
 // model, and states with one projection are one.
 //
@@ -21,8 +18,10 @@ var errReconfig = errors.New("production code is driven through the static model
 // leave what was promised, and that production code does not panic. It works on
 // one processor, and keeps the states of two levels at a time.
 func RunReal(m *Model, o Options) (*Result, error) {
-	if m.changes() {
-		return nil, errReconfig
+	if m.changes() && !m.production {
+		narrow := *m
+		narrow.production = true
+		m = &narrow
 	}
 	if o.Memory == 0 {
 		o.Memory = 4 << 30

@@ -14,6 +14,9 @@ func (m *Model) changeSuccessors(s *state, visit visitor) {
 		m.reset(s, a, visit)
 	}
 	m.startChange(s, visit)
+	if m.production {
+		m.bumps(s, visit)
+	}
 	if s.store.joint {
 		m.endChange(s, "AbortChange", s.store.members, visit)
 		if m.mayFinish(s) {
@@ -95,6 +98,9 @@ func (m *Model) switchProposer(s *state, p int, visit visitor) {
 		}
 		n := *s
 		n.p[p].conf = c
+		if m.production {
+			n.p[p].next = [MaxAcceptors]uint8{}
+		}
 		visit(&n, func() Action { return Action{"ProposerSwitchConf", p, -1, "from " + from} })
 	}
 	to(s.store, "the register")
@@ -105,6 +111,11 @@ func (m *Model) switchProposer(s *state, p int, visit visitor) {
 
 // switchAcceptor: an acceptor takes a newer configuration over.
 func (m *Model) switchAcceptor(s *state, a int, visit visitor) {
+	if m.production {
+		m.switchMember(s, a, visit)
+		m.exclude(s, a, visit)
+		return
+	}
 	to := func(c conf, from string) {
 		if c.gen <= s.a[a].conf.gen {
 			return
@@ -122,7 +133,7 @@ func (m *Model) switchAcceptor(s *state, a int, visit visitor) {
 // reset: an acceptor that is no member any more loses its log. Connections to
 // it end.
 func (m *Model) reset(s *state, a int, visit visitor) {
-	if s.a[a].conf.has(a) {
+	if s.a[a].conf.has(a) || m.production {
 		return
 	}
 	n := *s
@@ -138,7 +149,7 @@ func (m *Model) startChange(s *state, visit visitor) {
 		return
 	}
 	for q := set(0); q <= m.all(); q++ {
-		if q == s.store.members {
+		if q == s.store.members || q == 0 && m.production {
 			continue
 		}
 		n := *s
@@ -161,24 +172,31 @@ func (m *Model) endChange(s *state, name string, members set, visit visitor) {
 // least as far as the old one.
 func (m *Model) mayFinish(s *state) bool {
 	for q := set(1); q <= m.all(); q++ {
-		if q&^s.store.members != 0 || !m.least(q, s.store.members) || m.keeps(OldMajorityKnows) && !m.allKnow(s, q) {
-			continue
-		}
-		var synced vote
-		var term uint8
-		for a := range m.Acceptors {
-			if q.has(a) {
-				term = max(term, s.a[a].term)
-				if v := s.a[a].vote(); synced.less(v) {
-					synced = v
-				}
-			}
-		}
-		if m.newAreSynced(s, synced, term) {
+		if synced, term, ok := m.syncPoint(s, q); ok && m.newAreSynced(s, synced, term) {
 			return true
 		}
 	}
 	return false
+}
+
+// syncPoint is how far the new members have to come if q answers for the old
+// ones, and in which term they have to be; false if q does not do.
+func (m *Model) syncPoint(s *state, q set) (synced vote, term uint8, ok bool) {
+	if q&^s.store.members != 0 || !m.least(q, s.store.members) || m.keeps(OldMajorityKnows) && !m.allKnow(s, q) {
+		return synced, 0, false
+	}
+	if m.production && !m.allKnow(s, s.store.new&^s.store.members) {
+		return synced, 0, false
+	}
+	for a := range m.Acceptors {
+		if q.has(a) {
+			term = max(term, s.a[a].term)
+			if v := s.a[a].vote(); synced.less(v) {
+				synced = v
+			}
+		}
+	}
+	return synced, term, true
 }
 
 // allKnow tells whether all of q are in the register's generation.
