@@ -26,6 +26,8 @@ func (n *Node) command(ctx context.Context, s *wire.Session, sql string) error {
 		return n.identifySystem(s)
 	case wire.CmdLease:
 		return n.lease(s, cmd)
+	case wire.CmdPeerReports:
+		return n.peerReports(s, cmd)
 	case wire.CmdTimelineStatus:
 		return n.timelineStatus(s)
 	case wire.CmdTimelineHistory:

@@ -30,7 +30,7 @@ func (t *Timeline) copyFrom(ctx context.Context, donor consensus.PeerReport) err
 		return err
 	}
 	// What came of asking may be old, and the history was left out.
-	s, err := t.askOne(ctx, from, true)
+	s, err := t.askHistory(ctx, from)
 	if err != nil {
 		return err
 	}

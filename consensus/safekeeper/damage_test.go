@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -189,6 +190,43 @@ func TestRequestForAnother(t *testing.T) {
 	}
 	if err := r.post(safekeeper.RouteTo(me, "/v1/tenant/timeline"), body); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPeerReports: questions on a kept connection are answered for every
+// timeline, and by the safekeeper that is meant alone.
+func TestPeerReports(t *testing.T) {
+	r := start(t, newDisk(1), safekeeper.Limits{})
+	if err := r.post(safekeeper.RouteTo(me, "/v1/tenant/timeline"), safekeeper.NewCreation(ttid, conf, pg, startAt, nil)); err != nil {
+		t.Fatal(err)
+	}
+	client, err := wire.Connect(r.real.Context(), r.e, r.addr, wire.ClientConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.CopyBoth(fmt.Sprintf("PEER_REPORTS %d", me+1)); err == nil {
+		t.Errorf("questions for safekeeper %d are taken", me+1)
+	}
+	if err := client.CopyBoth(fmt.Sprintf("PEER_REPORTS %d", me)); err != nil {
+		t.Fatal(err)
+	}
+	other := core.TTID{Tenant: ttid.Tenant, Timeline: core.TimelineID{9}}
+	for _, id := range []core.TTID{ttid, other, ttid} {
+		client.CopyData(wire.AppendPeerQuestion(nil, id), nil)
+	}
+	if err := client.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []core.TTID{ttid, other, ttid} {
+		body, err := client.ReadCopy()
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, report, known, err := wire.DecodePeerReport(body)
+		if err != nil || id != want || known != (want == ttid) || known && (report.Commit != startAt || !reflect.DeepEqual(report.Config, conf)) {
+			t.Errorf("asked for %s: %v, %v, %+v, %v", want, id, known, report, err)
+		}
 	}
 }
 

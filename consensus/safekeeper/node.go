@@ -42,6 +42,7 @@ type Node struct {
 
 	unlock func() // gives the directory back
 	store  *objstore.Store
+	lines  peerLines
 
 	mu        xsync.Mutex // over creation; guards what follows
 	roster    *roster

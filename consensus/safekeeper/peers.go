@@ -51,12 +51,14 @@ func (t *Timeline) ownState() ownState {
 // askPeers asks for every timeline when that is due, until ctx ends.
 func (n *Node) askPeers(ctx context.Context) error {
 	g := xsync.NewGroup(ctx, n.e)
+	defer func() { n.lines.closeIdle(n.e.Clock().Mono() + 1) }()
 	for {
 		if err := n.e.Clock().Sleep(g.Context(), peersEvery); err != nil {
 			g.Cancel(err)
 			return g.Wait()
 		}
 		now := n.e.Clock().Mono()
+		n.lines.closeIdle(now - env.Instant(2*peersIdle))
 		for _, t := range n.all() {
 			if t.shouldAsk(now) {
 				g.Go("asking peers", func(ctx context.Context) error {
@@ -135,36 +137,33 @@ func changed(before, now []consensus.PeerReport) bool {
 // ask asks all peers at once; those that do not answer are left out.
 func (t *Timeline) ask(ctx context.Context) (reports []consensus.PeerReport) {
 	members := t.control().Config.Union()
-	answers := make([]*TimelineStatus, len(members))
+	answers := make([]*consensus.PeerReport, len(members))
 	g := xsync.NewGroup(ctx, t.node.e)
 	for i, m := range members {
 		if m.ID == t.node.cfg.NodeID {
 			continue
 		}
 		g.Go("asking a peer", func(ctx context.Context) error {
-			if s, err := t.askOne(ctx, m, false); err == nil {
-				answers[i] = s
+			if r, err := t.node.askPeer(ctx, m, t.id); err == nil {
+				answers[i] = &r
 			}
 			return nil
 		})
 	}
 	g.Wait()
-	for i, s := range answers {
-		if s != nil {
-			reports = append(reports, s.report(members[i].ID))
+	for _, r := range answers {
+		if r != nil {
+			reports = append(reports, *r)
 		}
 	}
 	return reports
 }
 
-// askOne asks one peer for its status.
-func (t *Timeline) askOne(ctx context.Context, m consensus.Member, history bool) (*TimelineStatus, error) {
+// askHistory asks one peer for its status, with the history of its terms.
+func (t *Timeline) askHistory(ctx context.Context, m consensus.Member) (*TimelineStatus, error) {
 	ctx, cancel := xsync.WithTimeout(ctx, t.node.e, peerPatience)
 	defer cancel()
 	path := "/v1/tenant/" + t.id.Tenant.String() + "/timeline/" + t.id.Timeline.String()
-	if !history {
-		path += "?history=no"
-	}
 	var s TimelineStatus
 	if err := http1.Call(ctx, t.node.e, m.Addr(), "GET", RouteTo(m.ID, path), nil, &s); err != nil {
 		return nil, err

@@ -251,6 +251,7 @@ func TestParseCommand(t *testing.T) {
 		{`START_REPLICATION 0/8 (term='7')`, wire.Command{Name: "START_REPLICATION", Start: 8, Term: 7}, ""},
 		{`START_WAL_PUSH (proto_version '3', allow_timeline_creation 'false')`, wire.Command{Name: "START_WAL_PUSH", ProtoVersion: 3}, ""},
 		{`START_WAL_PUSH`, wire.Command{Name: "START_WAL_PUSH", ProtoVersion: 2, AllowCreation: true}, ""},
+		{`PEER_REPORTS 3`, wire.Command{Name: "PEER_REPORTS", Node: 3}, ""},
 		{`TIMELINE_HISTORY 2`, wire.Command{Name: "TIMELINE_HISTORY", Timeline: 2}, ""},
 		{`SHOW wal_segment_size`, wire.Command{Name: "SHOW", Slot: "wal_segment_size"}, ""},
 		{`READ_REPLICATION_SLOT s`, wire.Command{Name: "READ_REPLICATION_SLOT", Slot: "s"}, ""},
@@ -260,6 +261,7 @@ func TestParseCommand(t *testing.T) {
 		{`START_REPLICATION 0/8 (term=`, wire.Command{}, "options end without )"},
 		{`START_REPLICATION 0/8 nonsense`, wire.Command{}, "unexpected"},
 		{`START_REPLICATION SLOT s LOGICAL 0/8`, wire.Command{}, "physical replication only"},
+		{`PEER_REPORTS sk3`, wire.Command{}, "id of a safekeeper"},
 		{`SHOW a; SHOW b`, wire.Command{}, "one command"},
 		{`SHOW 'a`, wire.Command{}, "without its end"},
 	}

@@ -15,6 +15,7 @@ const (
 	CmdTimelineHistory  = "TIMELINE_HISTORY"
 	CmdTimelineStatus   = "TIMELINE_STATUS"
 	CmdLease            = "LEASE"
+	CmdPeerReports      = "PEER_REPORTS"
 	CmdReadSlot         = "READ_REPLICATION_SLOT"
 	CmdCreateSlot       = "CREATE_REPLICATION_SLOT"
 	CmdDropSlot         = "DROP_REPLICATION_SLOT"
@@ -42,6 +43,9 @@ type Command struct {
 	Generation core.Generation
 	Release    bool
 
+	// PEER_REPORTS, of the safekeeper that is meant
+	Node core.NodeID
+
 	// CREATE_REPLICATION_SLOT
 	Logical bool
 }
@@ -62,6 +66,8 @@ func ParseCommand(sql string) (Command, error) {
 		err = p.startWALPush(&cmd)
 	case CmdLease:
 		err = p.lease(&cmd)
+	case CmdPeerReports:
+		err = p.peerReports(&cmd)
 	case CmdTimelineHistory:
 		cmd.Timeline, err = p.number()
 	case CmdShow, CmdReadSlot, CmdDropSlot:
@@ -132,6 +138,16 @@ func (p *parser) lease(cmd *Command) error {
 		return p.errorf("want LEASE, a generation and a term")
 	}
 	cmd.Generation, cmd.Term, cmd.Release = core.Generation(g), core.Term(term), p.accept("RELEASE")
+	return nil
+}
+
+// peerReports reads PEER_REPORTS node.
+func (p *parser) peerReports(cmd *Command) error {
+	id, err := strconv.ParseUint(p.next(), 10, 64)
+	if err != nil || id == 0 {
+		return p.errorf("want PEER_REPORTS and the id of a safekeeper")
+	}
+	cmd.Node = core.NodeID(id)
 	return nil
 }
 

@@ -5,10 +5,12 @@ import (
 	"context"
 	"io"
 	"net"
+	"reflect"
 	"testing"
 	"time"
 
 	"xenon/consensus"
+	"xenon/core"
 	"xenon/core/wire"
 )
 
@@ -143,6 +145,30 @@ func FuzzClient(f *testing.F) {
 					return
 				}
 			}
+		}
+	})
+}
+
+func FuzzPeer(f *testing.F) {
+	id := core.TTID{Tenant: core.TenantID{1}, Timeline: core.TimelineID{2}}
+	f.Add(wire.AppendPeerQuestion(nil, id))
+	f.Add(wire.AppendPeerReport(nil, id, nil))
+	f.Add(wire.AppendPeerReport(nil, id, &consensus.PeerReport{Term: 3, Flush: 8, Stuck: true,
+		Config: consensus.Configuration{Generation: 1, Members: []consensus.Member{{ID: 1, Host: "h", Port: 2}}}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if id, err := wire.DecodePeerQuestion(b); err == nil && !bytes.Equal(b, wire.AppendPeerQuestion(nil, id)) {
+			t.Fatalf("question %x became another one", b)
+		}
+		id, r, known, err := wire.DecodePeerReport(b)
+		if err != nil {
+			return
+		}
+		back := wire.AppendPeerReport(nil, id, nil)
+		if known {
+			back = wire.AppendPeerReport(nil, id, &r)
+		}
+		if again, r2, _, err := wire.DecodePeerReport(back); err != nil || again != id || !reflect.DeepEqual(r, r2) {
+			t.Fatalf("%x: %v %+v became %v %+v, %v", b, id, r, again, r2, err)
 		}
 	})
 }
