@@ -275,11 +275,17 @@ func (t *Timeline) lagging() core.LSN {
 }
 
 // wantSpare has a task make the next segment before it is needed, once a
-// quarter of this one is written, up to end: a commit then waits for a rename
-// alone.
+// quarter of what there was to write in this one is written, up to end: a commit
+// then waits for a rename alone. A timeline that begins in the middle of a
+// segment has no more of it than the rest: the first record of a new branch does
+// not make every safekeeper write a segment of zeroes while its server starts.
 func (t *Timeline) wantSpare(end core.LSN) {
 	s := &t.segs
-	if s.making || s.spare || s.cur == nil || end.SegmentOffset(s.size) < s.size/4 {
+	if s.making || s.spare || s.cur == nil {
+		return
+	}
+	begin := max(t.acc.Control().LocalStart, core.SegmentStart(s.curSeg, s.size))
+	if end-begin < (core.SegmentStart(s.curSeg+1, s.size)-begin)/4 {
 		return
 	}
 	if t.node.room(t, int64(s.size)) != "" {

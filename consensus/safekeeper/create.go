@@ -58,6 +58,9 @@ func (n *Node) create(c creation) error {
 		return fmt.Errorf("create timeline %s: %w", c.id, err)
 	}
 	t.segs.blank = true
+	// All that it has, others have too: what will be written has the whole time
+	// of a partial segment before it, and does not go to the store at once.
+	t.store.lastPut = n.e.Clock().Mono()
 	n.e.Log().Info("timeline created", "timeline", c.id.String(), "start", c.start.String())
 	return nil
 }

@@ -27,7 +27,7 @@ const (
 // storing is what a timeline remembers of storing its WAL.
 type storing struct {
 	// Of the task that is at it.
-	lastPut env.Instant // when a partial segment was stored last
+	lastPut env.Instant // when a partial segment was stored last, or the timeline made
 	quiet   quiet
 	looked  Position // of housekeeping, when it last looked; guarded by leaf
 
