@@ -99,7 +99,9 @@ func (c Claim) adopt(ctx context.Context, e env.Env, branch, name string) (conte
 	if err == nil {
 		k, err = c.holds(s)
 	}
-	if err == nil && k.epoch != c.Epoch {
+	// Before the first epoch nobody ran the branch: nobody is to be kept out, and
+	// the first start on a new branch waits for no write.
+	if err == nil && k.epoch != c.Epoch && c.Epoch > 1 {
 		_, err = r.Update(ctx, func(s register.State) (_ []byte, err error) {
 			if k, err = c.holds(s); err != nil {
 				return nil, err
