@@ -341,7 +341,9 @@ func (e *endpoint) awaitReady(ctx context.Context) error {
 		case !e.running():
 			return fmt.Errorf("endpoint %s is %s: %s", e.name, d.State, d.Note)
 		}
-		e.awaitChange(ctx)
+		if e.awaitChange(ctx) {
+			continue
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("endpoint %s is not ready (%s): %w", e.name, d.Note, context.Cause(ctx))
@@ -350,19 +352,19 @@ func (e *endpoint) awaitReady(ctx context.Context) error {
 	}
 }
 
-// awaitChange returns when the compute is ready, after a while, or at once if
-// there is nobody to ask yet.
-func (e *endpoint) awaitChange(ctx context.Context) {
+// awaitChange returns true once the compute is ready, and false after a while,
+// or at once if there is nobody to ask yet.
+func (e *endpoint) awaitChange(ctx context.Context) bool {
 	e.mu.Lock()
 	node := e.node
 	e.mu.Unlock()
 	if node == nil {
-		_, _ = askSocket(ctx, e.socket, "/endpoint?"+ctl.AwaitReady)
-		return
+		d, err := askSocket(ctx, e.socket, "/endpoint?"+ctl.AwaitReady)
+		return err == nil && d.State == string(compute.Ready)
 	}
 	ctx, cancel := context.WithTimeout(ctx, ctl.AwaitReadyFor)
 	defer cancel()
-	_ = node.AwaitReady(ctx)
+	return node.AwaitReady(ctx) == nil
 }
 
 func (in *installation) listEndpoints() []*endpoint {
