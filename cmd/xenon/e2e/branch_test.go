@@ -229,6 +229,7 @@ func TestWrongBranches(t *testing.T) {
 		{"a second endpoint", []string{"endpoint", "start", "main"}, 1, []string{"has a running endpoint, main", "--takeover"}},
 		{"an endpoint's name", []string{"endpoint", "start", "dev", "--name", "main"}, 1, []string{"endpoint main runs already, on branch main"}},
 		{"an endpoint's port", []string{"endpoint", "start", "dev", "--port", fmt.Sprint(in.endpoint("main").Port)}, 1, []string{"is taken", "--port"}},
+		{"a port for root alone", []string{"endpoint", "start", "dev", "--port", "80"}, 1, []string{"80", "--port"}},
 		{"stop none", []string{"endpoint", "stop", "dev"}, 1, []string{"no endpoint dev runs"}},
 	} {
 		r.check(t, in)
@@ -241,7 +242,7 @@ func TestWrongBranches(t *testing.T) {
 		t.Fatal(err)
 	}
 	in.must("endpoint", "start", "dev", "--name", "alpha", "--port", fmt.Sprint(port))
-	if list := in.must("endpoint", "list"); !strings.Contains(list, fmt.Sprintf("alpha\tdev\tready\tpostgres://postgres@127.0.0.1:%d/postgres", port)) {
+	if list := strings.Join(strings.Fields(in.must("endpoint", "list")), " "); !strings.Contains(list, fmt.Sprintf("alpha dev ready postgres://postgres@127.0.0.1:%d/postgres", port)) {
 		t.Errorf("endpoint list: %s", list)
 	}
 	if got := in.psql("dev", "SHOW port"); got != fmt.Sprint(port) {

@@ -19,9 +19,9 @@ type branchCommand struct {
 }
 
 type branchCreate struct {
-	Name string `arg:"" help:"Name of the new branch: 1 to 63 of a-z 0-9 . _ -."`
-	From string `default:"main" placeholder:"BRANCH" help:"Branch to begin from (default: main)."`
-	At   string `placeholder:"LSN|TIME" help:"Moment to begin at: an LSN as in 0/16B3748, a time as in 2026-03-01T12:00:00Z, or -5m (default: now)."`
+	Name string  `arg:"" help:"Name of the new branch: 1 to 63 of a-z 0-9 . _ -."`
+	From string  `default:"main" placeholder:"BRANCH" help:"Branch to begin from (default: main)."`
+	At   *string `placeholder:"LSN|TIME" help:"Moment to begin at: an LSN as in 0/16B3748, a time as in 2026-03-01T12:00:00Z, or -5m (default: now)."`
 }
 
 func (branchCreate) Help() string {
@@ -33,9 +33,10 @@ func (c branchCreate) Run(g *Globals) error {
 		return UsageError{err.Error()}
 	}
 	r := ctl.BranchRequest{Name: c.Name, From: c.From}
-	if c.At != "" {
+	// An empty one is no "now": a script's variable was empty.
+	if c.At != nil {
 		var err error
-		if r.At, err = moment.Parse(c.At, time.Now()); err != nil {
+		if r.At, err = moment.Parse(*c.At, time.Now()); err != nil {
 			return UsageError{"--at: " + err.Error()}
 		}
 	}

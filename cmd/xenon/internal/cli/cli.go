@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 
 	"github.com/alecthomas/kong"
 
@@ -86,13 +87,23 @@ func Main(args []string, stdout, stderr io.Writer) (status int) {
 	}()
 	var c commands
 	c.Stdout, c.Stderr = stdout, stderr
+	args, wanted := asHelp(args)
+	helpOut := stdout
+	if !wanted {
+		helpOut = stderr
+	}
 	parser, err := kong.New(&c,
 		kong.Name("xenon"),
 		kong.Description("Serverless storage for stock PostgreSQL: WAL on a quorum of safekeepers, pages of every moment from a pageserver."),
-		kong.Writers(stdout, stderr),
+		kong.Writers(helpOut, stderr),
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.Exit(func(code int) {
+			if !wanted {
+				code = 2
+			}
+			panic(exited(code))
+		}),
 	)
 	if err != nil {
 		fmt.Fprintln(stderr, "xenon:", err)
@@ -104,6 +115,18 @@ func Main(args []string, stdout, stderr io.Writer) (status int) {
 		return 2
 	}
 	return report(k.Run(&c.Globals), stderr)
+}
+
+// asHelp makes "COMMAND --help" of "help COMMAND", and "--help" of nothing at
+// all: that is wrong use, and wanted says so.
+func asHelp(args []string) (asked []string, wanted bool) {
+	switch {
+	case len(args) == 0:
+		return []string{"--help"}, false
+	case args[0] == "help":
+		return append(slices.Clone(args[1:]), "--help"), true
+	}
+	return args, true
 }
 
 // joinMoments makes --at=-5m of --at -5m, which would be taken for flags.

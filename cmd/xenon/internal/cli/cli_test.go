@@ -16,12 +16,18 @@ func TestExitStatus(t *testing.T) {
 	}{
 		{"version", 0, "xenon", ""},
 		{"--help", 0, "version", ""},
+		{"help", 0, "version", ""},
+		{"help branch create", 0, "Name of the new branch", ""},
+		{"help no-such-command", 2, "", "no-such-command"},
+		{"", 2, "", "Usage: xenon <command>"},
 		{"no-such-command", 2, "", "xenon:"},
 		{"version --no-such-flag", 2, "", "no-such-flag"},
 		{"branch create x --at -5m --dir /nonexistent", 1, "", "no xenon runs in /nonexistent"},
 		{"branch create x --at -5 --dir /nonexistent", 2, "", "-1h30m"},
 		{"branch create x --at --json", 2, "", "--at"},
+		{"branch create x --at= --dir /nonexistent", 2, "", "no moment"},
 		{"branch create ../x --dir /nonexistent", 2, "", "how about x?"},
+		{"endpoint start main --port 99999 --dir /nonexistent", 2, "", "1 to 65535"},
 		{"psql main@-30s -c true --dir /nonexistent", 1, "", "no xenon runs in /nonexistent"},
 		{"psql main@5 --dir /nonexistent", 2, "", "no moment"},
 	}

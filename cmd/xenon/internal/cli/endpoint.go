@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
+	"text/tabwriter"
 
 	"xenon/cmd/xenon/internal/ctl"
 )
@@ -16,7 +18,7 @@ type endpointCommand struct {
 
 type endpointStart struct {
 	Branch   string `arg:"" help:"Branch to run."`
-	Name     string `placeholder:"N" help:"Name of the endpoint (default: the branch's)."`
+	Name     string `placeholder:"NAME" help:"Name of the endpoint (default: the branch's)."`
 	Port     int    `placeholder:"N" help:"Port to listen on (default: a free one)."`
 	Takeover bool   `help:"Fence whoever runs the branch now."`
 }
@@ -26,7 +28,14 @@ func (c endpointStart) Run(g *Globals) error {
 	if err != nil {
 		return err
 	}
-	e, err := startEndpoint(dir, c)
+	if c.Port < 0 || c.Port > 65535 {
+		return Usage("--port wants 1 to 65535")
+	}
+	var e ctl.Endpoint
+	err = g.patiently(func() (err error) {
+		e, err = startEndpoint(dir, c)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -60,11 +69,14 @@ func (endpointList) Run(g *Globals) error {
 	if err != nil {
 		return err
 	}
-	text := ""
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "ENDPOINT\tBRANCH\tSTATE\tURL")
 	for _, e := range s.Endpoints {
-		text += fmt.Sprintf("%s\t%s\t%s\t%s\n", e.Name, e.Branch, e.State, e.URL)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.Name, e.Branch, e.State, e.URL)
 	}
-	return g.Result(s.Endpoints, text)
+	w.Flush()
+	return g.Result(s.Endpoints, text.String())
 }
 
 type importCommand struct {

@@ -27,6 +27,14 @@ type pageGet struct {
 	Wait   time.Duration `default:"30s" help:"How long to wait for the pageserver to have the LSN."`
 }
 
+// A shownPage is a page for --json.
+type shownPage struct {
+	Rel   string   `json:"rel"`
+	Block uint32   `json:"block"`
+	LSN   core.LSN `json:"lsn"`
+	Page  []byte   `json:"page"` // base64
+}
+
 func (c pageGet) Run(g *Globals) error {
 	req, err := c.request()
 	if err != nil {
@@ -50,6 +58,9 @@ func (c pageGet) Run(g *Globals) error {
 	}
 	if err != nil {
 		return err
+	}
+	if g.JSON {
+		return g.Result(shownPage{req.Rel.String(), req.Block, req.LSN, page}, "")
 	}
 	if info, err := os.Stdout.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 		page = []byte(hex.Dump(page))

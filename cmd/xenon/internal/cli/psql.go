@@ -17,6 +17,7 @@ import (
 
 type psqlCommand struct {
 	Branch  string   `arg:"" name:"branch[@lsn|@time]" help:"Branch to connect to; its endpoint is started if none runs. With @0/16B3748, @2026-03-01T12:00:00Z or @-5m: as it was then, read-only."`
+	Args    []string `arg:"" optional:"" name:"args" help:"Behind --, more arguments for psql, as in -- -At -f FILE."`
 	Command []string `short:"c" sep:"none" placeholder:"SQL" help:"Run a command and exit; may be repeated."`
 	PgBin   string   `placeholder:"DIR" help:"Directory of PostgreSQL's binaries."`
 	User    string   `short:"U" default:"postgres" help:"Role to connect as."`
@@ -60,7 +61,7 @@ func (c psqlCommand) Run(g *Globals) error {
 	for _, sql := range c.Command {
 		args = append(args, "-c", sql)
 	}
-	return runForeground(psql, args)
+	return runForeground(psql, append(args, c.Args...))
 }
 
 // useEndpoint is the endpoint that serves a branch; it is started if none is.

@@ -61,6 +61,9 @@ func (c redoReport) Run(g *Globals) error {
 // list shows a line of each report in a directory.
 func (c redoReport) list(g *Globals) error {
 	names, err := os.ReadDir(c.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: no such directory: xenon status names those of endpoints, which are made with the first mismatch", c.Dir)
+	}
 	if err != nil {
 		return err
 	}

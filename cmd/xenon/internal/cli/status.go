@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"xenon/cmd/xenon/internal/branch"
 	"xenon/cmd/xenon/internal/ctl"
 )
 
@@ -96,16 +97,21 @@ func crossCheckText(w io.Writer, endpoints []ctl.Endpoint) {
 	}
 }
 
-// followLine is one pg_receivewal line, of the first safekeeper that takes part.
-func followLine(s ctl.Status) string {
+// followLine is one pg_receivewal line, of the first safekeeper that takes part:
+// for main if it can be.
+func followLine(s ctl.Status) (line string) {
+	main, _ := findBranch(s, branch.Main)
 	for _, k := range s.Safekeepers {
 		for _, t := range k.Timelines {
-			if t.State == "active" {
+			if t.State == "active" && t.Timeline == main.Timeline {
 				return t.Receive
+			}
+			if t.State == "active" && line == "" {
+				line = t.Receive
 			}
 		}
 	}
-	return ""
+	return line
 }
 
 // bytesText is a count of bytes for people.

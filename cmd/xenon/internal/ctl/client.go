@@ -47,11 +47,9 @@ func shorten(name string) (short string, done func(), err error) {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(name)), func() { dir.Close() }, nil
 }
 
-// ErrNotRunning reports that nobody takes commands for a directory.
-var ErrNotRunning = errors.New("not running")
-
+// notRunning says that nobody takes commands for a directory.
 func notRunning(dir string) error {
-	return fmt.Errorf("no xenon runs in %s: start it with xenon up --dir %s: %w", dir, dir, ErrNotRunning)
+	return fmt.Errorf("no xenon runs in %s: start it with xenon up --dir %s", dir, dir)
 }
 
 // Call sends a command to the running installation in dir: body as JSON

@@ -153,6 +153,9 @@ func (m *branches) free(ctx context.Context, name string) (branch.Entry, error) 
 	case err != nil:
 		return entry, err
 	case entry.State == branch.Live:
+		if name == branch.Main {
+			return entry, fmt.Errorf("%w: %s; choose another name", branch.ErrExists, story(entry.Branch))
+		}
 		return entry, fmt.Errorf("%w: %s; choose another name, or delete it with xenon branch delete %s", branch.ErrExists, story(entry.Branch), name)
 	case entry.State == branch.Deleted:
 		return entry, nil

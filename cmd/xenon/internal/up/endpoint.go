@@ -78,6 +78,9 @@ func (in *installation) startEndpoint(ctx context.Context, r startRequest) (*end
 	if e.cfg.Reads, e.cfg.ReadGate, err = in.reads(); err != nil {
 		return nil, err
 	}
+	if err := in.mayListen(e.cfg); err != nil {
+		return nil, err
+	}
 	if err := in.remember(e); err != nil {
 		return nil, err
 	}
@@ -179,17 +182,21 @@ func (in *installation) choosePort(asked int) (int, error) {
 		}
 	}
 	if asked != 0 {
-		if given[asked] || !free(in.opts.Listen, asked) {
-			return 0, fmt.Errorf("port %d is taken: choose another with --port N", asked)
+		if given[asked] {
+			return 0, fmt.Errorf("port %d is taken by an endpoint: %w", asked, errPort)
 		}
-		return asked, nil
+		return asked, bindable(in.opts.Listen, asked)
 	}
-	for p := in.layout.Port; p < in.layout.Port+1000; p++ {
-		if !given[p] && free(in.opts.Listen, p) {
-			return p, nil
-		}
+	return firstFree(in.opts.Listen, in.layout.Port, func(p int) bool { return given[p] })
+}
+
+// mayListen refuses a port that we could bind as root and the server, which
+// runs as another user, cannot. A gate listens in its place.
+func (in *installation) mayListen(c role.Compute) error {
+	if in.user.Switch && !c.ReadGate && c.Port < firstForAll() {
+		return fmt.Errorf("port %d is for root alone, and PostgreSQL runs as %s: %w", c.Port, in.opts.User, errPort)
 	}
-	return 0, fmt.Errorf("no free port from %d on: choose one with --port N", in.layout.Port)
+	return nil
 }
 
 // keepCompute runs the compute, here or as a process. One that stopped or was

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"xenon/cmd/xenon/internal/conf"
@@ -62,11 +63,11 @@ func loadLayout(h *home.Home, n int) (l layout, err error) {
 		return l, fmt.Errorf("this installation has %d safekeepers, and --safekeepers asks for %d: their number is changed with xenon membership", len(l.Safekeepers), n)
 	}
 	for i := range l.Safekeepers {
-		if l.Safekeepers[i].Listen, err = bindable(l.Safekeepers[i].Listen); err != nil {
+		if l.Safekeepers[i].Listen, err = keepOrFind(l.Safekeepers[i].Listen); err != nil {
 			return l, err
 		}
 	}
-	if l.Pageserver, err = bindable(l.Pageserver); err != nil {
+	if l.Pageserver, err = keepOrFind(l.Pageserver); err != nil {
 		return l, err
 	}
 	return l, l.save(h)
@@ -80,8 +81,8 @@ func (l layout) save(h *home.Home) error {
 	return home.WriteFile(layoutFile(h), b, 0o600)
 }
 
-// bindable is addr if it can be bound, else a free one on loopback.
-func bindable(addr string) (string, error) {
+// keepOrFind is addr if it can be bound, else a free one on loopback.
+func keepOrFind(addr string) (string, error) {
 	if addr != "" {
 		if l, err := net.Listen("tcp", addr); err == nil {
 			return addr, l.Close()
@@ -99,31 +100,65 @@ func bindable(addr string) (string, error) {
 // the one of last time, or the first free one from the default on.
 func (l *layout) choosePort(host string, asked int) error {
 	if asked != 0 {
-		if !free(host, asked) {
-			return fmt.Errorf("port %d on %s is taken: choose another with --port N", asked, host)
+		if err := bindable(host, asked); err != nil {
+			return err
 		}
 		l.Port = asked
 		return nil
 	}
-	if l.Port != 0 && free(host, l.Port) {
+	if l.Port != 0 && bindable(host, l.Port) == nil {
 		return nil
 	}
-	for p := DefaultPort; p < DefaultPort+1000; p++ {
-		if free(host, p) {
-			l.Port = p
-			return nil
-		}
-	}
-	return fmt.Errorf("no free port from %d on: choose one with --port N", DefaultPort)
+	var err error
+	l.Port, err = firstFree(host, DefaultPort, func(int) bool { return false })
+	return err
 }
 
-func free(host string, port int) bool {
-	l, err := net.Listen("tcp", net.JoinHostPort(role.ConnectHost(host), strconv.Itoa(port)))
-	if err != nil {
-		return false
+// firstFree is the first port from one on that can be bound and is not given
+// away.
+func firstFree(host string, from int, given func(port int) bool) (int, error) {
+	for p := from; p < from+1000 && p <= 65535; p++ {
+		if given(p) {
+			continue
+		}
+		switch err := bindable(host, p); {
+		case err == nil:
+			return p, nil
+		case !errors.Is(err, errPort):
+			return 0, err // it is the same with every port
+		}
 	}
-	l.Close()
-	return true
+	return 0, fmt.Errorf("no free port from %d on: choose one with --port N", from)
+}
+
+// errPort reports a port that cannot be had, where others can.
+var errPort = errors.New("choose another with --port N")
+
+// bindable says why nobody can listen on a port, or nil.
+func bindable(host string, port int) error {
+	l, err := net.Listen("tcp", net.JoinHostPort(role.ConnectHost(host), strconv.Itoa(port)))
+	switch {
+	case err == nil:
+		return l.Close()
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("port %d on %s is taken: %w", port, host, errPort)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("port %d on %s may not be used by this user: %w", port, host, errPort)
+	}
+	return fmt.Errorf("cannot listen on %s: %w: name an address of this machine with --listen", host, err)
+}
+
+// firstForAll is the first port that is not for root alone.
+func firstForAll() int {
+	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+	if err != nil {
+		return 1024
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 1024
+	}
+	return n
 }
 
 // installationID names the installation in DIR on this machine.

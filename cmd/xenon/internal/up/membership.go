@@ -163,7 +163,7 @@ func (in *installation) enterAll(ctx context.Context, r ctl.MembershipRequest) e
 	next.Safekeepers, next.Leaving = slices.Clone(next.Safekeepers), slices.Clone(next.Leaving)
 	if r.Add != 0 {
 		if !slices.ContainsFunc(next.Safekeepers, func(m role.Member) bool { return m.ID == r.Add }) {
-			listen, err := bindable("")
+			listen, err := keepOrFind("")
 			if err != nil {
 				return err
 			}

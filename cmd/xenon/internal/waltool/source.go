@@ -45,8 +45,10 @@ func Open(path string, tli uint32) (*Source, error) {
 			break
 		}
 	}
-	s.Set, err = segments.Open(os.DirFS(s.Name), ".", tli)
-	return s, err
+	if s.Set, err = segments.Open(os.DirFS(s.Name), ".", tli); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	return s, nil
 }
 
 // start is where the source begins.
