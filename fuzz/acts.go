@@ -161,6 +161,8 @@ func (b *brancher) live() []*line {
 // to nothing if the parent is being deleted meanwhile.
 func (b *brancher) fork(ctx context.Context, e env.Env) error {
 	c, live := b.r.c, b.live()
+	c.reshaping++
+	defer func() { c.reshaping-- }()
 	parent := live[b.dice.IntN(len(live))]
 	at := format.RoundUp(parent.ghost.moment(b.dice, parent.ghost.end()))
 	l := b.r.j.branch(parent, at)

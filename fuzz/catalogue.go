@@ -81,6 +81,7 @@ const (
 	BadSectorWAL
 	BadSectorTail
 	RotControl
+	WipeKeeper
 	RotLayers
 	BadLayers
 	StaleLayers
@@ -174,6 +175,7 @@ const (
 	anyTime      = "any time: what is not durable on a majority was promised to nobody"
 	delays       = "any time: it delays, and takes nothing"
 	oneKeeper    = "one safekeeper, the same in the whole run, and segments that all have committed, so that no byte is bad on two; where fewer than three have them, or members change, the object store has them as well"
+	oneLost      = "one safekeeper, until another has taken its place, where at least two more members have all that they are to have, and while nobody else changes members or makes a branch"
 	storedLayers = "layers that are in the object store: their copies are damaged, not the only ones"
 	restored     = "any time, for a while: whoever needs it waits; registers are spared, since they are all that there is of what they say"
 	rebuilt      = "any time: a pageserver can be made anew of WAL and the object store"
@@ -257,6 +259,7 @@ var catalogue = [classes]listing{
 	BadSectorWAL:    {Storage, "bad-sector-wal", "a sector of old WAL cannot be read on one safekeeper", oneKeeper, 40},
 	BadSectorTail:   {Storage, "bad-sector-tail", "a safekeeper starts without a sector of WAL that may have been acknowledged", "one of three or more safekeepers, the same in the whole run, while the members stay", 25},
 	RotControl:      {Storage, "rot-control", "a bit of a control file changes while its safekeeper is down; it is put right later", "one safekeeper, the same in the whole run, and not for good: it must refuse, and is away meanwhile", 0},
+	WipeKeeper:      {Storage, "wipe-safekeeper", "a safekeeper loses its disk and comes back with an empty one; an operator has another one take its place", oneLost, 20},
 	RotLayers:       {Storage, "rot-layers", "a bit of a layer changes on a pageserver's disk", storedLayers, 0},
 	BadLayers:       {Storage, "bad-layers", "a sector of a layer cannot be read on a pageserver's disk", storedLayers, 0},
 	StaleLayers:     {Storage, "stale-reads", "reads of layers find what was there before they were written", rebuilt, 0},

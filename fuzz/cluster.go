@@ -48,8 +48,9 @@ type node struct {
 	// down keeps the supervisor from starting it, retired everybody.
 	down    bool
 	retired bool
-	failed  int // operations of the disk that ended with an error
-	done    int // operations of the disk
+	wiped   bool // it has lost its disk, once at least
+	failed  int  // operations of the disk that ended with an error
+	done    int  // operations of the disk
 }
 
 // A seat is a process that runs the endpoint of a branch.
@@ -73,13 +74,15 @@ type cluster struct {
 	sks      []*node
 	reserve  []*node // safekeepers that are no members of anything yet
 	pss      []*node
-	rivals   int     // computes of the first branch
-	owner    int     // which pageserver everybody is told to ask
-	told     int     // how often that pageserver must have been told what it serves
-	attached error   // what the last attempt to tell it came to
-	statics  int     // read-only servers so far
-	fenced   int     // endpoints that ended since another one had taken over
-	servers  []*seat // the first ones are those of the first branch
+	rivals   int   // computes of the first branch
+	owner    int   // which pageserver everybody is told to ask
+	told     int   // how often that pageserver must have been told what it serves
+	attached error // what the last attempt to tell it came to
+	statics  int   // read-only servers so far
+	fenced   int   // endpoints that ended since another one had taken over
+	// reshaping counts who makes branches or changes members at the moment.
+	reshaping int
+	servers   []*seat // the first ones are those of the first branch
 
 	load load
 	// busy is when clients are, length how long faults go on, both from began on.
@@ -132,6 +135,12 @@ func (c *cluster) keeper(i int, l load) *node {
 			Backup: safekeeper.Backup{PartialSeconds: 2, IdleSeconds: l.Idle},
 		})
 	})
+}
+
+// keeperNode is a safekeeper by its name.
+func (c *cluster) keeperNode(name string) *node {
+	all := slices.Concat(c.sks, c.reserve)
+	return all[slices.IndexFunc(all, func(n *node) bool { return n.Name() == name })]
 }
 
 // memberOf is a safekeeper by its place.

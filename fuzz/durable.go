@@ -29,7 +29,10 @@ type keeper struct {
 	// heard of, 0 if none was.
 	adopting int
 	// out tells that it was excluded, and has had no copy since.
-	out   bool
+	out bool
+	// lost tells that its disk is lost, and it is still a member: disk is what it
+	// was.
+	lost  bool
 	vault func() *vault // what of the timeline's WAL the object store holds
 	buf   []byte        // WAL that was read
 	file  []byte        // the control file that was read

@@ -209,6 +209,10 @@ func (l *line) contest(start core.LSN) {
 // reports is told of an answer to an append that is about to be sent.
 func (l *line) reports(k *keeper, term core.Term, flush, commit core.LSN) {
 	l.adopted(k)
+	if k.lost {
+		l.takesPart(k)
+		return
+	}
 	if term < k.term || flush == 0 {
 		return // overtaken by a newer term, as an answer may be on its way
 	}

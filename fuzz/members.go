@@ -38,7 +38,7 @@ func drawMoves(d dice, length time.Duration) (acts []Act) {
 
 // moves tells whether members move in a run.
 func (p *Plan) moves() bool {
-	return slices.ContainsFunc(p.Acts, func(a Act) bool { return a.Deed >= Join })
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Class == WipeKeeper }) || slices.ContainsFunc(p.Acts, func(a Act) bool { return a.Deed >= Join })
 }
 
 // enter enters the first members of a timeline, if they are to move.
@@ -53,7 +53,14 @@ func (c *cluster) enter(ctx context.Context, e env.Env, id core.TTID) error {
 // move changes the members of a branch. Its driver is interrupted again and
 // again, at any step, and goes on; in some cases a second one is at work.
 func (b *brancher) move(ctx context.Context, e env.Env, deed Deed) error {
-	c, live := b.r.c, b.live()
+	c := b.r.c
+	b.why = errors.New("a safekeeper that lost its disk is to be replaced first")
+	if err := await(ctx, e, func() bool { return b.r.n.lost == nil }); err != nil {
+		return err
+	}
+	c.reshaping++
+	defer func() { c.reshaping-- }()
+	live := b.live()
 	l := live[b.dice.IntN(len(live))]
 	if l.members.record.Config.Generation == 0 {
 		return nil // it is only being made
@@ -170,6 +177,11 @@ func (l *line) configured(r membership.Record) {
 	}
 	m.record, m.issued[next.Generation] = r, next
 	l.keepers = l.of(next.Members)
+	for _, k := range l.pool {
+		if k.lost && !next.Has(memberID(k.name)) {
+			l.forget(k) // what it promised counts no more
+		}
+	}
 }
 
 // of finds the keepers of a set.
@@ -215,9 +227,11 @@ func (l *line) quorum(g core.Generation, from, to core.LSN) []byte {
 // excluded is told that a safekeeper has given a timeline up: what it promised
 // is over with it.
 func (l *line) excluded(k *keeper) {
-	begin, vault := l.ghost.begin, k.vault
-	*k = *newKeeper(k.name, l.id, k.disk, begin)
-	k.vault, k.out = vault, true
+	if k.lost {
+		l.j.violated(NoReturn, "%s lost its disk, and is given or takes away its copy of %s as the member that it was", k.name, l.name)
+		return
+	}
+	l.forget(k)
 }
 
 // pulled is told that a safekeeper has a copy.
@@ -250,6 +264,9 @@ func memberID(name string) core.NodeID {
 // again may have taken its copy over without getting to say so: it ended, or
 // could not read its disk.
 func (l *line) takesPart(k *keeper) {
+	if k.lost {
+		l.j.violated(NoReturn, "%s lost its disk and all that it promised, and takes part in %s before it was replaced", k.name, l.name)
+	}
 	if k.out && l.members.record.Config.Has(memberID(k.name)) {
 		k.out = false
 	}

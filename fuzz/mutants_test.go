@@ -55,6 +55,8 @@ var mutants = []mutant{
 	{faults.RemoveUnstored, 1, []fuzz.Oracle{fuzz.Removed}, ""},
 	{faults.OffloadUncommitted, 12, []fuzz.Oracle{fuzz.Archived}, ""},
 	{faults.CopyFromCommit, 4, []fuzz.Oracle{fuzz.DurableFlush}, "kill-safekeeper"},
+	{faults.LostMemberCopies, 5, []fuzz.Oracle{fuzz.NoReturn}, "wipe-safekeeper,kill-safekeeper,isolate,partition"},
+	{faults.PushCreates, 2, []fuzz.Oracle{fuzz.NoReturn}, "wipe-safekeeper,kill-safekeeper"},
 	{faults.BackupUnsure, 34, []fuzz.Oracle{fuzz.Removed}, "bucket-unknown"},
 
 	{faults.LayerNotSynced, 1, []fuzz.Oracle{fuzz.DiskHeld}, "at-flush,lost-bytes,lost-names,power-pageserver"},

@@ -1,7 +1,6 @@
 package fuzz
 
 import (
-	"slices"
 	"time"
 
 	"xenon/diskdrv"
@@ -31,6 +30,10 @@ type nemesis struct {
 	unlucky int
 	moving  bool // safekeepers come and go in this run
 	away    bool // the disk of a safekeeper is not its own, or not as it should be
+	// lost is the safekeeper that lost its disk and is not replaced yet, why the
+	// reason; nil if there is none.
+	lost *node
+	why  error
 }
 
 func newNemesis(c *cluster, j *judge, counts *Counts) *nemesis {
@@ -39,7 +42,7 @@ func newNemesis(c *cluster, j *judge, counts *Counts) *nemesis {
 
 // arm puts every step of a plan before the world.
 func (n *nemesis) arm(p *Plan) {
-	n.moving = slices.ContainsFunc(p.Acts, func(a Act) bool { return a.Deed == Join || a.Deed == Leave || a.Deed == Swap })
+	n.moving = p.moves()
 	for _, s := range p.Steps {
 		n.w.After(s.At, func() {
 			if !n.quiet {

@@ -28,6 +28,8 @@ func (n *nemesis) storage(s Step) func() bool {
 		return n.badTail(s)
 	case RotControl:
 		return n.rotControl(s)
+	case WipeKeeper:
+		return n.wipeKeeper(s)
 	case RotLayers, BadLayers:
 		return n.oldLayers(s)
 	case StaleLayers, MisreadLayers, MisplacedLayers:

@@ -75,6 +75,9 @@ func (n *nemesis) operate(s Step) func() bool {
 		n.busy("third-operator", func(ctx context.Context, e env.Env) error {
 			for _, l := range n.c.lines() {
 				for _, m := range n.c.conf.Members {
+					if n.c.keeperNode(m.Host).wiped {
+						continue // where a timeline was lost it is not made anew: it is known who never had it
+					}
 					body := safekeeper.NewCreation(l.id, n.c.conf, server, l.ghost.begin, nil)
 					if err := http1.Call(ctx, e, m.Addr(), "POST", safekeeper.RouteTo(m.ID, "/v1/tenant/timeline"), body, nil); err == nil || refused(err, 400, 409, 410) {
 						answers++

@@ -59,6 +59,7 @@ type Counts struct {
 	JointCommits int // in a joint configuration
 	Pulls        int // copies of timelines made by safekeepers
 	LateCopies   int // by safekeepers that were no members by then
+	Replaced     int // safekeepers that lost their disk, everywhere
 
 	Judged int // milliseconds before healing in which clients had to be served
 	Kept   int // milliseconds that some client had to wait then or later, at most

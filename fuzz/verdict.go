@@ -76,6 +76,10 @@ func (r *run) recovered(ctx context.Context, e env.Env) error {
 			return fmt.Errorf("%w: act %s: %w", err, b.doing, b.why)
 		}
 	}
+	r.stage = "waiting for a safekeeper that lost its disk to be replaced"
+	if err := await(ctx, e, func() bool { return r.n.lost == nil }); err != nil {
+		return fmt.Errorf("%w: %w", err, r.n.why)
+	}
 	if err := r.synced(ctx, e); err != nil {
 		return err
 	}

@@ -154,8 +154,19 @@ func (c *Change) enter() Step {
 	return c.write(next, c.record.Leavers)
 }
 
+// write replaces the record. Whoever comes with it is an arrival, and whoever
+// goes with it is none any more.
 func (c *Change) write(conf consensus.Configuration, leavers []consensus.Member) Step {
-	return Step{Kind: Write, Record: Record{Config: conf, Leavers: without(leavers, conf.Union())}}
+	r := Record{Config: conf, Leavers: without(leavers, conf.Union())}
+	for _, a := range c.record.Arrivals {
+		if conf.Has(a.Node) {
+			r.Arrivals = append(r.Arrivals, a)
+		}
+	}
+	for _, m := range without(conf.NewMembers, c.record.Config.Union()) {
+		r = r.Arriving(m.ID, "")
+	}
+	return Step{Kind: Write, Record: r}
 }
 
 // cross brings a joint configuration to its end.
@@ -199,12 +210,30 @@ func (c *Change) settle() Step {
 		}
 	}
 	if len(left) < len(c.record.Leavers) {
-		return Step{Kind: Write, Record: Record{Config: conf, Leavers: left}}
+		return c.write(conf, left)
 	}
-	if len(tasks) > 0 {
+	if len(tasks) > len(c.Lost()) {
 		return Step{Kind: Ask, Tasks: tasks}
 	}
 	return Step{Kind: Done}
+}
+
+// Lost are the members that have lost the timeline, as far as that is known:
+// nobody waits for them, and they are to be replaced.
+func (c *Change) Lost() (list []consensus.Member) {
+	for _, m := range c.record.Config.Members {
+		if c.answers[m.ID].Missing && !c.mayCopy(m.ID) {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// mayCopy tells whether a member that does not have the timeline may be one that
+// never had it. Who has lost it gave votes and acknowledged WAL that proposers
+// count with: as a copy it would be counted for what it does not have.
+func (c *Change) mayCopy(id core.NodeID) bool {
+	return c.record.Arrival(id) != nil || faults.On && faults.Hit(faults.LostMemberCopies)
 }
 
 // current tells whether a safekeeper has the configuration of the record.
@@ -224,12 +253,13 @@ func (c *Change) copies(incoming []consensus.Member) (tasks []Task) {
 }
 
 // puts asks those to take the configuration who have not, or who are to get
-// the timeline first.
+// the timeline first. Whoever has lost it is asked whether that is still so: its
+// disk may come back.
 func (c *Change) puts(set []consensus.Member) (tasks []Task) {
 	for _, m := range set {
 		switch a := c.answers[m.ID]; {
 		case c.current(m.ID):
-		case a.Missing:
+		case a.Missing && c.mayCopy(m.ID):
 			donors := without(c.record.Config.Members, []consensus.Member{m})
 			tasks = append(tasks, Task{Kind: Pull, Node: m, Config: c.record.Config, Donors: donors})
 		default:

@@ -63,6 +63,7 @@ func TestSteps(t *testing.T) {
 	joint := record(2, abc, abd)
 	ended := record(3, abd, nil)
 	ended.Leavers = set(3)
+	arrived := ended.Arriving(4, "its disk")
 	tests := []struct {
 		name    string
 		record  membership.Record
@@ -86,7 +87,10 @@ func TestSteps(t *testing.T) {
 		{"another change is ended first", joint, set(1, 2), []answer{at(4, 2, 5, 5, 120), at(1, 2, 5, 5, 120), at(2, 2, 5, 5, 120)}, "write generation 3 of [1 2 4], leaving 3"},
 		{"the end is told to the new set", ended, abd, nil, "put 1, put 2, put 4"},
 		{"who has left is told after a majority", ended, abd, []answer{at(1, 3, 5, 5, 120), at(4, 3, 5, 5, 120)}, "put 2, exclude 3"},
-		{"who has lost the timeline copies it", ended, abd, []answer{at(1, 3, 5, 5, 120), at(4, 3, 5, 5, 120), missing(2)}, "pull 2, exclude 3"},
+		{"who came and has no copy yet gets one", arrived, abd, []answer{at(1, 3, 5, 5, 120), at(2, 3, 5, 5, 120), missing(4)}, "pull 4, exclude 3"},
+		{"who has lost the timeline gets no copy", arrived, abd, []answer{at(1, 3, 5, 5, 120), at(4, 3, 5, 5, 120), missing(2)}, "put 2, exclude 3"},
+		{"nor counts as one of the old set", joint, abd, []answer{at(4, 2, 5, 5, 120), at(1, 2, 5, 5, 120), missing(2)}, "put 2, put 3"},
+		{"and nobody waits for it in the end", record(3, abd, nil), abd, []answer{at(1, 3, 5, 5, 120), at(4, 3, 5, 5, 120), missing(2)}, "done"},
 		{"nothing is left", record(3, abd, nil), abd, []answer{at(1, 3, 5, 5, 120), at(2, 3, 5, 5, 120), at(4, 3, 5, 5, 120)}, "done"},
 	}
 	for _, test := range tests {
@@ -138,6 +142,41 @@ func TestWantedTwiceIsWantedOnce(t *testing.T) {
 	}
 }
 
+// TestArrivals: who comes is known as such, with one disk, until it goes.
+func TestArrivals(t *testing.T) {
+	abc, abd := set(1, 2, 3), set(1, 2, 4)
+	step := func(r membership.Record, wanted []consensus.Member, answers ...answer) membership.Record {
+		t.Helper()
+		c, err := membership.Toward(r, wanted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range answers {
+			if err := c.Answered(membership.Task{Kind: membership.Put, Node: consensus.Member{ID: core.NodeID(a.node)}}, a.Answer); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := c.Next()
+		if s.Kind != membership.Write {
+			t.Fatalf("next is %q, want a new record", told(s))
+		}
+		return s.Record
+	}
+	r := step(record(1, abc, nil), abd)
+	if a := r.Arrival(4); a == nil || a.Disk != "" || len(r.Arrivals) != 1 {
+		t.Fatalf("arrivals are %v, want 4 without a disk", r.Arrivals)
+	}
+	r = step(r.Arriving(4, "d"), abd, at(4, 2, 5, 5, 120), at(1, 2, 5, 5, 120), at(2, 2, 5, 5, 120))
+	if a := r.Arrival(4); a == nil || a.Disk != "d" || len(r.Arrivals) != 1 {
+		t.Fatalf("arrivals are %v, want 4 on d", r.Arrivals)
+	}
+	r = step(r, abc)
+	r = step(r, abc, at(3, 4, 5, 5, 120), at(1, 4, 5, 5, 120), at(2, 4, 5, 5, 120))
+	if r.Arrival(4) != nil || r.Arrival(3) == nil {
+		t.Errorf("arrivals are %v, want 3", r.Arrivals)
+	}
+}
+
 func TestDeletedChangesNoMore(t *testing.T) {
 	r := record(3, set(1, 2, 3), nil)
 	r.Deleted = true
@@ -153,7 +192,7 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
-	f.Add([]byte(`{"mconf":{"generation":1,"members":[{"id":1,"host":"a","pg_port":1}]},"leavers":[{"id":2,"host":"b","pg_port":2}],"deleted":true}`))
+	f.Add([]byte(`{"mconf":{"generation":1,"members":[{"id":1,"host":"a","pg_port":1}]},"leavers":[{"id":2,"host":"b","pg_port":2}],"arrivals":[{"id":1,"disk":"d"}],"deleted":true}`))
 	f.Add([]byte(`{"mconf":{}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := membership.Decode(b)

@@ -18,9 +18,40 @@ type Record struct {
 	Config consensus.Configuration `json:"mconf"`
 	// Leavers may still hold the timeline and are to give it up.
 	Leavers []consensus.Member `json:"leavers,omitempty"`
+	// Arrivals are the members that came by a change, each with the disk that it
+	// was given its copy on. Nobody else is ever given one: see [Arrival].
+	Arrivals []Arrival `json:"arrivals,omitempty"`
 	// Deleted says that the timeline is gone: its members change no more, and
 	// nobody gets a copy.
 	Deleted bool `json:"deleted,omitempty"`
+}
+
+// An Arrival is a member that came by a change. Its copy is made on one disk and
+// on no other as long as it stays a member: a safekeeper that lost its disk has
+// lost what it promised to proposers, who still count with it, and a copy does
+// not bring promises back. It has to leave, and may come again.
+type Arrival struct {
+	Node core.NodeID `json:"id"`
+	// Disk is the identity of the disk, "" before there is any copy.
+	Disk string `json:"disk,omitempty"`
+}
+
+// Arrival is that of a member, nil if it is one since the timeline was created.
+func (r Record) Arrival(id core.NodeID) *Arrival {
+	i := slices.IndexFunc(r.Arrivals, func(a Arrival) bool { return a.Node == id })
+	if i < 0 {
+		return nil
+	}
+	return &r.Arrivals[i]
+}
+
+// Arriving is the record with the disk on which a member is about to be given a
+// copy. It is written before there is any: a driver that comes later knows then
+// which disk it was.
+func (r Record) Arriving(id core.NodeID, disk string) Record {
+	r.Arrivals = append(slices.DeleteFunc(slices.Clone(r.Arrivals), func(a Arrival) bool { return a.Node == id }), Arrival{id, disk})
+	slices.SortFunc(r.Arrivals, func(a, b Arrival) int { return cmp.Compare(a.Node, b.Node) })
+	return r
 }
 
 // Check reports a record that nobody can act on.

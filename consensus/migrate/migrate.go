@@ -16,6 +16,7 @@ import (
 	"xenon/consensus/safekeeper"
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/faults"
 	"xenon/core/register"
 	"xenon/core/wire/http1"
 	"xenon/core/xsync"
@@ -26,6 +27,10 @@ import (
 type Edit struct {
 	Add    []consensus.Member
 	Remove []core.NodeID
+	// Blank are members that are known never to have had the timeline: they were
+	// away when it was made, and get a copy. Of others it cannot be told whether
+	// they have lost it.
+	Blank []core.NodeID
 	// Patience is how long what is left is tidied up once the change is in
 	// force, and safekeepers that do not answer are waited for; 0 is 10 s.
 	Patience time.Duration
@@ -75,6 +80,7 @@ func Run(ctx context.Context, e env.Env, id core.TTID, edit Edit) (Result, error
 
 type driver struct {
 	e     env.Env
+	entry membership.Entry // what it goes by
 	id    core.TTID
 	edit  Edit
 	began core.Generation // of the joint configuration toward the wanted set, 0 before
@@ -99,6 +105,14 @@ func (d *driver) run(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	wanted := entry.Wanted(d.edit.Add, d.edit.Remove)
+	for _, id := range d.edit.Blank {
+		if !entry.Config.Has(id) || entry.Arrival(id) != nil {
+			continue
+		}
+		if entry, err = entry.Set(ctx, d.e, entry.Arriving(id, "")); err != nil {
+			return Result{Record: entry.Record}, err
+		}
+	}
 	for {
 		if err := d.mayGoOn(entry.Record, wanted); err != nil {
 			return Result{Record: entry.Record}, err
@@ -139,19 +153,25 @@ func (d *driver) advance(ctx context.Context, entry membership.Entry, wanted []c
 	if err != nil {
 		return entry, nil, err
 	}
+	d.entry = entry
 	var tidySince env.Instant
 	looked := d.e.Clock().Mono()
 	for {
 		step := c.Next()
 		switch step.Kind {
 		case membership.Done:
-			return entry, nil, errDone
+			return entry, lost(c), errDone
 		case membership.Write:
 			d.say("register: %s", step.Record.Config)
 			next, err := entry.Set(ctx, d.e, step.Record)
 			return next, nil, err
 		}
 		failed, err := d.ask(ctx, c, step.Tasks)
+		var arriving *arriving
+		if errors.As(err, &arriving) {
+			next, err := entry.Set(ctx, d.e, entry.Arriving(arriving.node, arriving.disk))
+			return next, nil, err
+		}
 		if errors.Is(err, membership.ErrSuperseded) {
 			next, err := d.newer(ctx, entry, err)
 			return next, nil, err
@@ -171,7 +191,7 @@ func (d *driver) advance(ctx context.Context, entry membership.Entry, wanted []c
 			tidySince = now
 		}
 		if tidySince != 0 && now.Sub(tidySince) > d.patience() {
-			return entry, failed, errDone
+			return entry, append(failed, lost(c)...), errDone
 		}
 		if len(failed) > 0 {
 			d.say("waiting: %v", failed[0])
@@ -222,6 +242,9 @@ func (d *driver) ask(ctx context.Context, c *membership.Change, tasks []membersh
 		return nil, err
 	}
 	for i, t := range tasks {
+		if errors.As(errs[i], new(*arriving)) {
+			return failed, errs[i]
+		}
 		if errs[i] != nil {
 			failed = append(failed, fmt.Errorf("%s on safekeeper %d: %w", t.Kind, t.Node.ID, errs[i]))
 			continue
@@ -248,9 +271,7 @@ func (d *driver) do(ctx context.Context, t membership.Task) (a membership.Answer
 			return a, err
 		}
 	case membership.Pull:
-		var s safekeeper.Standing
-		err := d.call(ctx, t, "POST", "/v1/pull_timeline", safekeeper.NewPullRequest(d.id, t.Config, t.Donors), &s)
-		return standing(s), err
+		return d.pull(ctx, t)
 	}
 	var s safekeeper.Standing
 	err = d.call(ctx, t, "PUT", path+"/membership", conf, &s)
@@ -259,6 +280,48 @@ func (d *driver) do(ctx context.Context, t membership.Task) (a membership.Answer
 		return membership.Answer{Missing: true}, nil
 	}
 	return standing(s), err
+}
+
+// pull has a safekeeper make its copy. It is entered first on which disk, and
+// there is never a copy on another one while it stays a member.
+func (d *driver) pull(ctx context.Context, t membership.Task) (a membership.Answer, err error) {
+	var node safekeeper.NodeStatus
+	if err := d.call(ctx, t, "GET", "/v1/status", nil, &node); err != nil {
+		return a, err
+	}
+	was := d.entry.Arrival(t.Node.ID)
+	switch {
+	case faults.On && faults.Hit(faults.LostMemberCopies):
+	case was == nil || was.Disk == "":
+		return a, &arriving{t.Node.ID, node.Disk}
+	case was.Disk != node.Disk:
+		return a, fmt.Errorf("%w: it was given its copy on disk %s, and this is disk %s", errLost, was.Disk, node.Disk)
+	}
+	var s safekeeper.Standing
+	err = d.call(ctx, t, "POST", "/v1/pull_timeline", safekeeper.NewPullRequest(d.id, t.Config, t.Donors, node.Disk), &s)
+	return standing(s), err
+}
+
+// An arriving is a member that is about to be given a copy on a disk: that is to
+// be entered first.
+type arriving struct {
+	node core.NodeID
+	disk string
+}
+
+func (a *arriving) Error() string {
+	return fmt.Sprintf("safekeeper %d is to have its copy on disk %s", a.node, a.disk)
+}
+
+// errLost reports a member whose disk is not the one that it was a member with.
+var errLost = errors.New("it has lost its disk, and with it what it promised: replace it with `xenon membership replace`, or remove it and add it again")
+
+// lost tells of the members that have lost the timeline.
+func lost(c *membership.Change) (list []error) {
+	for _, m := range c.Lost() {
+		list = append(list, fmt.Errorf("safekeeper %d: %w", m.ID, errLost))
+	}
+	return list
 }
 
 func (d *driver) call(ctx context.Context, t membership.Task, method, path string, in, out any) error {

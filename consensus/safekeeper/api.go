@@ -44,6 +44,7 @@ func NewCreation(id core.TTID, config consensus.Configuration, server consensus.
 // NodeStatus is the answer of GET /v1/status.
 type NodeStatus struct {
 	ID        core.NodeID `json:"id"`
+	Disk      string      `json:"disk"` // what the disk is called: another one has another name
 	Timelines int         `json:"timelines"`
 	Refused   int         `json:"refused"`   // timelines out of service
 	WALBytes  int64       `json:"wal_bytes"` // of all timelines
@@ -122,7 +123,7 @@ func (n *Node) api() http.Handler {
 
 func (n *Node) getStatus(w http.ResponseWriter, _ *http.Request) {
 	list := n.all()
-	s := NodeStatus{ID: n.cfg.NodeID, Timelines: len(list), WALBytes: n.used.Load(), FreeBytes: n.free.Load(), LowWater: n.lowWater}
+	s := NodeStatus{ID: n.cfg.NodeID, Disk: n.disk(), Timelines: len(list), WALBytes: n.used.Load(), FreeBytes: n.free.Load(), LowWater: n.lowWater}
 	for _, t := range list {
 		if t.pos.Get().Failed {
 			s.Refused++

@@ -38,6 +38,11 @@ func arrive(t testing.TB, fs env.FS) (*rig, error) {
 }
 
 func (r *rig) pull(g core.Generation, donors ...*rig) (s safekeeper.Standing, err error) {
+	return r.pullOnto("", g, donors...)
+}
+
+// pullOnto asks for a copy on the disk of a name.
+func (r *rig) pullOnto(disk string, g core.Generation, donors ...*rig) (s safekeeper.Standing, err error) {
 	var from []consensus.Member
 	for _, d := range donors {
 		m, err := consensus.ParseMember(1, d.addr)
@@ -46,7 +51,7 @@ func (r *rig) pull(g core.Generation, donors ...*rig) (s safekeeper.Standing, er
 		}
 		from = append(from, m)
 	}
-	err = http1.Call(r.real.Context(), r.e, r.addr, "POST", "/v1/pull_timeline", safekeeper.NewPullRequest(ttid, generation(g, true), from), &s)
+	err = http1.Call(r.real.Context(), r.e, r.addr, "POST", "/v1/pull_timeline", safekeeper.NewPullRequest(ttid, generation(g, true), from, disk), &s)
 	return s, err
 }
 
@@ -125,6 +130,33 @@ func TestPull(t *testing.T) {
 	}
 	if err := to.copied(from, log); err != nil {
 		t.Errorf("after a power cut: %v", err)
+	}
+}
+
+// TestPullOntoOneDisk: a copy is made on the disk that it was asked for, and on
+// none that has taken its place.
+func TestPullOntoOneDisk(t *testing.T) {
+	from, _ := donor(t)
+	to, err := arrive(t, newDisk(2).FS(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var was, is safekeeper.NodeStatus
+	if err := http1.Call(to.real.Context(), to.e, to.addr, "GET", "/v1/status", nil, &was); err != nil || was.Disk == "" {
+		t.Fatalf("%+v, %v", was, err)
+	}
+	to.stop()
+	if to, err = arrive(t, newDisk(3).FS(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := to.pullOnto(was.Disk, 2, from); !refusedWith(err, 409) {
+		t.Errorf("a copy for a disk that is gone: %v", err)
+	}
+	if err := http1.Call(to.real.Context(), to.e, to.addr, "GET", "/v1/status", nil, &is); err != nil || is.Disk == was.Disk {
+		t.Fatalf("two disks are called %q (%v)", is.Disk, err)
+	}
+	if _, err := to.pullOnto(is.Disk, 2, from); err != nil {
+		t.Errorf("a copy for this disk: %v", err)
 	}
 }
 

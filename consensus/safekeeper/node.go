@@ -93,9 +93,15 @@ func Open(ctx context.Context, e env.Env, cfg Config) (*Node, error) {
 	return n, nil
 }
 
+// newDiskName draws a name for a disk, unlike any other.
+func newDiskName(e env.Env) string {
+	r := e.Rand("name of the disk")
+	return fmt.Sprintf("%016x%016x", r.Uint64(), r.Uint64())
+}
+
 // load reads the roster and every timeline of it, and looks for others.
 func (n *Node) load() (err error) {
-	if n.roster, err = loadRoster(n.e.FS(), n.cfg.NodeID); err != nil {
+	if n.roster, err = loadRoster(n.e.FS(), n.cfg.NodeID, newDiskName(n.e)); err != nil {
 		return err
 	}
 	if err := n.dropPulls(); err != nil {
@@ -128,6 +134,13 @@ func (n *Node) loadTimeline(t *Timeline, afterFailure bool) {
 	if err != nil {
 		n.e.Log().Error("timeline out of service", "timeline", t.id.String(), "error", err)
 	}
+}
+
+// disk is what the disk is called.
+func (n *Node) disk() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.roster.Disk
 }
 
 // timeline finds a timeline in service.

@@ -26,16 +26,23 @@ type PullRequest struct {
 	Timeline core.TimelineID `json:"timeline_id"`
 	Hosts    []string        `json:"http_hosts"` // host:port of each that may have it
 	Config   configuration   `json:"mconf"`
+	// Disk is what the disk is called that the copy is for; "" is any. On another
+	// one than that of the record of the members there is to be no copy.
+	Disk string `json:"disk,omitempty"`
 }
 
-// NewPullRequest asks for a copy from some of donors.
-func NewPullRequest(id core.TTID, c consensus.Configuration, donors []consensus.Member) PullRequest {
-	r := PullRequest{Tenant: id.Tenant, Timeline: id.Timeline, Config: encodeConfiguration(c)}
+// NewPullRequest asks for a copy from some of donors, onto the disk of a name.
+func NewPullRequest(id core.TTID, c consensus.Configuration, donors []consensus.Member, disk string) PullRequest {
+	r := PullRequest{Tenant: id.Tenant, Timeline: id.Timeline, Config: encodeConfiguration(c), Disk: disk}
 	for _, m := range donors {
 		r.Hosts = append(r.Hosts, m.Addr())
 	}
 	return r
 }
+
+// errOtherDisk reports that a safekeeper has another disk than the one that a
+// copy is for.
+var errOtherDisk = fmt.Errorf("its disk was replaced: %w", errConflict)
 
 // errBusy reports something that goes on already.
 var errBusy = errors.New("it is being copied here already")
@@ -49,6 +56,10 @@ func (n *Node) postPull(w http.ResponseWriter, r *http.Request) {
 	id, conf := core.TTID{Tenant: b.Tenant, Timeline: b.Timeline}, b.Config.decode()
 	if err := conf.Check(); err != nil || !conf.Has(n.cfg.NodeID) {
 		http1.WriteError(w, http.StatusBadRequest, errors.Join(err, fmt.Errorf("copy timeline %s to safekeeper %d: it is not of %s", id, n.cfg.NodeID, conf)))
+		return
+	}
+	if own := n.disk(); b.Disk != "" && b.Disk != own {
+		writeRefusal(w, fmt.Errorf("copy timeline %s to safekeeper %d: %w: its copy is to be on disk %.40q, and this is disk %s", id, n.cfg.NodeID, errOtherDisk, b.Disk, own))
 		return
 	}
 	s, err := n.pull(r.Context(), id, conf, b.Hosts)

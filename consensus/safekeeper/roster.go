@@ -10,6 +10,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/faults"
 )
 
 // The roster is the node's own list of every timeline it was ever given, a
@@ -22,7 +23,10 @@ const (
 )
 
 type roster struct {
-	Node      core.NodeID   `json:"node"`
+	Node core.NodeID `json:"node"`
+	// Disk is what this disk is called, drawn when it was taken: an empty one in
+	// its place has another name, although its safekeeper has the same number.
+	Disk      string        `json:"disk,omitempty"`
 	Timelines []rosterEntry `json:"timelines"` // sorted
 }
 
@@ -44,7 +48,7 @@ type rosterEntry struct {
 
 // clone is a roster to be changed and saved in the place of this one.
 func (r *roster) clone() *roster {
-	return &roster{Node: r.Node, Timelines: slices.Clone(r.Timelines)}
+	return &roster{Node: r.Node, Disk: r.Disk, Timelines: slices.Clone(r.Timelines)}
 }
 
 // bury puts a tombstone of a generation, 0 for good, in the place of a
@@ -117,16 +121,30 @@ func (r *roster) save(disk env.FS) error {
 	return writeSealed(disk, ".", rosterName, rosterMagic, b)
 }
 
-// loadRoster reads the roster, or makes an empty one on an empty disk.
-func loadRoster(disk env.FS, node core.NodeID) (*roster, error) {
+// loadRoster reads the roster, or makes an empty one on an empty disk. What it
+// returns survives a power cut: the process that wrote it may have been killed
+// before it could make the name durable, and whoever finds the new roster here
+// serves, and promises for, timelines that the old one does not have.
+// One of before disks had names gets one.
+func loadRoster(disk env.FS, node core.NodeID, name string) (*roster, error) {
+	if !(faults.On && faults.Hit(faults.RosterUnsynced)) {
+		if err := disk.SyncDir("."); err != nil {
+			return nil, fmt.Errorf("make %s durable: %w", rosterName, err)
+		}
+	}
 	body, err := readSealed(disk, ".", rosterName, rosterMagic)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newRoster(disk, node)
+		return newRoster(disk, node, name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return decodeRoster(body, node)
+	r, err := decodeRoster(body, node)
+	if err == nil && r.Disk == "" {
+		r.Disk = name
+		err = r.save(disk)
+	}
+	return r, err
 }
 
 func decodeRoster(body []byte, node core.NodeID) (*roster, error) {
@@ -147,7 +165,7 @@ func decodeRoster(body []byte, node core.NodeID) (*roster, error) {
 
 // newRoster starts a node's life. A disk that has timelines but no roster has
 // lost it, and with it the knowledge of what else is lost.
-func newRoster(disk env.FS, node core.NodeID) (*roster, error) {
+func newRoster(disk env.FS, node core.NodeID, name string) (*roster, error) {
 	if _, err := disk.Stat(timelinesDir); err == nil {
 		entries, err := disk.ReadDir(timelinesDir)
 		if err != nil {
@@ -160,6 +178,6 @@ func newRoster(disk env.FS, node core.NodeID) (*roster, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	r := &roster{Node: node, Timelines: []rosterEntry{}}
+	r := &roster{Node: node, Disk: name, Timelines: []rosterEntry{}}
 	return r, r.save(disk)
 }

@@ -96,6 +96,9 @@ const (
 	HealedEarly    // K10: a safekeeper counts as whole before it has what the others have
 	OldAckCounts   // K11: a proposer counts what a safekeeper had before it lost it
 
+	// safekeepers that lost their disk, or cannot give
+	LostMemberCopies // K14: a member that has lost its disk gets a copy and goes on as the same member
+
 	// compute
 	FlushBeforeQuorum   // C01: a flush of WAL returns before the quorum has it
 	WALRewriteUnseen    // C02: a WAL page written again is not compared with what was offered
@@ -388,6 +391,7 @@ var names = map[Point]string{
 	RemoveUnbacked: "M52", RemoveUnsaved: "M52b", RemoveUnstored: "M52c", OffloadUncommitted: "M53", PartialNameReused: "M54", CopyFromCommit: "M55",
 	BackupUnsure: "A01", ArchiveUnchecked: "A02", EvictUnstored: "A03", ReturnShort: "A04", LeftoversStay: "A06", OffloadUnchecked: "A05",
 	AnyAddressee: "K05", CopyUnchecked: "K06", MendUnchecked: "K07", WoundedVotes: "K08", WoundForgotten: "K09", HealedEarly: "K10", OldAckCounts: "K11",
+	LostMemberCopies: "K14",
 
 	FlushBeforeQuorum:   "C01",
 	WALRewriteUnseen:    "C02",

@@ -99,7 +99,7 @@ func (c Cluster) CompleteWAL(ctx context.Context, b branch.Branch) error {
 		return err
 	}
 	if first.Generation > 1 {
-		_, err := c.ChangeMembers(ctx, b, migrate.Edit{})
+		_, err := c.ChangeMembers(ctx, b, migrate.Edit{Blank: b.Missing})
 		return err
 	}
 	return each(first.Members, func(m consensus.Member) error {
