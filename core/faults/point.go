@@ -98,6 +98,7 @@ const (
 
 	// safekeepers that lost their disk, or cannot give
 	LostMemberCopies // K14: a member that has lost its disk gets a copy and goes on as the same member
+	OneDonor         // K15: who lags behind asks the most advanced safekeeper again, though that cannot give
 
 	// compute
 	FlushBeforeQuorum   // C01: a flush of WAL returns before the quorum has it
@@ -130,6 +131,7 @@ const (
 	RecoverAnyTerm     // M24: recovery is not bound to a term
 	TailNotRewritten   // K02: WAL found at start-up is believed to be durable
 	WipeTrusted        // K12: zeroes found behind the end of the log are believed to be durable
+	RosterUnsynced     // K13: a roster found at start-up is believed to be durable
 	TombstoneForgotten // K03: a deleted timeline leaves no tombstone
 	RosterUnsettled    // K04: a roster whose saving failed is left as it may be on the disk
 
@@ -180,6 +182,7 @@ const (
 	OriginLost        // E07: a restart takes all blocks for zeroes before their first version
 	RestartEarlier    // E08: a restart resumes a layer before the last
 	UnreadCopyStays   // E09: a copy of a layer that the disk does not give back is tried for ever
+	BadDownloadStays  // E12: a copy of a layer that was downloaded is tried for ever once it is damaged
 	LostLayerStays    // E10: a layer that is damaged and nowhere else is refused for ever
 	LossKeepsLater    // E11: the layers behind one that is lost are kept, and its WAL is not taken in again
 
@@ -381,6 +384,7 @@ var names = map[Point]string{
 	RecoverAnyTerm:     "M24",
 	TailNotRewritten:   "K02",
 	WipeTrusted:        "K12",
+	RosterUnsynced:     "K13",
 	TombstoneForgotten: "K03",
 	RosterUnsettled:    "K04",
 
@@ -391,7 +395,7 @@ var names = map[Point]string{
 	RemoveUnbacked: "M52", RemoveUnsaved: "M52b", RemoveUnstored: "M52c", OffloadUncommitted: "M53", PartialNameReused: "M54", CopyFromCommit: "M55",
 	BackupUnsure: "A01", ArchiveUnchecked: "A02", EvictUnstored: "A03", ReturnShort: "A04", LeftoversStay: "A06", OffloadUnchecked: "A05",
 	AnyAddressee: "K05", CopyUnchecked: "K06", MendUnchecked: "K07", WoundedVotes: "K08", WoundForgotten: "K09", HealedEarly: "K10", OldAckCounts: "K11",
-	LostMemberCopies: "K14",
+	LostMemberCopies: "K14", OneDonor: "K15",
 
 	FlushBeforeQuorum:   "C01",
 	WALRewriteUnseen:    "C02",
@@ -425,7 +429,7 @@ var names = map[Point]string{
 	RecordCRCUnchecked: "W01", RecordLinkUnchecked: "W02", ContUnchecked: "W03", OverwriteUnnamed: "W04",
 	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07", ImagesOf15: "W08", XactsOf15: "W09", ControlOfFirst: "W10", LevelLost: "W11",
 	LayerNotSynced: "E01", ManifestNotSynced: "E02", FlushDropsLast: "E03", ImageOfNeighbour: "E04", ImageTooEarly: "E05",
-	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08", UnreadCopyStays: "E09", LostLayerStays: "E10", LossKeepsLater: "E11",
+	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08", UnreadCopyStays: "E09", LostLayerStays: "E10", LossKeepsLater: "E11", BadDownloadStays: "E12",
 	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03", SupersededForGood: "T04", ForgetsAttached: "T05", AttachedUnlooked: "T06",
 	BranchAdoptsNow: "B01", BranchReadsNow: "B02", BranchOwnsPast: "B03", BranchChildFirst: "B04", BranchOrphans: "B05", BranchTooEarly: "B06", BranchUnentombed: "B07",
 	RedoGinKeepIncomplete: "RI1", RedoGinKeepReplaced: "RI2", RedoGinKeepRight: "RI3", RedoGinRowUncounted: "RI4",
