@@ -27,8 +27,10 @@ const (
 	OldMajorityKnows      // and a majority of the old ones knows of the change
 	NewMajorityKnows      // and a majority of the new ones
 	SameGeneration        // votes are given within one generation only
-	OneChange             // no change begins while another goes on
 	NextGeneration        // a new configuration has a generation of its own
+	AnswerLast            // an answer is sent once what a step owes is durable; for RunWire, as what follows
+	CutFirst              // a log is cut before its new history is adopted
+	SyncFirst             // appends are acknowledged once they are durable
 	ruleEnd
 )
 
@@ -36,10 +38,14 @@ var ruleNames = [ruleEnd]string{
 	"", "vote-once", "majority-elects", "majority-commits", "freshest-donor", "last-term-first",
 	"own-term-commits", "truncate-first", "cut-at-divergence", "effective-history", "both-majorities",
 	"synced-position", "synced-term", "old-majority-knows", "new-majority-knows", "same-generation",
-	"next-generation",
+	"next-generation", "answer-last", "cut-first", "sync-first",
 }
 
 func (r Rule) String() string { return ruleNames[r] }
+
+// OfMessages tells whether a rule is one of [RunWire]; the others are the
+// models'.
+func (r Rule) OfMessages() bool { return r >= AnswerLast }
 
 // Rules are those that can be broken.
 func Rules() (all []Rule) {

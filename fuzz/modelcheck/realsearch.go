@@ -26,7 +26,7 @@ func RunReal(m *Model, o Options) (*Result, error) {
 	if o.Memory == 0 {
 		o.Memory = 4 << 30
 	}
-	s := newRealSearch(m, o)
+	s := &walk[*real]{world: realWorld{m, m.codec()}, o: o, seen: newSeen()}
 	var err error
 	if s.invariants, err = m.claims(o.Also); err != nil {
 		return nil, err
@@ -37,33 +37,62 @@ func RunReal(m *Model, o Options) (*Result, error) {
 	}
 	s.model = abstract.seen
 	if err = s.run(); err == nil && s.result.Violation == nil {
-		s.missing(abstract)
+		missing(&s.result, s.seen, abstract)
 	}
 	return &s.result, err
 }
 
-// A realSearch goes through the states level by level.
-type realSearch struct {
-	m          *Model
+// A world is a kind of states that consist of production code, and what leads
+// from one to the next.
+type world[S any] interface {
+	model() *Model
+	start() (S, error)
+	successors(s S, visit func(next S, what func() Action))
+	project(s S) state // onto the model
+	// key is by what states are told apart.
+	key(s S, projected *state) fingerprint
+	// wrong is what a state breaks that its projection does not show, nil for
+	// nothing.
+	wrong(s S) *Invariant
+}
+
+type realWorld struct {
+	m     *Model
+	codec *codec
+}
+
+func (w realWorld) model() *Model         { return w.m }
+func (w realWorld) start() (*real, error) { return w.m.realInitial() }
+func (w realWorld) project(s *real) state { return w.m.project(s) }
+func (w realWorld) successors(s *real, visit func(*real, func() Action)) {
+	w.m.realSuccessors(s, visit)
+}
+func (w realWorld) key(_ *real, st *state) fingerprint { return sum(w.codec.encode(st)) }
+func (w realWorld) wrong(s *real) *Invariant {
+	if s.broken == "" {
+		return nil
+	}
+	v := keeps.saying(s.broken)
+	return &v
+}
+
+// A walk goes through the states of a world level by level.
+type walk[S any] struct {
+	world      world[S]
 	o          Options
 	invariants []Invariant
 	seen       *seen
-	model      *seen // what the model reaches
-	codec      *codec
+	model      *seen // what the model reaches, nil if nothing is compared
 	result     Result
-	next       []*node
+	next       []*node[S]
 }
 
 // A node is a state and how it was found: the last of the actions that led to
 // it, by its place among the successors of the one before.
-type node struct {
-	state *real // nil once followed
-	from  *node
+type node[S any] struct {
+	state S // zero once followed
+	from  *node[S]
 	place int
-}
-
-func newRealSearch(m *Model, o Options) *realSearch {
-	return &realSearch{m: m, o: o, invariants: m.Invariants(), seen: newSeen(), codec: m.codec()}
 }
 
 // What production code is held to besides the invariants of the model.
@@ -73,17 +102,27 @@ var (
 	sound = Invariant{Name: "Sound", Words: "production code keeps what it relies on itself"}
 )
 
-// nodeBytes is about what a state takes: most of it is shared with others.
-const nodeBytes = 2 << 10
+// saying is the invariant with how it was broken.
+func (v Invariant) saying(text string) Invariant {
+	v.Words += ": " + text
+	return v
+}
 
-func (s *realSearch) run() error {
-	init, err := s.m.realInitial()
+// nodeBytes is about what a state to be followed takes, most of which is shared
+// with others; of one that was followed the way to it is left.
+const (
+	nodeBytes = 2 << 10
+	wayBytes  = 64
+)
+
+func (s *walk[S]) run() error {
+	init, err := s.world.start()
 	if err != nil {
 		return err
 	}
-	level := []*node{{state: init}}
-	st := s.m.project(init)
-	s.seen.add(sum(s.codec.encode(&st)), fingerprint{}, 0)
+	level := []*node[S]{{state: init}}
+	st := s.world.project(init)
+	s.seen.add(s.world.key(init, &st), fingerprint{}, 0)
 	s.result.Distinct, s.result.Depth, s.result.Generated = 1, 1, 1
 	for depth := 1; len(level) > 0; depth++ {
 		s.next = nil
@@ -91,7 +130,8 @@ func (s *realSearch) run() error {
 			if s.follow(n, uint32(depth)); s.result.Violation != nil {
 				return nil
 			}
-			n.state = nil
+			var none S
+			n.state = none
 		}
 		if len(s.next) > 0 {
 			s.result.Depth++
@@ -100,7 +140,8 @@ func (s *realSearch) run() error {
 		if s.o.Level != nil {
 			s.o.Level(s.result.Depth, s.result.Distinct, int64(len(s.next)))
 		}
-		if need := s.seen.bytes() + nodeBytes*int64(len(s.next)); need > s.o.Memory {
+		need := s.seen.bytes() + wayBytes*s.result.Distinct + nodeBytes*int64(len(s.next))
+		if need > s.o.Memory {
 			return fmt.Errorf("%w: %d MiB after %d states and %d levels; give it more, or a smaller model", ErrMemory, need>>20, s.result.Distinct, s.result.Depth)
 		}
 		level = s.next
@@ -109,11 +150,11 @@ func (s *realSearch) run() error {
 }
 
 // missing looks for states of the model that production code did not reach.
-func (s *realSearch) missing(abstract *search) {
+func missing(result *Result, reached *seen, abstract *search) {
 	var first slot
 	for i := range abstract.seen.shards {
 		for _, sl := range abstract.seen.shards[i].slots {
-			if sl.key == (fingerprint{}) || s.seen.has(sl.key) {
+			if sl.key == (fingerprint{}) || reached.has(sl.key) {
 				continue
 			}
 			if first.key == (fingerprint{}) || sl.depth < first.depth || sl.depth == first.depth && sl.key.lo < first.key.lo {
@@ -124,82 +165,79 @@ func (s *realSearch) missing(abstract *search) {
 	if first.key == (fingerprint{}) {
 		return
 	}
-	v := equal
-	v.Words += fmt.Sprintf(": the last state it does not reach; it reaches %d states, the model %d", s.result.Distinct, abstract.result.Distinct)
-	s.result.Violation = &Violation{Invariant: v, Trace: abstract.way(first.key.lo)}
+	v := equal.saying(fmt.Sprintf("the last state it does not reach; it reaches %d states, the model %d", result.Distinct, abstract.result.Distinct))
+	result.Violation = &Violation{Invariant: v, Trace: abstract.way(first.key.lo)}
 }
 
 // follow visits the successors of a state.
-func (s *realSearch) follow(from *node, depth uint32) {
+func (s *walk[S]) follow(from *node[S], depth uint32) {
 	place := -1
 	defer func() {
 		if r := recover(); r != nil { // core.Must, which stops a node in production
-			text := fmt.Sprintf("%v\n%s", r, debug.Stack())
-			s.violated(sound, from, place, text)
+			s.violated(sound.saying(fmt.Sprintf("%v\n%s", r, debug.Stack())), from, place)
 		}
 	}()
-	s.m.realSuccessors(from.state, func(n *real, _ func() Action) {
+	m := s.world.model()
+	s.world.successors(from.state, func(n S, _ func() Action) {
 		if place++; s.result.Violation != nil {
 			return
 		}
 		s.result.Generated++
-		st := s.m.project(n)
-		inside, key := s.m.inside(&st), fingerprint{}
+		st := s.world.project(n)
+		inside, key := m.inside(&st), fingerprint{}
 		if inside {
-			if key = sum(s.codec.encode(&st)); !s.seen.add(key, fingerprint{}, depth) {
+			if key = s.world.key(n, &st); !s.seen.add(key, fingerprint{}, depth) {
 				return
 			}
 		}
-		if n.broken != "" {
-			s.violated(keeps, from, place, n.broken)
+		if v := s.world.wrong(n); v != nil {
+			s.violated(*v, from, place)
 			return
 		}
-		if i := slices.IndexFunc(s.invariants, func(v Invariant) bool { return !v.holds(s.m, &st) }); i >= 0 {
-			s.violated(s.invariants[i], from, place, "")
+		if i := slices.IndexFunc(s.invariants, func(v Invariant) bool { return !v.holds(m, &st) }); i >= 0 {
+			s.violated(s.invariants[i], from, place)
 			return
 		}
-		if inside && !s.model.has(key) {
-			s.violated(equal, from, place, "this state the model does not reach")
+		if inside && s.model != nil && !s.model.has(key) {
+			s.violated(equal.saying("this state the model does not reach"), from, place)
 			return
 		}
 		if inside {
-			s.next = append(s.next, &node{state: n, from: from, place: place})
+			s.next = append(s.next, &node[S]{state: n, from: from, place: place})
 		}
 	})
 }
 
 // violated makes the result: the way to the state is gone again, from the start.
-func (s *realSearch) violated(v Invariant, from *node, place int, text string) {
-	if text != "" {
-		v.Words += ": " + text
-	}
+func (s *walk[S]) violated(v Invariant, from *node[S], place int) {
 	places := []int{place}
 	for ; from.from != nil; from = from.from {
 		places = append(places, from.place)
 	}
 	slices.Reverse(places)
-	at, err := s.m.realInitial()
+	at, err := s.world.start()
 	if err != nil {
 		return
 	}
-	t := &Trace{m: s.m, steps: []step{{state: s.m.project(at)}}}
+	t := &Trace{m: s.world.model(), steps: []step{{state: s.world.project(at)}}}
 	s.result.Violation = &Violation{Invariant: v, Trace: t}
 	for _, place := range places {
-		if at = t.goReal(at, place); at == nil {
+		var ok bool
+		if at, ok = s.again(t, at, place); !ok {
 			return // the last one does not return
 		}
 	}
 }
 
-// goReal adds the successor at a place, nil if the code panics before.
-func (t *Trace) goReal(at *real, place int) (next *real) {
+// again adds the successor at a place; false if the code panics before.
+func (s *walk[S]) again(t *Trace, at S, place int) (next S, ok bool) {
 	defer func() { recover() }()
 	i := -1
-	t.m.realSuccessors(at, func(n *real, what func() Action) {
+	s.world.successors(at, func(n S, what func() Action) {
 		if i++; i == place {
-			t.steps = append(t.steps, step{what(), t.m.project(n)})
-			next = n
+			t.steps = append(t.steps, step{what(), s.world.project(n)})
+			next, ok = n, true
 		}
 	})
-	return next
+	return next, ok
 }

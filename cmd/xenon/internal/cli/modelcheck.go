@@ -10,13 +10,19 @@ import (
 )
 
 type modelcheckCommand struct {
-	Model       string `enum:"static,reconfig" default:"static" help:"static: one set of acceptors; reconfig: it changes."`
+	Model       string `enum:"static,reconfig,production" default:"static" help:"static: one set of acceptors; reconfig: it changes; production: it changes as production code changes it."`
 	Proposers   int    `default:"2" placeholder:"N" help:"How many proposers."`
 	Acceptors   int    `default:"3" placeholder:"N" help:"How many acceptors."`
 	Terms       int    `default:"2" placeholder:"N" help:"Highest term that is followed."`
 	Entries     int    `default:"2" placeholder:"N" help:"Longest log of a proposer that is followed."`
-	Generations int    `default:"3" placeholder:"N" help:"Highest generation of a configuration that is followed, in reconfig."`
-	Real        bool   `help:"Drive the production code of acceptors and proposers through the static model, with one processor."`
+	Generations int    `default:"3" placeholder:"N" help:"Highest generation of a configuration that is followed, where the set changes."`
+	Real        bool   `help:"Drive the production code of acceptors, proposers and changes of members through the model, with one processor."`
+	Messages    bool   `help:"Drive the production code message by message, with what may go wrong below; one processor."`
+	Delays      int    `placeholder:"N" help:"With --messages: connections that stand still and flushes that wait."`
+	Losses      int    `placeholder:"N" help:"With --messages: connections that are lost."`
+	Crashes     int    `placeholder:"N" help:"With --messages: crashes of acceptors."`
+	Wounds      int    `placeholder:"N" help:"With --messages: acceptors that lose the end of their log."`
+	Requests    int    `default:"2" placeholder:"N" help:"With --messages: requests on one connection at most."`
 	Break       string `placeholder:"RULE" help:"Break a rule of the protocol, to see that it is noticed; list prints the rules."`
 	Claim       string `placeholder:"NAME" help:"Check a claim besides, as in MaxTerm: one that is wrong on purpose shows what the model reaches."`
 	Workers     int    `placeholder:"N" help:"Goroutines (default: one for each processor)."`
@@ -31,17 +37,27 @@ shortest way there, and the exit status is 1.
 
 With --real the actions are carried out by the code that safekeepers and
 computes run, and it must reach the very states that the model does: the number
-of distinct states and the depth are the same.`
+of distinct states and the depth are the same. For reconfig that is the model
+production, which is narrower: it leaves out what the code never does.
+
+With --messages the same code is followed message by message. What a state has
+on its way arrives at once, unless one of --delays holds it up; acceptors crash
+between any two durable writes. Invariants are checked in every state; the
+states are more than the model's and are not compared with it.`
 }
 
 // A modelcheckResult is what modelcheck prints.
 type modelcheckResult struct {
 	Model     string              `json:"model"`
+	Mode      string              `json:"mode"` // model, real or messages
+	Budget    string              `json:"budget,omitempty"`
 	Distinct  int64               `json:"distinct"`
+	States    int64               `json:"distinct_states"` // the same, by the name that checks of others know
 	Depth     int                 `json:"depth"`
 	Generated int64               `json:"generated"`
 	Seconds   float64             `json:"seconds"`
 	Rate      float64             `json:"generated_per_second"`
+	PerSecond float64             `json:"states_per_second"` // distinct ones
 	Violation *modelcheckViolated `json:"violation"`
 }
 
@@ -74,15 +90,14 @@ func (c modelcheckCommand) Run(g *Globals) error {
 			g.Say("level %d: %d states, %d to follow, %.0f s", depth, known, next, time.Since(began).Seconds())
 		}
 	}
-	search := modelcheck.Run
-	if c.Real {
-		search = modelcheck.RunReal
-	}
-	r, err := search(m, o)
+	r, err := c.search(m, o)
 	if err != nil {
 		return err
 	}
 	out := newModelcheckResult(m, r, time.Since(began))
+	if out.Mode = c.mode(); c.Messages {
+		out.Budget = c.budget().String()
+	}
 	if err := g.Result(out, out.text()); err != nil {
 		return err
 	}
@@ -92,32 +107,79 @@ func (c modelcheckCommand) Run(g *Globals) error {
 	return nil
 }
 
+// mode is the name of what is searched.
+func (c modelcheckCommand) mode() string {
+	switch {
+	case c.Messages:
+		return "messages"
+	case c.Real:
+		return "real"
+	}
+	return "model"
+}
+
+func (c modelcheckCommand) budget() modelcheck.Budget {
+	return modelcheck.Budget{Delays: c.Delays, Losses: c.Losses, Crashes: c.Crashes, Wounds: c.Wounds, Requests: c.Requests}
+}
+
+func (c modelcheckCommand) search(m *modelcheck.Model, o modelcheck.Options) (*modelcheck.Result, error) {
+	switch c.mode() {
+	case "messages":
+		return modelcheck.RunWire(m, c.budget(), o)
+	case "real":
+		return modelcheck.RunReal(m, o)
+	}
+	return modelcheck.Run(m, o)
+}
+
 func (c modelcheckCommand) model() (m *modelcheck.Model, err error) {
 	b := modelcheck.Bounds{Proposers: c.Proposers, Acceptors: c.Acceptors, Terms: c.Terms, Entries: c.Entries}
-	if c.Model == "reconfig" {
+	if c.Model != "static" {
 		b.Generations = c.Generations
+	}
+	switch c.Model {
+	case "reconfig":
 		m, err = modelcheck.Reconfig(b)
-	} else {
+	case "production":
+		m, err = modelcheck.Production(b)
+	default:
 		m, err = modelcheck.Static(b)
 	}
-	if err != nil || c.Break == "" {
-		return m, err
+	switch {
+	case err != nil:
+		return nil, err
+	case c.Real && c.Messages:
+		return nil, errors.New("--real or --messages, not both")
+	case !c.Messages && c.Delays+c.Losses+c.Crashes+c.Wounds > 0:
+		return nil, errors.New("--delays, --losses, --crashes and --wounds are for --messages")
+	case c.Messages && c.Model != "static":
+		return nil, errors.New("--messages is for --model static")
+	case min(c.Delays, c.Losses, c.Crashes, c.Wounds, c.Requests-1) < 0 || max(c.Delays, c.Losses, c.Crashes, c.Wounds, c.Requests) > 100:
+		return nil, errors.New("budgets of --messages are 0 to 100, --requests 1 to 100")
+	case c.Break == "":
+		return m, nil
 	}
-	if c.Real {
-		return nil, errors.New("--break is for the model; wrong production code is built with -tags faults")
-	}
+	return m, c.breakRule(m)
+}
+
+func (c modelcheckCommand) breakRule(m *modelcheck.Model) error {
 	rule, ok := modelcheck.RuleByName(c.Break)
-	if !ok {
-		return nil, fmt.Errorf("no rule is called %q: --break list prints them", c.Break)
+	switch {
+	case !ok:
+		return fmt.Errorf("no rule is called %q: --break list prints them", c.Break)
+	case rule.OfMessages() && !c.Messages:
+		return fmt.Errorf("%s is a rule of --messages", rule)
+	case !rule.OfMessages() && c.mode() != "model":
+		return errors.New("this rule is one of the model; wrong production code is built with -tags faults")
 	}
 	m.Break = rule
-	return m, nil
+	return nil
 }
 
 func newModelcheckResult(m *modelcheck.Model, r *modelcheck.Result, took time.Duration) *modelcheckResult {
 	out := &modelcheckResult{
-		Model: m.String(), Distinct: r.Distinct, Depth: r.Depth, Generated: r.Generated,
-		Seconds: took.Seconds(), Rate: float64(r.Generated) / took.Seconds(),
+		Model: m.String(), Distinct: r.Distinct, States: r.Distinct, Depth: r.Depth, Generated: r.Generated, Seconds: took.Seconds(),
+		Rate: float64(r.Generated) / took.Seconds(), PerSecond: float64(r.Distinct) / took.Seconds(),
 	}
 	if v := r.Violation; v != nil {
 		var table strings.Builder
@@ -131,8 +193,15 @@ func newModelcheckResult(m *modelcheck.Model, r *modelcheck.Result, took time.Du
 }
 
 func (r *modelcheckResult) text() string {
+	model := r.Model
+	if r.Mode != "model" {
+		model += ", production code, " + r.Mode
+	}
+	if r.Budget != "" {
+		model += ": " + r.Budget
+	}
 	s := fmt.Sprintf("%s\n%d distinct states, depth %d, %d generated in %.1f s (%.0f a second)\n",
-		r.Model, r.Distinct, r.Depth, r.Generated, r.Seconds, r.Rate)
+		model, r.Distinct, r.Depth, r.Generated, r.Seconds, r.Rate)
 	if v := r.Violation; v != nil {
 		return s + fmt.Sprintf("%s is violated after %d steps: %s\n\n%s", v.Invariant, len(v.Steps), v.Words, v.Table)
 	}
