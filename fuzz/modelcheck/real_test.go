@@ -6,11 +6,11 @@ import (
 )
 
 // TestProductionCodeIsTheModel ties the model to the code it is a model of: the
-// sets of states are equal.
+// sets of states are equal. ./check has the command do so for three acceptors.
 func TestProductionCodeIsTheModel(t *testing.T) {
 	expectReal(t, Bounds{Proposers: 2, Acceptors: 2, Terms: 2, Entries: 2}, 1153, 21)
-	expectReal(t, static22, 61506, 30)
 	if os.Getenv("XENON_FULL") != "" {
+		expectReal(t, static22, 61506, 30)
 		expectReal(t, static32, 2797577, 39)
 	}
 }
@@ -48,8 +48,8 @@ func TestClaimsAboutProductionCode(t *testing.T) {
 // driver does about them are production's too.
 func TestProductionCodeChangesMembers(t *testing.T) {
 	expectReal(t, Bounds{Proposers: 2, Acceptors: 2, Terms: 1, Entries: 1, Generations: 3}, 2366, 20)
-	expectReal(t, Bounds{Proposers: 2, Acceptors: 2, Terms: 2, Entries: 1, Generations: 3}, 97626, 28)
 	if os.Getenv("XENON_FULL") != "" {
+		expectReal(t, Bounds{Proposers: 2, Acceptors: 2, Terms: 2, Entries: 1, Generations: 3}, 97626, 28)
 		expectReal(t, reconfig22, 387130, 33)
 	}
 }
