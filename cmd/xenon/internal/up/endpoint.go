@@ -130,7 +130,8 @@ func (in *installation) mayStart(r startRequest) error {
 func (e *endpoint) readOnly() bool { return e.cfg.LookBack != 0 }
 
 // nameEndpoint is the name asked for, or the branch's, or that with a number.
-// A read-only one is named after its moment too.
+// A read-only one is named after its moment too; its name is free once nothing
+// is left of it.
 func (in *installation) nameEndpoint(r startRequest) string {
 	if r.Name != "" {
 		return r.Name
@@ -145,7 +146,7 @@ func (in *installation) nameEndpoint(r startRequest) string {
 		in.mu.Lock()
 		e := in.endpoints[name]
 		in.mu.Unlock()
-		if e == nil || !e.running() {
+		if e == nil || !e.running() && !e.readOnly() {
 			return name
 		}
 		name = fmt.Sprintf("%s-%d", base, n)

@@ -62,10 +62,11 @@ func (in *installation) endReadOnly(e *endpoint) {
 	started := e.describe(in.ctx).Starts > 0
 	e.stop(2)
 	<-e.done
-	in.drop(e)
 	if err := in.sweepReadOnly(e, started); err != nil {
 		in.opts.Log.Warn("something is left of a read-only endpoint", "endpoint", e.name, "error", err)
 	}
+	// Last: the next one of this name would be swept away with it.
+	in.drop(e)
 }
 
 func (in *installation) sweepReadOnly(e *endpoint, started bool) error {
