@@ -186,12 +186,9 @@ func (l *life) trees(ctx context.Context, set *bootset.Set, read *xsync.Watch[*s
 	if err != nil {
 		return Launch{}, err
 	}
-	line := append(fixedSettings(set.Major), ep.cfg.Settings...)
+	line := ep.cfg.CommandLine(set.Major)
 	if plan.Prepared() {
 		line = append(line, roomForPrepared(own.files, ep.cfg.Settings, plan.Boot.Control)...)
-	}
-	if ep.static() {
-		line = append(line, staticSettings()...)
 	}
 	return Launch{Data: data, WAL: wal, Settings: line}, nil
 }

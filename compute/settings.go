@@ -26,6 +26,16 @@ func roomForPrepared(files []bootset.File, given []Setting, ctl *wal.Control) (l
 	return list
 }
 
+// CommandLine are the settings that a server of a major version is launched with,
+// unless it needs more to take over what its moment left: see [Launch.Settings].
+func (c Config) CommandLine(major int) []Setting {
+	line := append(fixedSettings(major), c.Settings...)
+	if c.Static != 0 {
+		line = append(line, staticSettings()...)
+	}
+	return line
+}
+
 // fixedSettings are what the commit path rests on. They stand on the server's
 // command line because that wins over every file: with fsync=off in
 // postgresql.auto.conf and a reload, commits would no longer wait for the

@@ -64,6 +64,7 @@ type Mount struct {
 	server *fuse.Server
 	fs     *rawFS
 	cancel context.CancelCauseFunc
+	answer sync.Once
 	served chan struct{}
 	once   sync.Once
 	err    error // of the unmount
@@ -72,17 +73,26 @@ type Mount struct {
 // New mounts tree at opt.Path and serves it until Unmount. ctx is what the
 // tree's waits end with.
 func New(ctx context.Context, tree vfs.Tree, opt Options) (*Mount, error) {
+	m, err := Attach(opt)
+	if err != nil {
+		return nil, err
+	}
+	m.Serve(ctx, tree)
+	return m, nil
+}
+
+// Attach mounts what is to be served later: until Serve, or the end of the
+// mount, whoever asks for anything there waits, and can be killed.
+func Attach(opt Options) (*Mount, error) {
 	if opt.ID == "" || strings.ContainsAny(opt.ID, ", \t\n\\") {
 		return nil, fmt.Errorf("mount %s: the name %q cannot be part of a mount's source", opt.Path, opt.ID)
 	}
 	if opt.Log == nil {
 		opt.Log = slog.Default()
 	}
-	ctx, cancel := xsync.WithCancel(ctx)
-	m := &Mount{opt: opt, cancel: cancel, served: make(chan struct{})}
-	m.fs = &rawFS{RawFileSystem: fuse.NewDefaultRawFileSystem(), tree: tree, ctx: ctx, opt: opt, dirs: map[uint64]*openDir{}}
+	m := &Mount{opt: opt, cancel: func(error) {}, served: make(chan struct{})}
+	m.fs = &rawFS{RawFileSystem: fuse.NewDefaultRawFileSystem(), opt: opt, dirs: map[uint64]*openDir{}}
 	if err := m.start(); err != nil {
-		cancel(err)
 		return nil, err
 	}
 	return m, nil
@@ -98,11 +108,24 @@ func (m *Mount) start() error {
 		_ = warden.Unmount(m.opt.Path)
 		return fmt.Errorf("mount %s: %w", m.opt.Path, err)
 	}
+	return nil
+}
+
+// Serve begins to answer from tree, whose waits end with ctx. Only the first
+// call counts, and none after a Fence.
+func (m *Mount) Serve(ctx context.Context, tree vfs.Tree) {
+	m.answer.Do(func() {
+		m.fs.ctx, m.cancel = xsync.WithCancel(ctx)
+		m.fs.tree = tree
+		m.serve()
+	})
+}
+
+func (m *Mount) serve() {
 	go func() {
 		defer close(m.served)
 		m.server.Serve()
 	}()
-	return nil
 }
 
 // options are what both ways of mounting share.
@@ -165,6 +188,8 @@ func (m *Mount) attach() (string, error) {
 // mount stays, so that whoever uses it can be killed in peace.
 func (m *Mount) Fence(cause error) {
 	m.fs.fenced.Store(true)
+	// Whoever waits for a tree gets EIO, and so the mount can end.
+	m.answer.Do(m.serve)
 	m.cancel(cause)
 }
 

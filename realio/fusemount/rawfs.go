@@ -102,7 +102,11 @@ func (r *rawFS) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fu
 	return r.entry(at, err, out)
 }
 
-func (r *rawFS) Forget(id, n uint64) { r.tree.Forget(vfs.NodeID(id), n) }
+func (r *rawFS) Forget(id, n uint64) {
+	if r.tree != nil { // there is none where the fence came first
+		r.tree.Forget(vfs.NodeID(id), n)
+	}
+}
 
 func (r *rawFS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	if r.down() {

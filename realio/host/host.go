@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -64,7 +65,7 @@ type Host struct {
 	env  env.Env
 	opts Options
 	runs int
-	warm chan *warden.Idle // a warden that comes up, nil if there is none
+	warm chan *Server // one that was prewarmed, nil if there is none
 }
 
 var _ compute.Host = (*Host)(nil)
@@ -147,80 +148,106 @@ func (h *Host) ownDir(dir string) error {
 
 // Start implements [compute.Host].
 func (h *Host) Start(ctx context.Context, l compute.Launch) (compute.Server, error) {
-	h.runs++
-	s := &Server{host: h, dir: filepath.Join(h.opts.Dir, "run-"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(h.runs))}
-	s.data = vfs.Client{Tree: l.Data}
-	s.exit = xsync.NewWatch[*compute.Exit](h.env, nil)
-	if err := s.start(ctx, l); err != nil {
-		s.takeAway()
-		return nil, err
+	s := h.warmed(l)
+	if s == nil {
+		s = h.newServer(l.Settings)
+		if err := s.start(l.Bound); err != nil {
+			return nil, err
+		}
 	}
-	go s.follow()
+	s.answer(ctx, l)
 	return s, nil
 }
 
-// Prewarm begins to start the process that the next server runs below, which
-// takes as long as winning an election. It is for the caller of Start, before.
-func (h *Host) Prewarm() {
-	h.warm = make(chan *warden.Idle, 1)
-	go func(warm chan<- *warden.Idle) {
-		w, err := warden.New(h.opts.Exe, h.opts.Log)
-		if err != nil {
-			h.env.Log().Warn("no warden in advance", "error", err)
-		}
-		warm <- w
-	}(h.warm)
-}
-
-// warden is the one that was prewarmed, else a new one.
-func (h *Host) warden() (*warden.Idle, error) {
-	if warm := h.warm; warm != nil {
-		h.warm = nil
-		if w := <-warm; w != nil {
-			return w, nil
-		}
-	}
-	return warden.New(h.opts.Exe, h.opts.Log)
+func (h *Host) newServer(settings []compute.Setting) *Server {
+	h.runs++
+	s := &Server{host: h, dir: filepath.Join(h.opts.Dir, "run-"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(h.runs)), settings: settings}
+	s.exit = xsync.NewWatch[*compute.Exit](h.env, nil)
+	return s
 }
 
 // A Server is one run of PostgreSQL.
 type Server struct {
-	host   *Host
-	dir    string
-	data   vfs.Client
-	mounts []*fusemount.Mount
-	gate   *gate  // nil if there is none
-	listen string // where the server itself listens
-	port   int
-	proc   *warden.Server
-	logged int64 // length of the log before it started
-	exit   *xsync.Watch[*compute.Exit]
+	host      *Host
+	dir       string
+	settings  []compute.Setting // on its command line
+	tree      vfs.Client        // its data directory, once it is answered
+	data, wal *fusemount.Mount  // nil until they are there
+	gate      *gate             // nil if there is none
+	listen    string            // where the server itself listens
+	port      int
+	proc      *warden.Server
+	logged    int64 // length of the log before it started
+	exit      *xsync.Watch[*compute.Exit]
 }
 
-func (s *Server) start(ctx context.Context, l compute.Launch) error {
+// start starts a server on mounts that nobody answers yet: it loads its program
+// and then waits for its data directory.
+func (s *Server) start(b compute.Bound) error {
+	err := s.launch(b)
+	if err != nil {
+		s.takeAway()
+		return err
+	}
+	go s.follow()
+	return nil
+}
+
+func (s *Server) launch(b compute.Bound) (err error) {
+	// The warden comes up while there is something else to do.
+	idle := make(chan error, 1)
+	var w *warden.Idle
+	go func() {
+		var err error
+		w, err = warden.New(s.host.opts.Exe, s.host.opts.Log)
+		idle <- err
+	}()
+	err = s.mountAll(b)
+	if failed := <-idle; failed != nil {
+		return errors.Join(err, failed)
+	}
+	if err != nil {
+		w.Release()
+		return err
+	}
+	s.logged = end(s.host.opts.Log)
+	s.proc, err = w.Start(s.spec(b))
+	return err
+}
+
+func (s *Server) mountAll(b compute.Bound) (err error) {
 	if err := os.Mkdir(s.dir, 0o711); err != nil {
 		return err
 	}
 	if err := s.host.ownDir(s.host.SocketDir()); err != nil {
 		return err
 	}
-	data, wal := filepath.Join(s.dir, "data"), filepath.Join(s.dir, "wal")
-	if err := s.mount(ctx, data, l.Data, false); err != nil {
+	if s.data, err = s.mount("data", false); err != nil {
 		return err
 	}
-	if err := s.mount(ctx, wal, l.WAL, true); err != nil {
+	// Only the WAL's tree is asked to sync: no data file ever needs to be.
+	if s.wal, err = s.mount("wal", true); err != nil {
 		return err
 	}
-	if err := s.listenAt(l.Bound); err != nil {
-		return err
+	return s.listenAt(b)
+}
+
+// point is where a directory of the server is mounted.
+func (s *Server) point(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *Server) mount(name string, sync bool) (*fusemount.Mount, error) {
+	if err := os.Mkdir(s.point(name), 0o700); err != nil {
+		return nil, err
 	}
-	w, err := s.host.warden()
-	if err != nil {
-		return err
-	}
-	s.logged = end(s.host.opts.Log)
-	s.proc, err = w.Start(s.spec(l, data, wal))
-	return err
+	o := s.host.opts
+	return fusemount.Attach(fusemount.Options{Path: s.point(name), ID: o.ID, UID: o.UID, GID: o.GID, Sync: sync, Log: s.host.env.Log()})
+}
+
+// answer gives the server its directories.
+func (s *Server) answer(ctx context.Context, l compute.Launch) {
+	s.tree = vfs.Client{Tree: l.Data}
+	s.data.Serve(ctx, l.Data)
+	s.wal.Serve(ctx, l.WAL)
 }
 
 // listenAt decides where the server listens: behind the gate, if there is one.
@@ -237,30 +264,15 @@ func (s *Server) listenAt(b compute.Bound) (err error) {
 	return alias(s.host.SocketDir(), s.port, o.Port)
 }
 
-// mount makes a mount point and mounts tree there. Only the WAL's tree is asked
-// to sync: no data file ever needs to be.
-func (s *Server) mount(ctx context.Context, point string, tree vfs.Tree, sync bool) error {
-	if err := os.Mkdir(point, 0o700); err != nil {
-		return err
-	}
-	o := s.host.opts
-	m, err := fusemount.New(ctx, tree, fusemount.Options{Path: point, ID: o.ID, UID: o.UID, GID: o.GID, Sync: sync, Log: s.host.env.Log()})
-	if err != nil {
-		return err
-	}
-	s.mounts = append(s.mounts, m)
-	return nil
-}
-
-func (s *Server) spec(l compute.Launch, data, wal string) warden.Spec {
-	o := s.host.opts
+func (s *Server) spec(b compute.Bound) warden.Spec {
+	o, data, wal := s.host.opts, s.point("data"), s.point("wal")
 	argv := []string{o.Postgres, "-D", data,
 		"-c", "unix_socket_directories=" + s.host.SocketDir(),
 		"-c", "unix_socket_permissions=0700",
 		"-c", "listen_addresses=" + s.listen,
 		"-c", "port=" + strconv.Itoa(s.port),
 	}
-	for _, set := range l.Settings {
+	for _, set := range s.settings {
 		argv = append(argv, "-c", set.Name+"="+set.Value)
 	}
 	return warden.Spec{
@@ -269,7 +281,7 @@ func (s *Server) spec(l compute.Launch, data, wal string) warden.Spec {
 		Mounts: []string{data, wal},
 		Remove: []string{s.dir, s.host.SocketDir()},
 		Record: recordIn(o.Dir),
-		Freeze: int64(l.Bound.Freeze),
+		Freeze: int64(b.Freeze),
 	}
 }
 
@@ -288,7 +300,7 @@ func (s *Server) AwaitReady(ctx context.Context) error {
 		if e := s.exit.Get(); e != nil {
 			return s.failure(e.Reason)
 		}
-		lock, err := s.data.ReadFile(ctx, lockFile)
+		lock, err := s.tree.ReadFile(ctx, lockFile)
 		if err == nil && takesConnections(lock) {
 			return nil
 		}
@@ -356,7 +368,7 @@ func (s *Server) End() {
 	if s.gate != nil {
 		s.gate.close()
 	}
-	for _, m := range s.mounts {
+	for _, m := range s.mounts() {
 		m.Fence(errEnded)
 	}
 	s.proc.End()
@@ -370,12 +382,17 @@ func (s *Server) End() {
 // errEnded is why requests of a server fail that is being ended.
 var errEnded = errors.New("the server is being ended")
 
+// mounts are those that are there.
+func (s *Server) mounts() []*fusemount.Mount {
+	return slices.DeleteFunc([]*fusemount.Mount{s.data, s.wal}, func(m *fusemount.Mount) bool { return m == nil })
+}
+
 // takeAway ends the mounts and removes the directories.
 func (s *Server) takeAway() {
 	if s.gate != nil {
 		s.gate.close()
 	}
-	for _, m := range s.mounts {
+	for _, m := range s.mounts() {
 		m.Unmount()
 	}
 	for _, sub := range []string{"data", "wal", ""} {

@@ -122,6 +122,7 @@ func (c Compute) Run(ctx context.Context, p Process, started func(*Node)) error 
 			return err
 		}
 		defer serverLog.Close()
+		defer n.host.Close()
 		if started != nil {
 			started(n)
 		}
@@ -169,9 +170,12 @@ func (c Compute) open(ctx context.Context, e *realio.Env) (*Node, *os.File, erro
 		log.Close()
 		return nil, nil, err
 	}
-	h.Prewarm()
 	n := &Node{cfg: c, branch: b, env: e, host: h}
-	n.endpoint = compute.New(e, h, n.config(members))
+	config := n.config(members)
+	if config.Reads == compute.Available {
+		h.Prewarm(config.CommandLine(b.Major()))
+	}
+	n.endpoint = compute.New(e, h, config)
 	return n, log, nil
 }
 
