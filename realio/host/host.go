@@ -39,8 +39,10 @@ type Options struct {
 	// The server's user must be able to reach it, and its path is short: the
 	// path of a socket ends at 107 bytes. It is made if it is missing.
 	Dir string
-	// Exe is the program that becomes the warden.
-	Exe string
+	// Exe is the program that becomes the warden. Spare has one that is ready; nil
+	// if nobody keeps one.
+	Exe   string
+	Spare *warden.Spare
 	// Postgres is the server's binary, Env its environment.
 	Postgres string
 	Env      []string
@@ -54,7 +56,7 @@ type Options struct {
 	// Gate puts the port behind a gate that keeps answers whose lease has ended,
 	// if a server is bound to one.
 	Gate bool
-	// Log takes what the server prints.
+	// Log takes what the server prints; its name is an absolute path.
 	Log *os.File
 	// Override says how to start a server that a setting keeps from starting.
 	Override string
@@ -193,17 +195,11 @@ func (s *Server) start(b compute.Bound) error {
 	return nil
 }
 
-func (s *Server) launch(b compute.Bound) (err error) {
-	// The warden comes up while there is something else to do.
-	idle := make(chan error, 1)
-	var w *warden.Idle
-	go func() {
-		var err error
-		w, err = warden.New(s.host.opts.Exe, s.host.opts.Log)
-		idle <- err
-	}()
-	err = s.mountAll(b)
-	if failed := <-idle; failed != nil {
+func (s *Server) launch(b compute.Bound) error {
+	coming := s.host.warden()
+	err := s.mountAll(b)
+	w, failed := coming()
+	if failed != nil {
 		return errors.Join(err, failed)
 	}
 	if err != nil {
@@ -213,6 +209,27 @@ func (s *Server) launch(b compute.Bound) (err error) {
 	s.logged = end(s.host.opts.Log)
 	s.proc, err = w.Start(s.spec(b))
 	return err
+}
+
+// warden begins to get a warden, and returns what waits for it: one that is
+// ready, or one that comes up while there is something else to do.
+func (h *Host) warden() func() (*warden.Idle, error) {
+	if h.opts.Spare != nil {
+		if w := h.opts.Spare.Take(); w != nil {
+			return func() (*warden.Idle, error) { return w, nil }
+		}
+	}
+	var w *warden.Idle
+	up := make(chan error, 1)
+	go func() {
+		var err error
+		w, err = warden.New(h.opts.Exe, h.opts.Log)
+		up <- err
+	}()
+	return func() (*warden.Idle, error) {
+		err := <-up
+		return w, err
+	}
 }
 
 func (s *Server) mountAll(b compute.Bound) (err error) {
@@ -281,6 +298,7 @@ func (s *Server) spec(b compute.Bound) warden.Spec {
 		Mounts: []string{data, wal},
 		Remove: []string{s.dir, s.host.SocketDir()},
 		Record: recordIn(o.Dir),
+		Log:    o.Log.Name(),
 		Freeze: int64(b.Freeze),
 	}
 }

@@ -82,6 +82,11 @@ type ward struct {
 }
 
 func (w *ward) start() error {
+	if w.spec.Log != "" {
+		if err := logTo(w.spec.Log); err != nil {
+			return err
+		}
+	}
 	// Orphans of the server come to us, whatever session they are in: every
 	// backend calls setsid, so no process group holds them together.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -120,6 +125,16 @@ func (w *ward) start() error {
 		w.bind(w.spec.Freeze)
 	}
 	return nil
+}
+
+// logTo makes a file the standard error of this process.
+func logTo(name string) error {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the server's log: %w", err)
+	}
+	defer f.Close()
+	return unix.Dup3(int(f.Fd()), int(os.Stderr.Fd()), 0)
 }
 
 // reap collects every child: the server, and orphans of it.

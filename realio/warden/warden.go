@@ -34,6 +34,9 @@ type Spec struct {
 	// UID and GID are who the server runs as, if Switch is set.
 	UID, GID uint32
 	Switch   bool
+	// Log takes what the server prints, and the warden; "" where the warden was
+	// started with a log already. It is an absolute path.
+	Log string
 	// Freeze, if not 0, is when every process of the server is stopped, in
 	// nanoseconds of CLOCK_BOOTTIME; [Server.Extend] puts it off.
 	Freeze int64
@@ -105,12 +108,14 @@ func Start(exe string, spec Spec, log *os.File) (*Server, error) {
 }
 
 // New runs a warden without a server; it ends with its caller, or by
-// [Idle.Release].
+// [Idle.Release]. log may be nil if its [Spec] will name one.
 func New(exe string, log *os.File) (*Idle, error) {
 	cmd := exec.Command(exe, Arg)
 	cmd.Dir = "/"
 	cmd.Env = []string{"GOMAXPROCS=2"}
-	cmd.Stderr = log
+	if log != nil {
+		cmd.Stderr = log
+	}
 	// A session of its own: a Ctrl-C at the terminal is for the sidecar.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	orders, err := cmd.StdinPipe()

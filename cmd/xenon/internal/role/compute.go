@@ -117,7 +117,7 @@ func (c Compute) Run(ctx context.Context, p Process, started func(*Node)) error 
 		return err
 	}
 	return p.run(ctx, c.Name, c.Dir, &c.Remote, func(ctx context.Context, e *realio.Env) error {
-		n, serverLog, err := c.open(ctx, e)
+		n, serverLog, err := c.open(ctx, e, p)
 		if err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func (c Compute) Run(ctx context.Context, p Process, started func(*Node)) error 
 }
 
 // open prepares the endpoint.
-func (c Compute) open(ctx context.Context, e *realio.Env) (*Node, *os.File, error) {
+func (c Compute) open(ctx context.Context, e *realio.Env, p Process) (*Node, *os.File, error) {
 	user, err := pgdist.RunAs(c.User)
 	if err != nil {
 		return nil, nil, err
@@ -156,12 +156,16 @@ func (c Compute) open(ctx context.Context, e *realio.Env) (*Node, *os.File, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	log, err := os.OpenFile(filepath.Join(c.Dir, "postgres.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	name, err := filepath.Abs(filepath.Join(c.Dir, "postgres.log"))
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, nil, err
 	}
 	h, err := host.New(e, host.Options{
-		ID: MountID(c.RunDir), Dir: c.RunDir, Exe: exe,
+		ID: MountID(c.RunDir), Dir: c.RunDir, Exe: exe, Spare: p.Spare,
 		Postgres: postgres, Env: pgdist.Environ(user), UID: user.UID, GID: user.GID, Switch: user.Switch,
 		Listen: c.Listen, Port: c.Port, Gate: c.ReadGate, Log: log,
 		Override: "start with xenon up -c NAME=VALUE, which wins over it, and then ALTER SYSTEM RESET NAME",

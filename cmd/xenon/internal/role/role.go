@@ -15,6 +15,7 @@ import (
 	"xenon/consensus/safekeeper"
 	"xenon/core/pageserver"
 	"xenon/realio"
+	"xenon/realio/warden"
 )
 
 // A Process is what the roles of one process share.
@@ -22,6 +23,8 @@ type Process struct {
 	Log *slog.Logger
 	// Loopback keeps their connections in memory; nil leaves them to sockets.
 	Loopback *realio.Loopback
+	// Spare is a warden that is ready for the next server, if one is kept.
+	Spare *warden.Spare
 }
 
 // Safekeeper is the configuration of a safekeeper.

@@ -27,6 +27,7 @@ import (
 	"xenon/core/objstore"
 	"xenon/realio"
 	"xenon/realio/host"
+	"xenon/realio/warden"
 )
 
 // Options are what `xenon up` was asked for.
@@ -74,6 +75,7 @@ type installation struct {
 	objs     objects
 	env      env.Env // of the control plane; its store is patient
 	spawn    *spawner
+	spare    *warden.Spare   // for endpoints that run here, nil if none do
 	ctx      context.Context // ends the roles, after the endpoints
 
 	loopback realio.Loopback // of the roles that run here
@@ -101,6 +103,12 @@ func Run(ctx context.Context, o Options, stop <-chan struct{}) error {
 	defer in.awaitTasks()
 	defer endRoles()
 	in.ctx = rolesCtx
+	if in.spare, err = in.keepSpare(); err != nil {
+		return err
+	}
+	if in.spare != nil {
+		defer in.spare.Close()
+	}
 	in.branches = newBranches(rolesCtx, in.cluster(), o.Log)
 	in.branches.newest, in.branches.unused = in.newestHere, in.whileUnused
 	upCtx, endUp := context.WithCancel(rolesCtx)
@@ -359,7 +367,19 @@ func (in *installation) startSafekeeper(m role.Member) (*task, error) {
 // process is what the roles that run here share: their connections stay in
 // memory.
 func (in *installation) process() role.Process {
-	return role.Process{Log: in.opts.Log, Loopback: &in.loopback}
+	return role.Process{Log: in.opts.Log, Loopback: &in.loopback, Spare: in.spare}
+}
+
+// keepSpare keeps a warden ready for the endpoints of this process.
+func (in *installation) keepSpare() (*warden.Spare, error) {
+	if in.opts.Processes {
+		return nil, nil
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return warden.NewSpare(exe), nil
 }
 
 // keepRole keeps a role running: here, or as a process with its configuration
