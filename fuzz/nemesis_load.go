@@ -147,9 +147,10 @@ func (n *nemesis) oldSnapshot(s Step) func() bool {
 		n.c.tell() // of timelines that it knew nothing of by then
 		for _, l := range n.c.lines() {
 			r := l.reel(x.Proc)
-			changed = changed || r.disk != then[l].disk
+			earlier := then[l].disk < r.disk
+			changed = changed || earlier
 			r.disk = min(r.disk, then[l].disk)
-			r.back = r.back || r.disk > 0
+			r.back = r.back || earlier
 		}
 	})
 	return func() bool { return changed }

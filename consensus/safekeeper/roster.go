@@ -124,8 +124,8 @@ func (r *roster) save(disk env.FS) error {
 // loadRoster reads the roster, or makes an empty one on an empty disk. What it
 // returns survives a power cut: the process that wrote it may have been killed
 // before it could make the name durable, and whoever finds the new roster here
-// serves, and promises for, timelines that the old one does not have.
-// One of before disks had names gets one.
+// serves, and promises for, timelines that the old one does not have. One of before
+// disks had names gets one.
 func loadRoster(disk env.FS, node core.NodeID, name string) (*roster, error) {
 	if !(faults.On && faults.Hit(faults.RosterUnsynced)) {
 		if err := disk.SyncDir("."); err != nil {

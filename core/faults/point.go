@@ -183,6 +183,7 @@ const (
 	RestartEarlier    // E08: a restart resumes a layer before the last
 	UnreadCopyStays   // E09: a copy of a layer that the disk does not give back is tried for ever
 	BadDownloadStays  // E12: a copy of a layer that was downloaded is tried for ever once it is damaged
+	FoundDirTrusted   // E13: a directory that is there is believed to be durable
 	LostLayerStays    // E10: a layer that is damaged and nowhere else is refused for ever
 	LossKeepsLater    // E11: the layers behind one that is lost are kept, and its WAL is not taken in again
 
@@ -429,7 +430,7 @@ var names = map[Point]string{
 	RecordCRCUnchecked: "W01", RecordLinkUnchecked: "W02", ContUnchecked: "W03", OverwriteUnnamed: "W04",
 	SwitchEndsEarly: "W05", HoleKept: "W06", BootRedoAtX: "W07", ImagesOf15: "W08", XactsOf15: "W09", ControlOfFirst: "W10", LevelLost: "W11",
 	LayerNotSynced: "E01", ManifestNotSynced: "E02", FlushDropsLast: "E03", ImageOfNeighbour: "E04", ImageTooEarly: "E05",
-	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08", UnreadCopyStays: "E09", LostLayerStays: "E10", LossKeepsLater: "E11", BadDownloadStays: "E12",
+	LayersPastFloor: "E06", OriginLost: "E07", RestartEarlier: "E08", UnreadCopyStays: "E09", LostLayerStays: "E10", LossKeepsLater: "E11", BadDownloadStays: "E12", FoundDirTrusted: "E13",
 	RemoteTellsDisk: "T01", IngestSkips: "T02", FlushGivesUp: "T03", SupersededForGood: "T04", ForgetsAttached: "T05", AttachedUnlooked: "T06",
 	BranchAdoptsNow: "B01", BranchReadsNow: "B02", BranchOwnsPast: "B03", BranchChildFirst: "B04", BranchOrphans: "B05", BranchTooEarly: "B06", BranchUnentombed: "B07",
 	RedoGinKeepIncomplete: "RI1", RedoGinKeepReplaced: "RI2", RedoGinKeepRight: "RI3", RedoGinRowUncounted: "RI4",

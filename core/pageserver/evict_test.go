@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"testing"
 	"time"
 
-	"xenon/core"
 	"xenon/core/env"
-	"xenon/core/layer"
 	"xenon/core/pageserver"
 	"xenon/core/wire/http1"
 	"xenon/diskdrv"
@@ -56,14 +53,14 @@ func TestFullDisk(t *testing.T) {
 		if err := http1.Call(ctx, e, smallAddr, "PUT", routeOf(testTimeline)+"/checkpoint?wait_upload=true", nil, nil); err != nil {
 			return err
 		}
-		if layerFiles(files) == 0 {
+		if len(layersOn(files)) == 0 {
 			return errors.New("no layers are on the disk")
 		}
 		disk.SetFree(1 << 20)
 		if err := e.Clock().Sleep(ctx, 15*time.Second); err != nil {
 			return err
 		}
-		if n := layerFiles(files); n != 0 {
+		if n := len(layersOn(files)); n != 0 {
 			return fmt.Errorf("%d layers stay on a full disk", n)
 		}
 		for i := 0; i < len(sc.lsns); i += 3 {
@@ -71,7 +68,7 @@ func TestFullDisk(t *testing.T) {
 				return err
 			}
 		}
-		if n := layerFiles(files); n != 0 {
+		if n := len(layersOn(files)); n != 0 {
 			return fmt.Errorf("%d layers came back to a full disk", n)
 		}
 		return nil
@@ -79,15 +76,4 @@ func TestFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// layerFiles counts the delta layers on a disk.
-func layerFiles(files env.FS) (n int) {
-	entries, _ := files.ReadDir(strings.TrimSuffix(layer.TimelinePrefix(testTimeline, core.Unsharded), "/"))
-	for _, x := range entries {
-		if _, err := layer.ParseExtent(x.Name); err == nil {
-			n++
-		}
-	}
-	return n
 }

@@ -57,9 +57,9 @@ type deltaLayer struct {
 	id   layer.DeltaID
 	path string // of its file, if there is one
 
-	open  xsync.Mutex // held while the layer is being opened, or its file dropped
-	file  atomic.Pointer[layer.Delta]
-	local bool // file is of path; under open
+	open    xsync.Mutex // held while the layer is being opened, or its file dropped
+	file    atomic.Pointer[layer.Delta]
+	fetched bool // file began as the object; under open
 	// bad is why the layer is lost, nil if it is not; under the timeline's
 	// losses.examining.
 	bad error
@@ -101,7 +101,7 @@ func (d *deltaLayer) reader(ctx context.Context) (*layer.Delta, error) {
 	}
 	entry, elsewhere := d.stored()
 	f, err := d.fromFile(ctx, entry.Size)
-	if d.local = err == nil; err != nil && elsewhere && ctx.Err() == nil {
+	if d.fetched = err != nil; err != nil && elsewhere && ctx.Err() == nil {
 		f, err = d.fromStore(ctx, entry, err)
 	}
 	if err != nil {
@@ -231,15 +231,17 @@ func (d *deltaLayer) drop(ctx context.Context, damaged *layer.Delta, why error) 
 	if d.file.Load() != damaged {
 		return true, nil // somebody else did
 	}
-	if !d.local {
+	if d.fetched && faults.On && faults.Hit(faults.BadDownloadStays) {
 		return false, nil
 	}
 	d.file.Store(nil)
-	if errors.Is(why, fs.ErrNotExist) {
-		return true, nil // evicted
-	}
-	d.t.env.Log().Error("layer is read from the object store", slog.String("timeline", d.t.id.String()), slog.Any("err", why))
-	if err := d.t.env.FS().Remove(d.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	// One that was opened from the object store may have a file by now: a few
+	// reads bring it there. Without one it is the object that is damaged, or the
+	// file was evicted: the next read tells.
+	switch err := d.t.env.FS().Remove(d.path); {
+	case err == nil:
+		d.t.env.Log().Error("layer is read from the object store", slog.String("timeline", d.t.id.String()), slog.Any("err", why))
+	case !errors.Is(err, fs.ErrNotExist):
 		return false, err
 	}
 	return true, nil

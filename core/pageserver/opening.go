@@ -115,7 +115,7 @@ func (n *node) endOpening(o *opening, id core.TTID, end *opened) {
 // open opens a timeline, and its ancestors before it, and follows its WAL.
 func (n *node) open(ctx context.Context, id core.TTID, safekeepers []string) (*attached, error) {
 	dir := timelineDir(id)
-	if err := mkdirs(n.e.FS(), dir); err != nil {
+	if err := n.dirs.make(n.e.FS(), dir); err != nil {
 		return nil, err
 	}
 	index, owner, waits := n.indexOf(ctx, id)

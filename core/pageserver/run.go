@@ -92,6 +92,7 @@ type node struct {
 	group  *xsync.Group
 
 	downloads *xsync.Sem // of all timelines
+	dirs      directories
 
 	attaching xsync.Mutex // held while it is changed what is attached, or written down
 	branching xsync.Mutex // nobody makes a branch of what is being deleted
@@ -211,30 +212,6 @@ const attachName = "attach.json"
 
 func timelineDir(id core.TTID) string {
 	return fmt.Sprintf("tenants/%s-%s/timelines/%s", id.Tenant, core.Unsharded, id.Timeline)
-}
-
-func mkdirs(f env.FS, path string) error {
-	at := ""
-	for part := range strings.SplitSeq(path, "/") {
-		parent := at
-		if at != "" {
-			at += "/"
-		} else {
-			parent = "."
-		}
-		at += part
-		err := f.Mkdir(at)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err == nil {
-			err = f.SyncDir(parent)
-		}
-		if err != nil {
-			return fmt.Errorf("make directory %s: %w", at, err)
-		}
-	}
-	return nil
 }
 
 // remember writes down that a timeline is attached, for the next start.
