@@ -37,13 +37,20 @@ func lastWords(log *os.File, from int64) string {
 	if err != nil && err != io.EOF {
 		return ""
 	}
-	words := ""
+	words, bind := "", ""
 	for line := range bytes.Lines(b[:n]) {
+		// Which address, and what is wrong with it, is said before.
+		if i := bytes.Index(line, []byte("could not bind ")); i >= 0 {
+			bind = string(bytes.TrimSpace(line[i:]))
+		}
 		for _, level := range []string{"FATAL:", "PANIC:"} {
 			if i := bytes.Index(line, []byte(level)); i >= 0 {
 				words = string(bytes.TrimSpace(line[i:]))
 			}
 		}
+	}
+	if bind != "" && words != "" {
+		words += " (" + bind + ")"
 	}
 	return words
 }

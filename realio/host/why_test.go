@@ -22,4 +22,9 @@ func TestLastWords(t *testing.T) {
 	if got, want := lastWords(f, from), `FATAL:  could not access file "x": No such file or directory`; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	from = end(f)
+	f.WriteString("12:02 [3] LOG:  could not bind IPv4 address \"127.0.0.1\": Address already in use\n12:02 [3] HINT:  Is another postmaster already running on port 5?\n12:02 [3] FATAL:  could not create any TCP/IP sockets\n")
+	if got, want := lastWords(f, from), `FATAL:  could not create any TCP/IP sockets (could not bind IPv4 address "127.0.0.1": Address already in use)`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -117,6 +118,9 @@ func send(ctx context.Context, socket, method, path string, body any) (*http.Res
 		return nil, err
 	}
 	res, err := client(socket).Do(req)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("ask %s: %w: commands are taken from root and from the user who started xenon there", socket, fs.ErrPermission)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", socket, err)
 	}

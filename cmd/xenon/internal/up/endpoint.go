@@ -95,14 +95,17 @@ func (in *installation) startEndpoint(ctx context.Context, r startRequest) (*end
 		return nil, err
 	}
 	in.endpoints[e.name] = e
-	go in.forgetSuperseded(e)
+	go in.afterwards(e)
 	return e, nil
 }
 
-// forgetSuperseded takes an endpoint off the list of those to resume once
-// somebody else runs its branch.
-func (in *installation) forgetSuperseded(e *endpoint) {
+// afterwards gives back what an endpoint that has ended used, and takes it off
+// the list of those to resume once somebody else runs its branch.
+func (in *installation) afterwards(e *endpoint) {
 	<-e.done
+	in.starting.Lock()
+	in.freePorts()
+	in.starting.Unlock()
 	if _, why := e.state(); role.Superseded(why) && !e.readOnly() {
 		in.forget(e.name)
 	}
@@ -186,9 +189,19 @@ func (in *installation) choosePort(asked int) (int, error) {
 		if given[asked] {
 			return 0, fmt.Errorf("port %d is taken by an endpoint: %w", asked, errPort)
 		}
-		return asked, bindable(in.opts.Listen, asked)
+		return asked, in.ports.take(asked)
 	}
-	return firstFree(in.opts.Listen, in.layout.Port, func(p int) bool { return given[p] })
+	return in.ports.firstFree(in.layout.Port, func(p int) bool { return given[p] })
+}
+
+// freePorts gives away the ports that no endpoint has any more. The caller
+// holds starting: one that is being started may have taken its port already.
+func (in *installation) freePorts() {
+	used := map[int]bool{in.layout.Port: true}
+	for _, e := range in.listEndpoints() {
+		used[e.cfg.Port] = used[e.cfg.Port] || e.running()
+	}
+	in.ports.keep(func(port int) bool { return used[port] })
 }
 
 // mayListen refuses a port that we could bind as root and the server, which

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"xenon/cmd/xenon/internal/conf"
@@ -98,67 +97,16 @@ func keepOrFind(addr string) (string, error) {
 
 // choosePort decides where the first endpoint listens: the port asked for, or
 // the one of last time, or the first free one from the default on.
-func (l *layout) choosePort(host string, asked int) error {
+func (l *layout) choosePort(p *ports, asked int) (err error) {
 	if asked != 0 {
-		if err := bindable(host, asked); err != nil {
-			return err
-		}
 		l.Port = asked
+		return p.take(asked)
+	}
+	if l.Port != 0 && p.take(l.Port) == nil {
 		return nil
 	}
-	if l.Port != 0 && bindable(host, l.Port) == nil {
-		return nil
-	}
-	var err error
-	l.Port, err = firstFree(host, DefaultPort, func(int) bool { return false })
+	l.Port, err = p.firstFree(DefaultPort, func(int) bool { return false })
 	return err
-}
-
-// firstFree is the first port from one on that can be bound and is not given
-// away.
-func firstFree(host string, from int, given func(port int) bool) (int, error) {
-	for p := from; p < from+1000 && p <= 65535; p++ {
-		if given(p) {
-			continue
-		}
-		switch err := bindable(host, p); {
-		case err == nil:
-			return p, nil
-		case !errors.Is(err, errPort):
-			return 0, err // it is the same with every port
-		}
-	}
-	return 0, fmt.Errorf("no free port from %d on: choose one with --port N", from)
-}
-
-// errPort reports a port that cannot be had, where others can.
-var errPort = errors.New("choose another with --port N")
-
-// bindable says why nobody can listen on a port, or nil.
-func bindable(host string, port int) error {
-	l, err := net.Listen("tcp", net.JoinHostPort(role.ConnectHost(host), strconv.Itoa(port)))
-	switch {
-	case err == nil:
-		return l.Close()
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("port %d on %s is taken: %w", port, host, errPort)
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("port %d on %s may not be used by this user: %w", port, host, errPort)
-	}
-	return fmt.Errorf("cannot listen on %s: %w: name an address of this machine with --listen", host, err)
-}
-
-// firstForAll is the first port that is not for root alone.
-func firstForAll() int {
-	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
-	if err != nil {
-		return 1024
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		return 1024
-	}
-	return n
 }
 
 // installationID names the installation in DIR on this machine.

@@ -78,6 +78,7 @@ type installation struct {
 	spare    *warden.Spare   // for endpoints that run here, nil if none do
 	ctx      context.Context // ends the roles, after the endpoints
 
+	ports    *ports
 	loopback realio.Loopback // of the roles that run here
 
 	branches *branches
@@ -174,7 +175,7 @@ func open(o Options) (*installation, error) {
 		return nil, err
 	}
 	in := &installation{
-		opts: o, home: h, dist: dist, user: user, objs: objects{place: place}, spawn: newSpawner(),
+		opts: o, home: h, dist: dist, user: user, objs: objects{place: place}, spawn: newSpawner(), ports: newPorts(role.ConnectHost(o.Listen)),
 		tasks: map[string]*task{}, ends: map[string]context.CancelFunc{}, endpoints: map[string]*endpoint{},
 	}
 	if err := in.prepare(); err != nil {
@@ -208,7 +209,7 @@ func (in *installation) prepare() (err error) {
 	if err := in.rememberBinaries(); err != nil {
 		return err
 	}
-	if err := in.layout.choosePort(in.opts.Listen, in.opts.Port); err != nil {
+	if err := in.layout.choosePort(in.ports, in.opts.Port); err != nil {
 		return err
 	}
 	if err := in.layout.save(in.home); err != nil {
@@ -271,6 +272,7 @@ func (in *installation) close() {
 	if in.objs.Store != nil {
 		in.objs.Close()
 	}
+	in.ports.keep(func(int) bool { return false })
 	in.home.Close()
 }
 
@@ -286,7 +288,7 @@ func (in *installation) bringUp(ctx context.Context) error {
 		return err
 	}
 	// Making main took a while: somebody may have the port by now.
-	if err := in.layout.choosePort(in.opts.Listen, in.opts.Port); err != nil {
+	if err := in.layout.choosePort(in.ports, in.opts.Port); err != nil {
 		return err
 	}
 	if err := in.layout.save(in.home); err != nil {
