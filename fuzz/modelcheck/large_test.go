@@ -26,11 +26,3 @@ func TestRulesThatNeedMore(t *testing.T) {
 	expectBroken(t, EffectiveHistory, static32, 20, "CommittedNotTruncated")
 	expectBroken(t, SyncedPosition, reconfig22, 19, "LogSafety")
 }
-
-// Figure 8 of the Raft paper needs four terms, and tens of millions of states.
-func TestFigure8(t *testing.T) {
-	if os.Getenv("XENON_FULL") == "" {
-		t.Skip("tens of millions of states: only with XENON_FULL=1")
-	}
-	expectBroken(t, OwnTermCommits, Bounds{Proposers: 2, Acceptors: 3, Terms: 4, Entries: 2}, 0, "LogSafety")
-}

@@ -18,6 +18,10 @@ type Options struct {
 	Memory int64
 	// Also are more claims to hold than the model's invariants, by name.
 	Also []string
+	// After are actions, as [Action] prints them, that a search of a model begins
+	// with: what is found is a shortest way from there. Of several actions of one
+	// name the first is taken.
+	After []string
 	// Level is told of each level that is done: how many states are known, and
 	// how many of them have yet to be followed.
 	Level func(depth int, known, next int64)
@@ -51,7 +55,11 @@ func Run(m *Model, o Options) (*Result, error) {
 		o.Memory = 4 << 30
 	}
 	s := &search{m: m, o: o, seen: newSeen()}
-	var err error
+	first, err := m.after(o.After)
+	if err != nil {
+		return nil, err
+	}
+	s.first = first
 	if s.invariants, err = m.claims(o.Also); err != nil {
 		return nil, err
 	}
@@ -78,7 +86,40 @@ type search struct {
 	o          Options
 	invariants []Invariant
 	seen       *seen
+	first      []step // up to where the search begins; nil for the initial state
 	result     Result
+}
+
+// start is the way to where the search begins.
+func (s *search) start() []step {
+	if s.first == nil {
+		return []step{{state: s.m.initial()}}
+	}
+	return slices.Clone(s.first)
+}
+
+// ErrNoAction reports an action to begin with that is not possible then.
+var ErrNoAction = errors.New("no such action here")
+
+// after is the way that actions lead.
+func (m *Model) after(actions []string) ([]step, error) {
+	t := []step{{state: m.initial()}}
+	for i, name := range actions {
+		var found *step
+		var all []string
+		m.successors(&t[i].state, func(n *state, what func() Action) {
+			a := what()
+			all = append(all, a.String())
+			if found == nil && a.String() == name {
+				found = &step{a, *n}
+			}
+		})
+		if found == nil {
+			return nil, fmt.Errorf("%w: %q, the possible ones are %q", ErrNoAction, name, all)
+		}
+		t = append(t, *found)
+	}
+	return t, nil
 }
 
 // A frontier is states as bytes, one after the other.
@@ -92,7 +133,7 @@ type finding struct {
 }
 
 func (s *search) run() error {
-	init := s.m.initial()
+	init := s.start()[len(s.o.After)].state
 	c := s.m.codec()
 	level := frontier(bytes.Clone(c.encode(&init)))
 	size := len(level)

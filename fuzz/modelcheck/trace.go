@@ -56,7 +56,7 @@ func (s *search) way(lo uint64) *Trace {
 		}
 		lo = from
 	}
-	t := &Trace{m: s.m, steps: []step{{state: s.m.initial()}}}
+	t := &Trace{m: s.m, steps: s.start()}
 	for i := len(way) - 2; i >= 0; i-- {
 		t.goOn(func(n *state, enc []byte) bool { return enc != nil && sum(enc).lo == way[i] })
 	}
