@@ -45,7 +45,8 @@ func (c branchCreate) Run(g *Globals) error {
 		return err
 	}
 	var b ctl.Branch
-	if err := ctl.Call(context.Background(), dir, "POST", "/branch/create", r, &b); err != nil {
+	err = g.patiently(func() error { return ctl.Call(context.Background(), dir, "POST", "/branch/create", r, &b) })
+	if err != nil {
 		return err
 	}
 	return g.Result(b, fmt.Sprintf("branch %s begins from %s at %s\nuse it: xenon psql %s\n", b.Name, b.Parent, b.StartLSN, b.Name))

@@ -124,7 +124,11 @@ func (c Config) Open(ctx context.Context) (Store, error) {
 		return nil, err
 	}
 	if c.BucketName == "" {
-		return realio.DirStore(c.LocalPath)
+		d, err := realio.DirStore(c.LocalPath)
+		if err != nil {
+			return nil, err // and no Store that holds a nil
+		}
+		return d, nil
 	}
 	s, err := s3.Open(ctx, s3.Config{Bucket: c.BucketName, Region: c.BucketRegion, Endpoint: c.Endpoint, Prefix: c.PrefixInBucket})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -346,4 +347,15 @@ func TestUnusable(t *testing.T) {
 		err = c.Verify(ctx, open(t, c), patience)
 		refused(t, err, "s3://bucket", "is it running")
 	})
+}
+
+// TestNoStore: what cannot be opened is nil, also for whoever asks the interface.
+func TestNoStore(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := (remote.Config{LocalPath: filepath.Join(file, "objects")}).Open(t.Context()); err == nil || s != nil {
+		t.Errorf("a store below a file: %v, %v", s, err)
+	}
 }
