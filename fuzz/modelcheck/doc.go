@@ -12,6 +12,12 @@
 // States that differ only in the names of proposers and acceptors are one
 // state. Start at [Run]; [Static] and [Reconfig] are the models.
 //
-// [RunReal] ties the static model to package consensus: the same actions carried
-// out by production acceptors and proposers must lead to the same states.
+// [RunReal] ties the models to package consensus: the same actions carried out
+// by production acceptors, proposers and the driver of membership changes must
+// lead to the same states. For changes of members that is the [Production] model,
+// which is narrower than the specification where the code is.
+//
+// [RunWire] takes the actions apart: production acceptors and proposers with
+// messages on their way, connections that stand still or break, crashes between
+// the durable writes of a step and logs that lose their end.
 package modelcheck

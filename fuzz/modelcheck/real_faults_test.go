@@ -48,3 +48,16 @@ func TestProductionCodeWithoutARule(t *testing.T) {
 	expectKilled(t, faults.IgnoreProposerEnd, static22, 14, "Model")
 	expectKilled(t, faults.DonorByLength, static22, 9, "Model")
 }
+
+// TestChangesOfMembersWithoutARule: the same of configurations and of the driver
+// that changes them. A sync point by too few (M45b) needs an old set of two.
+func TestChangesOfMembersWithoutARule(t *testing.T) {
+	small := Bounds{Proposers: 2, Acceptors: 2, Terms: 1, Entries: 1, Generations: 3}
+	expectKilled(t, faults.JointElectsByOne, small, 3, "Model")
+	expectKilled(t, faults.JointCommitsByOne, small, 11, "Model")
+	expectKilled(t, faults.JointCountsShort, small, 3, "Model")
+	expectKilled(t, faults.FinishUnsynced, small, 5, "Model")
+	expectKilled(t, faults.FinishUnheard, small, 3, "Model")
+	expectKilled(t, faults.SyncByTerm, small, 8, "Model")
+	expectKilled(t, faults.MembersSwapped, small, 1, "Model")
+}
