@@ -303,7 +303,7 @@ func newBadWAL(to core.LSN, err error) *badWAL {
 // the end of the record that is under way there, and tells where it is bad.
 func (t *Timeline) inspect(c *consensus.Control, begin, end core.LSN) *badWAL {
 	start := max(begin, c.TimelineStart)
-	d := wal.NewDecoder(t.format, start, 0)
+	d := wal.NewDecoder(t.format, start, 0).Strict()
 	r := segmentReader{s: &t.segs}
 	defer r.close()
 	buf := make([]byte, len(zeroes))
@@ -471,12 +471,12 @@ func (t *Timeline) refillFrom(ctx context.Context, c *consensus.Control, f env.F
 // checkFrom is a decoder at a segment's start, behind the WAL before it if that
 // is here: a record that began there is then checked as well.
 func (t *Timeline) checkFrom(c *consensus.Control, begin core.LSN) *wal.Decoder {
-	fresh := func() *wal.Decoder { return wal.NewDecoder(t.format, max(begin, c.TimelineStart), 0) }
+	fresh := func() *wal.Decoder { return wal.NewDecoder(t.format, max(begin, c.TimelineStart), 0).Strict() }
 	before := begin - min(begin, core.LSN(t.segs.size))
 	if begin <= c.TimelineStart || before.Segment(t.segs.size) < c.LocalStart.Segment(t.segs.size) {
 		return fresh()
 	}
-	d := wal.NewDecoder(t.format, max(before, c.TimelineStart), 0)
+	d := wal.NewDecoder(t.format, max(before, c.TimelineStart), 0).Strict()
 	r := segmentReader{s: &t.segs}
 	defer r.close()
 	buf := make([]byte, len(zeroes))

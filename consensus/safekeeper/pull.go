@@ -343,7 +343,7 @@ func (n *Node) copyWAL(ctx context.Context, id core.TTID, c *consensus.Control, 
 		return err
 	}
 	start := max(s.First, c.TimelineStart)
-	check := wal.NewDecoder(format, start, 0)
+	check := wal.NewDecoder(format, start, 0).Strict()
 	segs := segments{disk: n.e.FS(), dir: dirOf(id), size: c.Server.SegmentSize}
 	defer segs.close()
 	for at := s.First; at < s.Flush; {

@@ -83,7 +83,7 @@ func (n *Node) send(ctx context.Context, conn *wire.Session, cmd wire.Command) e
 		if err != nil {
 			return err
 		}
-		s.check = wal.NewDecoder(format, max(cmd.Start, c.TimelineStart), 0)
+		s.check = wal.NewDecoder(format, max(cmd.Start, c.TimelineStart), 0).Strict()
 	}
 	defer s.read.close()
 	defer s.closeOld()

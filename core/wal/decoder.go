@@ -32,6 +32,8 @@ type Decoder struct {
 	rec Record
 	err error // what ended the log; sticky
 
+	strict bool // also what no record covers is checked
+
 	origin core.LSN             // where it was started
 	header [LongHeaderSize]byte // a page header, which may come in pieces
 
@@ -162,6 +164,9 @@ func (d *Decoder) Retreat() core.LSN {
 func (d *Decoder) step() (bool, error) {
 	c := &d.cur
 	if c.pos < c.skipTo {
+		if err := d.checkIdle(); err != nil {
+			return false, err
+		}
 		if d.advance(int(min(core.LSN(len(d.in)), c.skipTo-c.pos))); len(d.in) == 0 {
 			return false, nil
 		}
@@ -180,6 +185,36 @@ func (d *Decoder) step() (bool, error) {
 		return d.gather()
 	}
 	return d.begin()
+}
+
+// Strict has the decoder also look at the bytes that no record and no checksum
+// covers: those between two records and those behind a switch, which PostgreSQL
+// writes as zeroes. Whoever stores WAL, or gives it on, finds damage there too. It
+// returns d.
+func (d *Decoder) Strict() *Decoder {
+	d.strict = true
+	return d
+}
+
+// checkIdle checks the bytes that are about to be left out. Page headers among
+// them say nothing of what is between them, and are not looked at.
+func (d *Decoder) checkIdle() error {
+	if !d.strict || faults.On && faults.Hit(faults.IdleUnchecked) {
+		return nil
+	}
+	at := d.cur.pos
+	for b := d.in[:min(core.LSN(len(d.in)), d.cur.skipTo-at)]; len(b) > 0; {
+		page := pageOf(at)
+		part := b[:min(core.LSN(len(b)), page+core.WALPageSize-at)]
+		head := min(len(part), max(0, d.f.HeaderSize(page)-int(at-page)))
+		for i, x := range part[head:] {
+			if x != 0 {
+				return invalid(BadHole, at+core.LSN(head+i), "0x%02x where nothing is written", x)
+			}
+		}
+		at, b = at+core.LSN(len(part)), b[len(part):]
+	}
+	return nil
 }
 
 func (d *Decoder) advance(n int) {

@@ -106,6 +106,30 @@ func flippedBitsAreRefused(t rapid.TB) {
 	})
 }
 
+// TestStrictRefusesEveryFlippedBit: of a strict decoder none goes unseen, also not
+// between records and behind a switch, but in page headers.
+func TestStrictRefusesEveryFlippedBit(t *testing.T) { strictRefusesEveryFlippedBit(t) }
+
+func strictRefusesEveryFlippedBit(t rapid.TB) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := genLog(t, 5)
+		next := rapid.SampledFrom([]func() int{whole, func() int { return 7 }}).Draw(t, "chunk")
+		if _, err := decodeAll(wal.NewDecoder(format, l.start, 0).Strict(), l.bytes, next); err != nil {
+			t.Fatalf("WAL as it was written: %v", err)
+		}
+		i := rapid.IntRange(0, len(l.bytes)-1).Draw(t, "byte")
+		at := l.start + core.LSN(i)
+		if at&(core.WALPageSize-1) < wal.LongHeaderSize {
+			return
+		}
+		l.bytes[i] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+		d := wal.NewDecoder(format, l.start, 0).Strict()
+		if _, err := decodeAll(d, l.bytes, next); err == nil && d.Partial() == l.end {
+			t.Fatalf("a bit at %s is wrong, and nothing is found", at)
+		}
+	})
+}
+
 func TestDecodeErrors(t *testing.T) { decodeErrors(t) }
 
 func decodeErrors(t rapid.TB) {

@@ -24,12 +24,13 @@ const (
 	BadPrev                    // the link to the record before is wrong
 	BadCRC                     // the checksum does not match
 	BadCont                    // the record is not continued on the next page
+	BadHole                    // there is something where nothing is written
 	BadContent                 // the checksum matches, but the parts of the record contradict each other
 )
 
 func (f Flaw) String() string {
 	names := [...]string{"", "zeroes", "bad page header", "bad length", "bad record header",
-		"bad link", "bad checksum", "bad continuation", "bad content"}
+		"bad link", "bad checksum", "bad continuation", "something in a hole", "bad content"}
 	if int(f) < len(names) {
 		return names[f]
 	}

@@ -25,6 +25,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 	}{
 		{"W01", faults.RecordCRCUnchecked, decodeErrors},
 		{"W01", faults.RecordCRCUnchecked, flippedBitsAreRefused},
+		{"K16", faults.IdleUnchecked, strictRefusesEveryFlippedBit},
 		{"W02", faults.RecordLinkUnchecked, decodeErrors},
 		{"W03", faults.ContUnchecked, decodeErrors},
 		{"W04", faults.OverwriteUnnamed, overwrittenRecordIsDropped},
