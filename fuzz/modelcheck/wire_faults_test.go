@@ -28,6 +28,7 @@ func TestProductionCodeMessageByMessage(t *testing.T) {
 		{faults.AppendOldTerm, wire21, Budget{}, "Durable"},
 		{faults.WoundedVotes, wire21, Budget{Wounds: 1}, "LeaderCompleteness"},
 		{faults.WoundForgotten, wire21, Budget{Wounds: 1}, "Durable"},
+		{faults.HealedEarly, wire21, Budget{Wounds: 1, Delays: 1}, "Durable"},
 	} {
 		undo := faults.Plant(x.point)
 		r := runWire(t, x.bounds, Nothing, x.budget, Options{})
