@@ -145,7 +145,9 @@ func (d demo) tidy() error {
 	if _, err := d.answer("DROP TABLE IF EXISTS visits"); err != nil {
 		return err
 	}
-	s, err := askStatus(&Globals{DirFlag: d.dir})
+	g := *d.g
+	g.DirFlag = d.dir
+	s, err := askStatus(&g)
 	if err != nil {
 		return err
 	}

@@ -2,15 +2,18 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"xenon/cmd/xenon/internal/branch"
 	"xenon/cmd/xenon/internal/ctl"
+	"xenon/cmd/xenon/internal/home"
 )
 
 type statusCommand struct{}
@@ -21,7 +24,27 @@ func askStatus(g *Globals) (s ctl.Status, err error) {
 	if err != nil {
 		return s, err
 	}
-	return s, ctl.Call(context.Background(), dir, "GET", "/status", nil, &s)
+	return askStatusWithin(g, dir, statusPatience)
+}
+
+// statusPatience is longer than an installation takes that runs, however its
+// nodes are.
+const statusPatience = time.Minute
+
+// askStatusWithin asks once, and says who does not answer: its process may stand
+// still.
+func askStatusWithin(g *Globals, dir string, patience time.Duration) (s ctl.Status, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	slow := time.AfterFunc(tellAfter, func() {
+		fmt.Fprintf(g.Stderr, "waiting; xenon with pid %d has not answered yet\n", home.Holder(dir))
+	})
+	defer slow.Stop()
+	err = ctl.Call(ctx, dir, "GET", "/status", nil, &s)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("xenon with pid %d does not answer within %v: it is stopped (ps tells T), or the machine is very slow", home.Holder(dir), patience)
+	}
+	return s, err
 }
 
 func (statusCommand) Run(g *Globals) error {
