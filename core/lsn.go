@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -20,7 +21,19 @@ const (
 )
 
 // String is PostgreSQL's text form, X/Y in upper-case hexadecimal.
-func (l LSN) String() string { return fmt.Sprintf("%X/%X", uint32(l>>32), uint32(l)) }
+func (l LSN) String() string {
+	var b [17]byte
+	return string(appendHex(append(appendHex(b[:0], uint32(l>>32), 1), '/'), uint32(l), 1))
+}
+
+// appendHex appends v in upper-case hexadecimal, with least digits or more.
+func appendHex(b []byte, v uint32, least int) []byte {
+	n := max(least, (bits.Len32(v)+3)/4)
+	for shift := 4 * (n - 1); shift >= 0; shift -= 4 {
+		b = append(b, "0123456789ABCDEF"[v>>shift&15])
+	}
+	return b
+}
 
 // ParseLSN reads PostgreSQL's text form X/Y.
 func ParseLSN(s string) (LSN, error) {
@@ -68,7 +81,8 @@ func SegmentStart(seg uint64, segSize uint32) LSN { return LSN(seg * uint64(segS
 // tli (src/include/access/xlog_internal.h, XLogFileName).
 func SegmentName(tli uint32, seg uint64, segSize uint32) string {
 	perID := uint64(1<<32) / uint64(segSize)
-	return fmt.Sprintf("%08X%08X%08X", tli, uint32(seg/perID), uint32(seg%perID))
+	var b [24]byte
+	return string(appendHex(appendHex(appendHex(b[:0], tli, 8), uint32(seg/perID), 8), uint32(seg%perID), 8))
 }
 
 // ParseSegmentName is the inverse of [SegmentName]; ok is false for any other

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -79,14 +77,6 @@ func (d *Disk) newInode(dir bool) *inode {
 func (d *Disk) nextSeq() uint64 {
 	d.seq++
 	return d.seq
-}
-
-// parts yields the parts of a valid path; the root has none.
-func parts(name string) iter.Seq[string] {
-	if name == "." {
-		return func(func(string) bool) {}
-	}
-	return strings.SplitSeq(name, "/")
 }
 
 // SetFaults changes what goes wrong from now on.

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // An inode is a file or a directory. shown is what the running system sees,
@@ -153,7 +154,9 @@ func find(root *inode, name string, names func(*inode) map[string]*inode) (*inod
 		return nil, errBadPath
 	}
 	at := root
-	for part := range parts(name) {
+	for more := name != "."; more; {
+		var part string
+		part, name, more = strings.Cut(name, "/")
 		if !at.dir {
 			return nil, errNotDir
 		}

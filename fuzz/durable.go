@@ -36,6 +36,11 @@ type keeper struct {
 	vault func() *vault // what of the timeline's WAL the object store holds
 	buf   []byte        // WAL that was read
 	file  []byte        // the control file that was read
+	known struct {      // the one that was decoded last
+		body []byte
+		file controlFile
+		err  error
+	}
 }
 
 func newKeeper(name string, id core.TTID, disk *diskdrv.Disk, begin core.LSN) *keeper {

@@ -127,7 +127,10 @@ func (s *store) discarded(l *line, v *vault, o diskdrv.ObjectOp, name string) {
 		return
 	}
 	for _, k := range l.keepers {
-		if c, err := k.control(); err == nil && k.name == o.Owner && c.Evicted && c.stored() == name {
+		if k.name != o.Owner {
+			continue
+		}
+		if c, err := k.control(); err == nil && c.Evicted && c.stored() == name {
 			s.j.violated(Reachable, "%s deletes %s, which is all that it has", o.Owner, o.Key)
 		}
 	}
@@ -222,7 +225,7 @@ func (k *keeper) readFile(name string) ([]byte, error) {
 	}
 }
 
-// control is the control file on the device.
+// control is the control file on the device, which nobody may change.
 func (k *keeper) control() (c controlFile, err error) {
 	b, err := k.readFile(path.Join(k.dir, "control"))
 	if err != nil {
@@ -232,8 +235,13 @@ func (k *keeper) control() (c controlFile, err error) {
 	if len(b) < head || len(b) < head+int(binary.LittleEndian.Uint32(b[12:])) {
 		return c, fmt.Errorf("control file of %d bytes", len(b))
 	}
-	err = json.Unmarshal(b[head:head+int(binary.LittleEndian.Uint32(b[12:]))], &c)
-	return c, err
+	b = b[head : head+int(binary.LittleEndian.Uint32(b[12:]))]
+	if k.known.err == nil && bytes.Equal(b, k.known.body) {
+		return k.known.file, nil
+	}
+	k.known.body, k.known.file = append(k.known.body[:0], b...), controlFile{}
+	k.known.err = json.Unmarshal(b, &k.known.file)
+	return k.known.file, k.known.err
 }
 
 // isArchive tells whether a key is that of WAL.

@@ -232,7 +232,9 @@ func (s *segments) rewriteIn(seg uint64, off uint32, n int64) error {
 	if err != nil {
 		return err
 	}
-	buf := make([]byte, len(zeroes))
+	scratch := scratches.Get().(*[len(zeroes)]byte)
+	defer scratches.Put(scratch)
+	buf := scratch[:]
 	for at, end := int64(off), int64(off)+n; at < end && err == nil; at += int64(len(buf)) {
 		b := buf[:min(int64(len(buf)), end-at)]
 		if _, err = f.ReadAt(b, at); err == nil || errors.Is(err, io.EOF) {

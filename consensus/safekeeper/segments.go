@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync"
 
 	"xenon/core"
 	"xenon/core/env"
@@ -24,6 +25,9 @@ const (
 
 // zeroes is what new segments are made of, and how much is written at once.
 var zeroes [128 << 10]byte
+
+// scratches are buffers for WAL that is read in pieces as long.
+var scratches = sync.Pool{New: func() any { return new([len(zeroes)]byte) }}
 
 // segments are the WAL files of a timeline. A segment gets its full length and
 // real zeroes before its name: later flushes then change data alone, and
@@ -387,9 +391,10 @@ func (s *segments) truncateIn(file segmentFile, off uint32) error {
 // zeroFrom writes zeroes where a file has anything else in [off, end), or
 // everywhere there.
 func zeroFrom(f env.File, off, end int64, everywhere bool) error {
-	buf := make([]byte, min(int64(len(zeroes)), max(0, end-off)))
+	scratch := scratches.Get().(*[len(zeroes)]byte)
+	defer scratches.Put(scratch)
 	for off < end {
-		b, n, err := buf[:min(int64(len(buf)), end-off)], 0, error(nil)
+		b, n, err := scratch[:min(int64(len(scratch)), end-off)], 0, error(nil)
 		if !everywhere {
 			n, err = f.ReadAt(b, off)
 		}

@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"io"
+	"sync"
 
 	"xenon/core"
 )
@@ -31,13 +32,17 @@ const (
 	scanMost  = 256 << 10
 )
 
+var scanBuffers = sync.Pool{New: func() any { return new([scanFirst]byte) }}
+
 // FindEnd reads a log from start, where a record begins whose predecessor is
 // prev (0: unknown), to the end of its last complete record. The error is one
 // of read's; whatever the bytes are is told by the Tail.
 func FindEnd(f Format, read ReadFunc, start, prev core.LSN) (Tail, error) {
 	d := NewDecoder(f, start, prev)
 	t := Tail{End: d.Pos()}
-	buf := make([]byte, scanFirst)
+	first := scanBuffers.Get().(*[scanFirst]byte)
+	defer scanBuffers.Put(first)
+	buf := first[:]
 	for {
 		n, err := read(buf, d.Pos())
 		if err != nil && !errors.Is(err, io.EOF) {

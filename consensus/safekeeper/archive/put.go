@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
 
 	"xenon/core"
 	"xenon/core/env"
@@ -19,7 +20,8 @@ type Source func(p []byte, at core.LSN) error
 // read again when the body is: other ones then are an error.
 func Survey(id core.TTID, begin, end core.LSN, read Source, look func(at core.LSN, b []byte) error) (*Body, error) {
 	b := &Body{head: head{id: id, begin: begin, end: end}, read: read}
-	buf := make([]byte, blockSize)
+	buf := blockBuffers.Get().(*[blockSize]byte)
+	defer blockBuffers.Put(buf)
 	for at := begin; at < end; at += blockSize {
 		part := buf[:min(end-at, blockSize)]
 		if err := read(part, at); err != nil {
@@ -32,6 +34,9 @@ func Survey(id core.TTID, begin, end core.LSN, read Source, look func(at core.LS
 	}
 	return b, nil
 }
+
+// blockBuffers are buffers for blocks on their way.
+var blockBuffers = sync.Pool{New: func() any { return new([blockSize]byte) }}
 
 // A Body is an object that is about to be stored.
 type Body struct {
@@ -52,7 +57,7 @@ type bodyReader struct {
 	of    *Body
 	out   []byte // made and not read yet
 	block int    // the next one
-	buf   []byte
+	buf   *[blockSize]byte
 }
 
 func (r *bodyReader) Read(p []byte) (int, error) {
@@ -63,7 +68,7 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 		}
 		at := h.begin + core.LSN(r.block)*blockSize
 		if r.buf == nil {
-			r.buf = make([]byte, blockSize)
+			r.buf = blockBuffers.Get().(*[blockSize]byte)
 		}
 		part := r.buf[:min(h.end-at, blockSize)]
 		if err := r.of.read(part, at); err != nil {
@@ -80,7 +85,13 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (r *bodyReader) Close() error { return nil }
+func (r *bodyReader) Close() error {
+	if r.buf != nil {
+		blockBuffers.Put(r.buf)
+		*r = bodyReader{of: r.of, block: len(r.of.head.sums)}
+	}
+	return nil
+}
 
 // ErrOther reports an object that holds something else than it should.
 var ErrOther = errors.New("the object store has another one")
