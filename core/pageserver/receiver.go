@@ -380,9 +380,8 @@ func (r *receiver) look(ctx context.Context) bool {
 
 // received is how far the WAL is here.
 func (r *receiver) received() core.LSN {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return max(r.status.Received, r.t.LastRecord().LSN)
+	last := r.t.LastRecord().LSN // not under the leaf: it gives way
+	return max(r.Status().Received, last)
 }
 
 func (r *receiver) commitLSN(ctx context.Context, addr string) (core.LSN, error) {
