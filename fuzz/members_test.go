@@ -12,7 +12,7 @@ func TestMembersMove(t *testing.T) {
 		if !p.moves() {
 			continue
 		}
-		if moved++; moved > 6 {
+		if moved++; moved > 12 {
 			break
 		}
 		r := Run(Options{Seed: seed})

@@ -256,6 +256,22 @@ func TestChainsAcrossBlocks(t *testing.T) {
 	}
 }
 
+// TestOpeningTakesFewReads: a short layer is opened by one read, a long one by
+// two, and the first page of either is one more.
+func TestOpeningTakesFewReads(t *testing.T) {
+	for _, c := range []struct{ versions, reads int }{{10, 1}, {3000, 2}} {
+		versions := updates(c.versions, 1000, 150)
+		d, src := openDelta(t, writeDelta(t, testDelta, false, versions), 16<<20)
+		if src.reads != c.reads {
+			t.Errorf("a layer of %d bytes was opened by %d reads, want %d", src.Size(), src.reads, c.reads)
+		}
+		none := func(int, layer.Version) error { return nil }
+		if err := d.Get(context.Background(), all(versions[0].key), none); err != nil || src.reads != c.reads+1 {
+			t.Errorf("with one page %d reads, want %d: %v", src.reads, c.reads+1, err)
+		}
+	}
+}
+
 func TestNeighbouringChainsAreFetchedByOneRead(t *testing.T) {
 	versions := updates(4000, 400, 150)
 	d, src := openDelta(t, writeDelta(t, testDelta, true, versions), 16<<20)

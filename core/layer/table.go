@@ -22,6 +22,9 @@ const (
 	// second one, mergeMax how long it may become.
 	mergeGap = 64 << 10
 	mergeMax = 1 << 20
+	// openRead is how much of the end of a layer is read to open it: the footer,
+	// the root, and most leaves of the index, by one request to the object store.
+	openRead = 32 << 10
 )
 
 // openTable reads header, footer and index root.
@@ -30,32 +33,48 @@ func openTable(ctx context.Context, src Source, c *Cache) (*table, identity, err
 	if size < headerSize+footerSize {
 		return nil, identity{}, corrupt(src.Name(), 0, "%d bytes are too few for a layer", size)
 	}
-	var head [headerSize]byte
-	if err := src.ReadRange(ctx, head[:], 0); err != nil {
+	tail := ending{bytes: make([]byte, min(size, openRead))}
+	tail.off = size - int64(len(tail.bytes))
+	if err := src.ReadRange(ctx, tail.bytes, tail.off); err != nil {
 		return nil, identity{}, err
 	}
-	id, seed, err := decodeHeader(src.Name(), head[:])
+	head := tail.bytes
+	if tail.off > 0 {
+		head = make([]byte, headerSize)
+		if err := src.ReadRange(ctx, head, 0); err != nil {
+			return nil, identity{}, err
+		}
+	}
+	id, seed, err := decodeHeader(src.Name(), head)
 	if err != nil {
 		return nil, id, err
 	}
-	var tail [footerSize]byte
-	if err := src.ReadRange(ctx, tail[:], size-footerSize); err != nil {
-		return nil, id, err
-	}
 	t := &table{src: src, width: id.width(), seed: seed, cache: c, num: c.register()}
-	if t.foot, err = decodeFooter(src.Name(), tail[:], size); err != nil {
+	if t.foot, err = decodeFooter(src.Name(), tail.bytes[len(tail.bytes)-footerSize:], size); err != nil {
 		return nil, id, err
 	}
 	if t.foot.seed != t.seed {
 		return nil, id, corrupt(src.Name(), size-footerSize, "footer and header are of different layers")
 	}
-	raw, err := t.read(ctx, t.foot.root)
-	if err != nil {
+	if t.root, err = t.index(ctx, t.foot.root, &tail); err != nil {
 		return nil, id, err
 	}
-	t.root, err = parseIndex(src.Name(), t.foot.root.off, raw, t.width, t.foot.root.off)
-	return t, id, err
+	for i := t.root.n - 1; i >= 0 && tail.has(t.root.handle(i)); i-- {
+		// One that is damaged is an error when it is needed.
+		if x, err := t.index(ctx, t.root.handle(i), &tail); err == nil {
+			c.put(cacheKey{t.num, t.root.handle(i).off}, x.raw, x.n)
+		}
+	}
+	return t, id, nil
 }
+
+// An ending is the bytes of a layer from off on.
+type ending struct {
+	bytes []byte
+	off   int64
+}
+
+func (e *ending) has(h handle) bool { return e != nil && h.off >= e.off }
 
 // A want is something that a batch of lookups asks for, and the block that
 // holds it if any does.
@@ -191,23 +210,26 @@ func (t *table) leaf(ctx context.Context, i int) (index, error) {
 	if raw, n, ok := t.cache.get(cacheKey{t.num, h.off}); ok {
 		return index{raw, n, t.width}, nil
 	}
-	raw, err := t.read(ctx, h)
-	if err != nil {
-		return index{}, err
-	}
-	x, err := parseIndex(t.src.Name(), h.off, raw, t.width, h.off)
+	x, err := t.index(ctx, h, nil)
 	if err == nil {
 		t.cache.put(cacheKey{t.num, h.off}, x.raw, x.n)
 	}
 	return x, err
 }
 
-func (t *table) read(ctx context.Context, h handle) ([]byte, error) {
+// index reads an index block, or takes it from the ending if that has it.
+func (t *table) index(ctx context.Context, h handle, e *ending) (index, error) {
 	buf := make([]byte, h.end()-h.off)
-	if err := t.src.ReadRange(ctx, buf, h.off); err != nil {
-		return nil, err
+	if e.has(h) {
+		copy(buf, e.bytes[h.off-e.off:])
+	} else if err := t.src.ReadRange(ctx, buf, h.off); err != nil {
+		return index{}, err
 	}
-	return unpack(t.src.Name(), t.seed, h, buf)
+	raw, err := unpack(t.src.Name(), t.seed, h, buf)
+	if err != nil {
+		return index{}, err
+	}
+	return parseIndex(t.src.Name(), h.off, raw, t.width, h.off)
 }
 
 // A cursor walks a table in the order of its keys.

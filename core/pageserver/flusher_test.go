@@ -218,7 +218,7 @@ func (s *shelf) Source(_ context.Context, l remote.LayerEntry, path string) (lay
 	if err != nil {
 		return nil, err
 	}
-	return layer.File(f, l.Name)
+	return layer.File(f, l.Name, l.Size), nil
 }
 
 func (s *shelf) Fetch(context.Context, remote.LayerEntry, string) error { return env.ErrUnavailable }

@@ -148,11 +148,7 @@ func (f *layerFile) ReadRange(ctx context.Context, p []byte, off int64) error {
 		return fmt.Errorf("layer %s: %w", f.path, err)
 	}
 	defer file.Close()
-	src, err := layer.File(file, f.path)
-	if err != nil {
-		return err
-	}
-	return src.ReadRange(ctx, p, off)
+	return layer.File(file, f.path, f.size).ReadRange(ctx, p, off)
 }
 
 // fromStore opens a layer of which the file is missing, or damaged.

@@ -179,11 +179,7 @@ func (s *fetched) readFile(ctx context.Context, p []byte, off int64) error {
 		return err
 	}
 	defer file.Close()
-	src, err := layer.File(file, s.path)
-	if err != nil {
-		return err
-	}
-	return src.ReadRange(ctx, p, off)
+	return layer.File(file, s.path, s.l.Size).ReadRange(ctx, p, off)
 }
 
 // begin starts the download of a layer, unless it is under way.
