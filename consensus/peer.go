@@ -1,6 +1,8 @@
 package consensus
 
 import (
+	"slices"
+
 	"xenon/core"
 	"xenon/core/faults"
 )
@@ -64,13 +66,22 @@ func (a *Acceptor) MayCopy(r PeerReport) bool {
 		r.Config.Generation >= a.control.Config.Generation && r.Config.Has(a.node)
 }
 
-// Donor picks the peer to copy from, the one whose log is most advanced; false
-// if there is none.
-func (a *Acceptor) Donor(peers []PeerReport) (best PeerReport, ok bool) {
+// Donors lists the peers to copy from, the one whose log is most advanced first:
+// the next is asked when one cannot give.
+func (a *Acceptor) Donors(peers []PeerReport) (list []PeerReport) {
 	for _, r := range peers {
-		if a.MayCopy(r) && (!ok || best.Position().Less(r.Position())) {
-			best, ok = r, true
+		if a.MayCopy(r) {
+			list = append(list, r)
 		}
 	}
-	return best, ok
+	slices.SortStableFunc(list, func(x, y PeerReport) int {
+		switch {
+		case y.Position().Less(x.Position()):
+			return -1
+		case x.Position().Less(y.Position()):
+			return 1
+		}
+		return 0
+	})
+	return list
 }

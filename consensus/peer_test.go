@@ -3,8 +3,11 @@ package consensus_test
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"testing"
 
 	"xenon/consensus"
+	"xenon/core"
 )
 
 // reportOf is what a safekeeper in a term tells whose log has the history h and
@@ -49,24 +52,24 @@ func copiesOwnTerm() error {
 	five := four.With(consensus.TermSwitch{Term: 5, LSN: at(1)})
 	own, s := acceptor(4, four, at(1))
 	led, _ := acceptor(5, five, at(3))
-	if r, ok := own.Donor([]consensus.PeerReport{reportOf(led)}); !ok || r.Flush != at(3) {
+	if r := own.Donors([]consensus.PeerReport{reportOf(led)}); len(r) != 1 || r[0].Flush != at(3) {
 		return errors.New("a log ahead, in its own term, is not copied")
 	}
 	voted, _ := acceptor(7, five, at(3))
 	var errs error
-	if _, ok := own.Donor([]consensus.PeerReport{reportOf(voted)}); ok {
+	if r := own.Donors([]consensus.PeerReport{reportOf(voted)}); len(r) > 0 {
 		errs = errors.New("a log of term 5 is copied in the name of term 7")
 	}
 	if elect(own, s, 7, at(1), five) == nil {
 		errs = errors.Join(errs, errors.New("a log becomes that of term 7 by a history that ends with 5"))
 	}
 	ahead, _ := acceptor(6, four, at(1))
-	if _, ok := ahead.Donor([]consensus.PeerReport{reportOf(led)}); ok {
+	if r := ahead.Donors([]consensus.PeerReport{reportOf(led)}); len(r) > 0 {
 		errs = errors.Join(errs, errors.New("a log of term 5 is copied after a promise to term 6"))
 	}
 	older, _ := acceptor(5, consensus.History{{Term: 5, LSN: base}}, at(1))
 	longer, _ := acceptor(4, four, at(9))
-	if _, ok := older.Donor([]consensus.PeerReport{reportOf(longer)}); ok {
+	if r := older.Donors([]consensus.PeerReport{reportOf(longer)}); len(r) > 0 {
 		errs = errors.Join(errs, errors.New("a longer log of an older term is copied"))
 	}
 	return errs
@@ -98,4 +101,27 @@ func syncedOnceKnown() error {
 		return fmt.Errorf("all know, and it ended with %v", end)
 	}
 	return nil
+}
+
+// TestDonorsInOrder: the most advanced log comes first, one of a later term before
+// a longer one, and of equals the one that was named first.
+func TestDonorsInOrder(t *testing.T) {
+	history := consensus.History{{Term: 4, LSN: base}}
+	newer := history.With(consensus.TermSwitch{Term: 5, LSN: at(1)})
+	own, _ := acceptor(4, history, at(1))
+	report := func(node core.NodeID, a *consensus.Acceptor) consensus.PeerReport {
+		r := reportOf(a)
+		r.Node = node
+		return r
+	}
+	long, _ := acceptor(4, history, at(9))
+	short, _ := acceptor(4, history, at(2))
+	later, _ := acceptor(5, newer, at(2))
+	var got []core.NodeID
+	for _, r := range own.Donors([]consensus.PeerReport{report(2, short), report(3, long), report(4, later), report(5, long)}) {
+		got = append(got, r.Node)
+	}
+	if want := []core.NodeID{4, 3, 5, 2}; !slices.Equal(got, want) {
+		t.Errorf("donors %v, want %v", got, want)
+	}
 }

@@ -74,6 +74,13 @@ func (n *nemesis) strike(s Step) {
 	effect := n.begin(s)
 	n.struck(s, effect != nil)
 	if effect == nil {
+		if lurking[s.Class] {
+			n.w.After(lookEvery, func() {
+				if !n.quiet {
+					n.strike(s)
+				}
+			})
+		}
 		return // nothing to strike
 	}
 	n.counts.Injected[s.Class]++
@@ -87,6 +94,10 @@ func (n *nemesis) strike(s Step) {
 		}
 	})
 }
+
+// lurking are the classes that wait until there is something for them to strike:
+// what they damage is there for moments only.
+var lurking = [classes]bool{RotWAL: true, BadSectorWAL: true, RotLayers: true, BadLayers: true}
 
 // begin does what a step says. It returns nil if there was nobody to befall,
 // else what tells whether it changed the course of the run.

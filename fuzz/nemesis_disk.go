@@ -11,6 +11,7 @@ import (
 
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/wal"
 	"xenon/diskdrv"
 )
 
@@ -109,20 +110,45 @@ func (n *nemesis) oldWAL(s Step) func() bool {
 	if least -= core.LSN(least.SegmentOffset(segmentSize)); least <= l.ghost.begin {
 		return nil // there is none yet that is old enough
 	}
-	k, at := l.keeper(x.Proc), l.ghost.begin+core.LSN(s.Which*997)%(least-l.ghost.begin)
+	// The newest of them: older ones are stored already, and read by nobody.
+	from := max(l.ghost.begin, least-min(least, segmentSize))
+	k, at := l.keeper(x.Proc), from+core.LSN(s.Which*997)%(least-from)
+	// Bits of page headers that mean nothing to a reader are covered by nothing.
+	if head := core.LSN(wal.LongHeaderSize); at%core.WALPageSize < head {
+		at += head
+	}
 	name, off := path.Join(k.dir, core.SegmentName(1, at.Segment(segmentSize), segmentSize)), int64(at.SegmentOffset(segmentSize))
-	n.befell(x)
 	if s.Class == BadSectorWAL {
 		if x.disk.BadSector(name, off) != nil {
 			return nil // it has been given up
 		}
+		n.befell(x)
+		n.readFrom(s, x)
 		return grows(func() int { return x.disk.Harm().BadReads })
 	}
 	if x.disk.Corrupt(name, off, 1<<(s.Which%8)) != nil {
 		return nil
 	}
+	n.befell(x)
 	k.rotten = true
+	n.readFrom(s, x)
 	return grows(func() int { return x.disk.Harm().RottenRead })
+}
+
+// readFrom has the pageserver begin anew with nothing but one safekeeper to read
+// WAL from, for a while: damage there would mostly be removed before anybody sees
+// it.
+func (n *nemesis) readFrom(s Step, x *node) {
+	ps := n.c.ps()
+	for _, sk := range slices.Concat(n.c.sks, n.c.reserve) {
+		if sk != x {
+			n.part(ps.Name(), sk.Name(), s.For+500*time.Millisecond)
+		}
+	}
+	if n.end(ps, false, 20*time.Millisecond) != nil && s.Which&16 != 0 {
+		n.empty(ps)
+		n.c.tell()
+	}
 }
 
 // badTail has a safekeeper start without a sector of WAL that its control file
@@ -230,17 +256,23 @@ func (n *nemesis) oldLayers(s Step) func() bool {
 	if len(stored) == 0 {
 		return nil
 	}
-	n.befell(x)
 	name, off := stored[s.Which%len(stored)], int64(s.Which*131%(8<<10))
+	if f, err := x.disk.FS(nil).Stat(name); err == nil && f.Size > 0 {
+		off %= f.Size
+	}
 	if s.Class == BadLayers {
 		if x.disk.BadSector(name, off) != nil {
 			return nil
 		}
+		n.befell(x)
+		n.end(x, false, 20*time.Millisecond) // what it has in memory hides the damage
 		return grows(func() int { return x.disk.Harm().BadReads })
 	}
 	if x.disk.Corrupt(name, off, 1<<(s.Which%8)) != nil {
 		return nil
 	}
+	n.befell(x)
+	n.end(x, false, 20*time.Millisecond)
 	return grows(func() int { return x.disk.Harm().RottenRead })
 }
 

@@ -184,10 +184,11 @@ func (s *TimelineStatus) report(from core.NodeID) consensus.PeerReport {
 	}
 }
 
-// learn takes over what the peers know, and copies from the one that is most
-// advanced if no proposer is connected.
+// learn takes over what the peers know, and copies what is missing if no proposer
+// is connected: from the one that is most advanced, and if that cannot give, which
+// it may not know of, from the next.
 func (t *Timeline) learn(ctx context.Context, reports []consensus.PeerReport) (copied bool, err error) {
-	var donor consensus.PeerReport
+	var donors []consensus.PeerReport
 	news := false
 	err = t.step(func(a *consensus.Acceptor) error {
 		before := a.CommitLSN()
@@ -198,14 +199,27 @@ func (t *Timeline) learn(ctx context.Context, reports []consensus.PeerReport) (c
 				}
 			}
 		}
-		donor, copied = a.Donor(reports)
+		donors = a.Donors(reports)
 		if news = a.CommitLSN() > before; news {
 			t.node.e.Trace().Note("safekeeper.learned", t.id.Timeline.Tag(), uint64(a.Term()), uint64(a.FlushLSN()), uint64(a.CommitLSN()))
 		}
 		return nil
 	})
-	if err != nil || !copied || t.attended() {
+	if err != nil || len(donors) == 0 || t.attended() {
 		return news, err
 	}
-	return true, t.copyFrom(ctx, donor)
+	return true, t.copyFromAny(ctx, donors)
+}
+
+// copyFromAny copies from the first of donors that can give.
+func (t *Timeline) copyFromAny(ctx context.Context, donors []consensus.PeerReport) error {
+	var errs []error
+	for _, r := range donors {
+		err := t.copyFrom(ctx, r)
+		if err == nil || ctx.Err() != nil || t.pos.Get().Failed || t.attended() {
+			return err
+		}
+		errs = append(errs, fmt.Errorf("from safekeeper %d: %w", r.Node, err))
+	}
+	return errors.Join(errs...)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -19,6 +20,10 @@ import (
 const (
 	answerLimit = 64 << 20 // bytes of a JSON answer
 	callTimeout = 60 * time.Second
+	// connectTimeout is how long a host may take to answer the first packet: two of
+	// those that follow when it is lost, after one and three seconds. A host without
+	// power answers none.
+	connectTimeout = 5 * time.Second
 )
 
 // A StatusError is an answer with a status of 400 or more.
@@ -34,7 +39,8 @@ func (e *StatusError) Error() string {
 
 // Call sends one request to addr on a connection of its own, with in as JSON
 // unless it is nil, and reads the JSON answer into out unless that is nil. It
-// ends with ctx, or after a minute.
+// ends with ctx, after a minute, or when there is no connection after a few
+// seconds.
 func Call(ctx context.Context, e env.Env, addr, method, path string, in, out any) error {
 	var body []byte
 	if in != nil {
@@ -61,7 +67,7 @@ func Call(ctx context.Context, e env.Env, addr, method, path string, in, out any
 func Do(ctx context.Context, e env.Env, addr, method, path, contentType string, body []byte) ([]byte, error) {
 	ctx, cancel := xsync.WithTimeout(ctx, e, callTimeout)
 	defer cancel()
-	c, err := e.Net().Dial(ctx, addr)
+	c, err := dial(ctx, e, addr)
 	if err != nil {
 		return nil, fmt.Errorf("%s%s: %w", addr, path, err)
 	}
@@ -76,6 +82,16 @@ func Do(ctx context.Context, e env.Env, addr, method, path, contentType string, 
 		err = fmt.Errorf("%s%s: %w", addr, path, err)
 	}
 	return answer, err
+}
+
+func dial(ctx context.Context, e env.Env, addr string) (net.Conn, error) {
+	part, cancel := xsync.WithTimeout(ctx, e, connectTimeout)
+	defer cancel()
+	c, err := e.Net().Dial(part, addr)
+	if err != nil && part.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("no connection within %s: %w", connectTimeout, env.ErrTimeout)
+	}
+	return c, err
 }
 
 func exchange(c io.ReadWriter, addr, method, path, contentType string, body []byte) ([]byte, error) {
