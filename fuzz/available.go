@@ -105,7 +105,7 @@ func (a *availability) watch() {
 func (a *availability) look() {
 	now := a.w.Elapsed()
 	for _, l := range a.j.lines {
-		if l.going || l.gone || l.clients.done {
+		if l.going || l.gone || l.clients.done || a.j.store.tombstone(l) { // the last of one whose child came to nothing
 			continue
 		}
 		if !a.c.served(l) {

@@ -102,6 +102,15 @@ func (n *nemesis) busy(name string, main netsim.Main) {
 	}
 }
 
+// seenOn has what a safekeeper said compared with a disk.
+func (n *nemesis) seenOn(x *node, disk *diskdrv.Disk) {
+	for _, l := range n.c.lines() {
+		if k := l.keeper(x.Proc); !k.lost {
+			k.disk = disk
+		}
+	}
+}
+
 // wrongVolume has two safekeepers start on each other's disk. They must refuse:
 // a disk tells whose it is.
 func (n *nemesis) wrongVolume(s Step) func() bool {
@@ -115,11 +124,16 @@ func (n *nemesis) wrongVolume(s Step) func() bool {
 	n.befell(b)
 	a.disk.Swap(b.disk)
 	n.away = true
+	// What they said before, and is still on the way, is true of the other's disk.
+	n.seenOn(a, b.disk)
+	n.seenOn(b, a.disk)
 	back := func() {
 		a.Kill()
 		b.Kill()
 		a.disk.Swap(b.disk)
 		n.away = false
+		n.seenOn(a, a.disk)
+		n.seenOn(b, b.disk)
 		a.start()
 		b.start()
 	}

@@ -19,6 +19,9 @@ type reel struct {
 	disk core.LSN
 	// given is how often it said that its disk does not give back what it held.
 	given int
+	// gave is where the incarnation gaveIn went back to when it last said so.
+	gave   core.LSN
+	gaveIn int
 	// back tells that the disk was set back. What is flushed after that may end
 	// elsewhere than what the store has of before.
 	back bool
@@ -51,7 +54,7 @@ func (l *line) paged(p *netsim.Proc, e env.Event) {
 			l.j.violated(DiskHeld, "%s says that its disk holds %s up to %s, and has ingested %s", p.Name(), l.name, r.disk, r.next)
 		}
 	case "pageserver.lost":
-		l.lost(p.Name(), r, core.LSN(e.B))
+		l.lost(p, r, core.LSN(e.B))
 	case "pageserver.remote":
 		l.j.store.reports(p.Name(), l.id.Timeline, core.LSN(e.B))
 	}
@@ -59,9 +62,14 @@ func (l *line) paged(p *netsim.Proc, e env.Event) {
 
 // lost is told that a pageserver gives layers up, and goes back to an LSN: its
 // disk does not give back what it took. Something must have befallen the disk
-// for that, and something more for each time that it is said again.
-func (l *line) lost(who string, r *reel, at core.LSN) {
-	r.given++
+// for that, and something more for each time that it is said again; but one that
+// ends before the manifest says so finds the same once more when it starts.
+func (l *line) lost(p *netsim.Proc, r *reel, at core.LSN) {
+	who := p.Name()
+	if at != r.gave || p.Incarnation() == r.gaveIn {
+		r.given++
+	}
+	r.gave, r.gaveIn = at, p.Incarnation()
 	ps := l.j.c.pss[slices.IndexFunc(l.j.c.pss, func(x *node) bool { return x.Name() == who })]
 	if harm := ps.disk.Harm(); r.given > harm.Failed+harm.Stale+harm.Misread+harm.Misplaced+harm.RottenRead+harm.BadReads {
 		l.j.violated(DiskHeld, "%s gives up layers of %s behind %s, and its disk is sound", who, l.name, at)

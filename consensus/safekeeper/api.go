@@ -10,6 +10,7 @@ import (
 	"xenon/consensus"
 	"xenon/core"
 	"xenon/core/env"
+	"xenon/core/faults"
 	"xenon/core/wire/http1"
 )
 
@@ -117,6 +118,7 @@ func (n *Node) api() http.Handler {
 	mux.HandleFunc("POST /v1/tenant/timeline", n.postTimeline)
 	mux.HandleFunc("GET /v1/tenant/{tenant}/timeline/{timeline}", n.getTimeline)
 	mux.HandleFunc("DELETE /v1/tenant/{tenant}/timeline/{timeline}", n.removeTimeline)
+	mux.HandleFunc("POST /v1/tenant/{tenant}/timeline/{timeline}/examine", n.examine)
 	n.membershipRoutes(mux)
 	return n.addressed(mux)
 }
@@ -199,23 +201,50 @@ func (n *Node) removeTimeline(w http.ResponseWriter, r *http.Request) {
 }
 
 func (n *Node) getTimeline(w http.ResponseWriter, r *http.Request) {
+	if t := n.named(w, r); t != nil {
+		http1.WriteJSON(w, t.describe(r.URL.Query().Get("history") != "no"))
+	}
+}
+
+// examine is told by a reader where what it got is no WAL (parameter lsn, as
+// often as there are places). Who serves does not decode, and would not see it;
+// it is looked for on the disk, and mended.
+func (n *Node) examine(w http.ResponseWriter, r *http.Request) {
+	t := n.named(w, r)
+	if t == nil {
+		return
+	}
+	for _, s := range r.URL.Query()["lsn"] {
+		lsn, err := core.ParseLSN(s)
+		if err != nil {
+			http1.WriteError(w, http.StatusBadRequest, fmt.Errorf("examine timeline %s: %w", t.id, err))
+			return
+		}
+		if c := t.control(); lsn >= c.TimelineStart && lsn <= c.Commit && !(faults.On && faults.Hit(faults.ReaderUnheard)) {
+			t.suspect(lsn)
+		}
+	}
+	http1.WriteJSON(w, struct{}{})
+}
+
+// named is the timeline that a path names. If it is nil, that was answered.
+func (n *Node) named(w http.ResponseWriter, r *http.Request) *Timeline {
 	id, err := ttidOf(r)
 	if err != nil {
 		http1.WriteError(w, http.StatusBadRequest, err)
-		return
+		return nil
 	}
 	n.mu.Lock()
 	t, deleted := n.timelines[id], n.roster.deleted(id)
 	n.mu.Unlock()
 	if deleted {
 		http1.WriteError(w, http.StatusGone, fmt.Errorf("timeline %s on safekeeper %d: %w", id, n.cfg.NodeID, errDeleted))
-		return
+		return nil
 	}
 	if t == nil {
 		http1.WriteError(w, http.StatusNotFound, fmt.Errorf("timeline %s does not exist on safekeeper %d", id, n.cfg.NodeID))
-		return
 	}
-	http1.WriteJSON(w, t.describe(r.URL.Query().Get("history") != "no"))
+	return t
 }
 
 func (t *Timeline) control() consensus.Control {

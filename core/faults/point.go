@@ -98,6 +98,7 @@ const (
 
 	// safekeepers that lost their disk, or cannot give
 	LostMemberCopies // K14: a member that has lost its disk gets a copy and goes on as the same member
+	ReaderUnheard    // K17: a safekeeper that is told that what it gave is no WAL does not look
 	IdleUnchecked    // K16: bytes of WAL that no record covers are not looked at where WAL is stored or mended
 
 	// compute
@@ -396,7 +397,7 @@ var names = map[Point]string{
 	RemoveUnbacked: "M52", RemoveUnsaved: "M52b", RemoveUnstored: "M52c", OffloadUncommitted: "M53", PartialNameReused: "M54", CopyFromCommit: "M55",
 	BackupUnsure: "A01", ArchiveUnchecked: "A02", EvictUnstored: "A03", ReturnShort: "A04", LeftoversStay: "A06", OffloadUnchecked: "A05",
 	AnyAddressee: "K05", CopyUnchecked: "K06", MendUnchecked: "K07", WoundedVotes: "K08", WoundForgotten: "K09", HealedEarly: "K10", OldAckCounts: "K11",
-	LostMemberCopies: "K14", IdleUnchecked: "K16",
+	LostMemberCopies: "K14", IdleUnchecked: "K16", ReaderUnheard: "K17",
 
 	FlushBeforeQuorum:   "C01",
 	WALRewriteUnseen:    "C02",

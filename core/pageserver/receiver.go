@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"slices"
 	"strconv"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"xenon/core/faults"
 	"xenon/core/wal"
 	"xenon/core/wire"
+	"xenon/core/wire/http1"
 	"xenon/core/xsync"
 )
 
@@ -128,6 +130,7 @@ func (r *receiver) run(ctx context.Context) error {
 			break
 		}
 		r.failed(addr, err)
+		r.complain(ctx, addr, err)
 		failed++
 		if r.t.LastRecord().LSN > before || errors.Is(err, errAhead) {
 			pause, failed = retryMin, 0
@@ -163,6 +166,22 @@ func (r *receiver) failed(addr string, err error) {
 	}
 	r.mu.Unlock()
 	r.e.Log().Info("WAL stream ended", slog.String("timeline", r.t.id.String()), slog.String("safekeeper", addr), slog.Any("err", err))
+}
+
+// complain tells a safekeeper where what it sent is no WAL: it did not look, and
+// may be the only one that has it. If it hears nothing of it, it is told again.
+func (r *receiver) complain(ctx context.Context, addr string, err error) {
+	var bad *wal.InvalidError
+	if !errors.As(err, &bad) {
+		return
+	}
+	ctx, cancel := xsync.WithTimeout(ctx, r.e, refreshPatience)
+	defer cancel()
+	places := url.Values{"lsn": {bad.Record.String(), bad.At.String()}}
+	path := fmt.Sprintf("/v1/tenant/%s/timeline/%s/examine?%s", r.t.id.Tenant, r.t.id.Timeline, places.Encode())
+	if err := http1.Call(ctx, r.e, addr, "POST", path, nil, nil); err != nil {
+		r.e.Log().Warn("safekeeper is not told of its damaged WAL", slog.String("safekeeper", addr), slog.Any("err", err))
+	}
 }
 
 // stream receives from one safekeeper until that fails.
