@@ -1,11 +1,16 @@
 package e2e_test
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -85,6 +90,32 @@ func freeze(t *testing.T, pid int) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGCONT) })
+	// The signal goes to one thread, which stops the others: while that one waits
+	// for a disk, or for a processor, they run on.
+	eventually(t, fmt.Sprintf("all threads of %d to stand still", pid), func() bool { return standsStill(t, pid) })
+}
+
+// standsStill tells whether all threads of a process are stopped (proc(5)).
+func standsStill(t *testing.T, pid int) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("threads of %d: %v", pid, err)
+	}
+	for _, name := range threads {
+		stat, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // it has ended
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The state follows the name, which is in parentheses and may hold others.
+		if _, state, ok := strings.Cut(string(stat[max(0, strings.LastIndex(string(stat), ")")):]), ") "); !ok || state[0] != 'T' {
+			return false
+		}
+	}
+	return true
 }
 
 func count(t *testing.T, in *installation, table string) int {
