@@ -22,8 +22,8 @@ type reel struct {
 	// gave is where the incarnation gaveIn went back to when it last said so.
 	gave   core.LSN
 	gaveIn int
-	// back tells that the disk was set back. What is flushed after that may end
-	// elsewhere than what the store has of before.
+	// back tells that the disk was set back, or lost layers. What is flushed after
+	// that may end elsewhere than what the store has of before.
 	back bool
 }
 
@@ -75,7 +75,7 @@ func (l *line) lost(p *netsim.Proc, r *reel, at core.LSN) {
 		l.j.violated(DiskHeld, "%s gives up layers of %s behind %s, and its disk is sound", who, l.name, at)
 	}
 	l.j.counts.Losses++
-	r.disk = min(r.disk, at)
+	r.disk, r.back = min(r.disk, at), true
 }
 
 // opened is told that an incarnation goes on behind a record: one that its
