@@ -113,9 +113,12 @@ const shopSum = "SELECT count(*), sum(n) FROM t"
 func (in *installation) refusesPages(o *object) {
 	in.t.Helper()
 	in.start()
-	_, err := in.xenon("export", "shop", filepath.Join(workDir(in.t), "data"))
-	in.names(o, "export", err)
-	_, err = in.xenon("psql", "shop", "-c", shopSum)
+	// The pageserver, which knows nothing, may not have been told of the branch yet.
+	eventually(in.t, "export to name "+o.key, func() bool {
+		_, err := in.xenon("export", "shop", filepath.Join(workDir(in.t), "data"))
+		return err != nil && strings.Contains(err.Error(), o.key)
+	})
+	_, err := in.xenon("psql", "shop", "-c", shopSum)
 	if err == nil || !strings.Contains(err.Error(), "could not read block") {
 		in.t.Errorf("psql: %v", err)
 	}
