@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"path"
 	"strings"
 	"testing"
@@ -15,25 +14,13 @@ import (
 	"xenon/core/layer"
 	"xenon/core/pageserver"
 	"xenon/core/wire/http1"
-	"xenon/diskdrv"
-	"xenon/netsim"
 )
 
 // damagedDownload has layers opened from the object store, since their files are
 // gone, and brought to the disk by reads; then no sector of those files can be
 // read any more. Pages are to be right all the same.
 func damagedDownload(t *testing.T) error {
-	s := simulate(t, 1)
-	if err := s.test.Do(time.Minute, s.begin); err != nil {
-		t.Fatal(err)
-	}
-	sc := newScript(&world{im: s.im})
-	rng := rand.New(rand.NewPCG(1, 1))
-	for len(sc.recs) < 200 {
-		sc.step(t, rng.IntN)
-	}
-	disk := diskdrv.NewDisk(diskdrv.DiskOptions{Rand: s.w.Rand("worn disk")})
-	ps := s.w.Proc("small", netsim.ProcOptions{Disk: disk, Objects: func(e env.Env) env.ObjectStore { return s.bucket.Objects(e, "small") }})
+	s, sc, disk, ps := withSmall(t)
 	var files env.FS
 	start := func() {
 		ps.Start(func(ctx context.Context, e env.Env) error {

@@ -17,9 +17,9 @@ import (
 
 const smallAddr = "small:6400"
 
-// TestFullDisk: when the disk gets full, layers that are in the object store
-// leave it, and are read there.
-func TestFullDisk(t *testing.T) {
+// withSmall makes a history of 200 records, and a pageserver that has a disk of
+// its own and does not run yet.
+func withSmall(t *testing.T) (*simulated, *script, *diskdrv.Disk, *netsim.Proc) {
 	s := simulate(t, 1)
 	if err := s.test.Do(time.Minute, s.begin); err != nil {
 		t.Fatal(err)
@@ -30,7 +30,13 @@ func TestFullDisk(t *testing.T) {
 		sc.step(t, rng.IntN)
 	}
 	disk := diskdrv.NewDisk(diskdrv.DiskOptions{Rand: s.w.Rand("small disk")})
-	ps := s.w.Proc("small", netsim.ProcOptions{Disk: disk, Objects: func(e env.Env) env.ObjectStore { return s.bucket.Objects(e, "small") }})
+	return s, sc, disk, s.w.Proc("small", netsim.ProcOptions{Disk: disk, Objects: func(e env.Env) env.ObjectStore { return s.bucket.Objects(e, "small") }})
+}
+
+// TestFullDisk: when the disk gets full, layers that are in the object store
+// leave it, and are read there.
+func TestFullDisk(t *testing.T) {
+	s, sc, disk, ps := withSmall(t)
 	var files env.FS
 	ps.Start(func(ctx context.Context, e env.Env) error {
 		files = e.FS()
